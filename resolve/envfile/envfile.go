@@ -1,0 +1,116 @@
+// Package envfile parses the files in which an MLflow Model declares its environment
+// (requirements files, conda.yaml, python_env.yaml) into entries that know their position.
+package envfile
+
+import (
+	"io/fs"
+
+	"mlenv/resolve/pep508"
+)
+
+// Origin is where an entry was written.
+type Origin struct {
+	File string `json:"file" yaml:"file"`                     // slash-separated, relative to the model; "command line" for a flag
+	Line int    `json:"line,omitempty" yaml:"line,omitempty"` // from 1; 0 where there is none
+	Text string `json:"text" yaml:"text"`                     // the entry as written, credentials removed
+}
+
+// Kind tells the files apart.
+type Kind int
+
+// The kinds of environment files.
+const (
+	Flags Kind = iota // built from command-line flags
+	Requirements
+	Conda
+	PythonEnv
+	PythonVersionFile // .python-version
+	PyProject         // pyproject.toml, read for requires-python alone
+	MLmodel           // python_version of the pyfunc flavor
+)
+
+// Requirement is one requirement of any form that pip takes.
+type Requirement struct {
+	pep508.Requirement          // Name "" where only the distribution itself could tell it
+	Path               string   // a local path, relative to the model root ("wheels/x-1.0-py3-none-any.whl"), else ""
+	Editable           bool     // -e
+	Hashes             []string // "sha256:…", sorted
+	From               Origin
+}
+
+// Declaration is one value with its position: a Python version, an index URL, a channel.
+type Declaration struct {
+	Value string
+	From  Origin
+}
+
+// Options are pip's settings in a requirements file. URLs have had their credentials removed.
+type Options struct {
+	IndexURL       *Declaration
+	ExtraIndexURLs []Declaration
+	FindLinks      []Declaration
+	TrustedHosts   []Declaration
+	NoBinary       []Declaration // names or ":all:"
+	OnlyBinary     []Declaration
+	NoIndex        *Declaration
+	Pre            *Declaration
+	PreferBinary   *Declaration
+	RequireHashes  *Declaration
+	UseFeatures    []Declaration
+}
+
+// CondaPackage is a conda dependency that is not a pip section.
+type CondaPackage struct {
+	Name      string // lower case
+	Channel   string
+	Version   string // MatchSpec's version part, as written, e.g. "=3.10", ">=1.2,<2"
+	Build     string
+	MatchSpec string // canonical
+	From      Origin
+}
+
+// File is one parsed environment file, the files that it includes folded in.
+type File struct {
+	Path              string
+	Kind              Kind
+	Python            []Declaration // exact or partial versions, or specifiers
+	BuildDependencies []Requirement
+	Requirements      []Requirement
+	Constraints       []Requirement
+	Options           Options
+	Name              *Declaration // conda's name
+	Prefix            *Declaration
+	Channels          []Declaration
+	CondaPackages     []CondaPackage
+	Variables         []Declaration // names of conda's variables; never their values
+	Locked            bool          // MLflow's "# Locked requirements" form
+	CredentialsIn     []Origin      // entries that carried credentials, now removed
+	Notes             []Note        // what is odd but understood
+}
+
+// Note is something that is understood but that its author should know of; it becomes a finding.
+type Note struct {
+	Rule    string // kebab-case id
+	Subject string
+	Message string
+	From    Origin
+}
+
+// Error is one thing wrong with a file; Errors of several are joined with errors.Join.
+type Error struct {
+	File string
+	Line int // from 1; 0 for the file as a whole
+	Msg  string
+	Hint string
+}
+
+func (e *Error) Error() string { panic("unwritten") }
+
+// ParseRequirements reads a requirements file of fsys and the files it includes.
+func ParseRequirements(fsys fs.FS, path string) (*File, error) { panic("unwritten") }
+
+// ParseConda reads a conda environment.yml.
+func ParseConda(fsys fs.FS, path string) (*File, error) { panic("unwritten") }
+
+// ParsePythonEnv reads MLflow's python_env.yaml.
+func ParsePythonEnv(fsys fs.FS, path string) (*File, error) { panic("unwritten") }

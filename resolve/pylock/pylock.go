@@ -1,0 +1,90 @@
+// Package pylock reads and writes PEP 751 lock files (pylock.toml).
+package pylock
+
+import (
+	"time"
+
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+)
+
+// Lock is one lock file.
+type Lock struct {
+	LockVersion      string // "1.0"
+	Environments     []pep508.Marker
+	RequiresPython   pep440.Specifiers
+	Extras           []pep508.Name
+	DependencyGroups []string
+	DefaultGroups    []string
+	CreatedBy        string // "mlenv"
+	Packages         []Package
+	Tool             Tool // [tool.mlenv]
+}
+
+// Package is one entry of packages.
+type Package struct {
+	Name           pep508.Name
+	Version        pep440.Version // zero for a source tree
+	Marker         pep508.Marker
+	RequiresPython pep440.Specifiers
+	Dependencies   []Dependency
+	Index          string
+	VCS            *VCS
+	Directory      *Directory
+	Archive        *Archive
+	Sdist          *File
+	Wheels         []File
+}
+
+// Dependency points at another package of the lock (PEP 751, packages.dependencies).
+type Dependency struct {
+	Name    pep508.Name
+	Version pep440.Version // zero where the name is enough
+}
+
+// File is a wheel or an sdist.
+type File struct {
+	Name       string // file name
+	URL        string
+	Path       string // relative to the lock, slash-separated
+	Size       int64  // bytes; 0 where unknown
+	UploadTime time.Time
+	Hashes     map[string]string // algorithm to lower-case hex
+}
+
+// Archive is packages.archive.
+type Archive struct {
+	URL, Path    string
+	Size         int64
+	UploadTime   time.Time
+	Subdirectory string
+	Hashes       map[string]string
+}
+
+// VCS is packages.vcs.
+type VCS struct {
+	Type, URL, Path, RequestedRevision, CommitID, Subdirectory string
+}
+
+// Directory is packages.directory.
+type Directory struct {
+	Path, Subdirectory string
+	Editable           bool
+}
+
+// Tool is mlenv's own table, [tool.mlenv].
+type Tool struct {
+	SpecDigest string   // resolve.Spec's digest
+	Python     string   // exact or minor version locked for
+	Targets    []string // "linux/amd64 glibc:2.36", sorted
+	BaseName   string   // image reference, "" if none was given
+	BaseDigest string   // "sha256:…"
+	Serve      string   // mlflow, mlserver or none
+	Requested  []string // names of the root requirements, sorted
+}
+
+// Parse reads a lock; name is for error messages.
+func Parse(name string, data []byte) (*Lock, error) { panic("unwritten") }
+
+// Format writes a lock, deterministic to the byte: Parse(Format(x)) == x.
+func Format(l *Lock) []byte { panic("unwritten") }

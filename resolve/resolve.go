@@ -1,0 +1,115 @@
+// Package resolve merges what an MLflow Model declares about its environment into one Spec, in
+// which every entry knows where it was written and every disagreement is a finding.
+package resolve
+
+import "mlenv/resolve/envfile"
+
+// SchemaVersion is the version of the Spec's JSON and YAML form.
+const SchemaVersion = 1
+
+// Spec is the merged environment of one model. Its JSON and YAML forms carry the same keys in the
+// order of the fields.
+type Spec struct {
+	SchemaVersion        int             `json:"schemaVersion" yaml:"schemaVersion"`
+	Digest               string          `json:"digest" yaml:"digest"` // "sha256:…" over the environment alone
+	Model                ModelInfo       `json:"model" yaml:"model"`
+	Python               Python          `json:"python" yaml:"python"`
+	BuildDependencies    []Requirement   `json:"buildDependencies" yaml:"buildDependencies"`
+	Requirements         []Requirement   `json:"requirements" yaml:"requirements"`
+	Constraints          []Requirement   `json:"constraints" yaml:"constraints"`
+	PackageIndex         PackageIndex    `json:"packageIndex" yaml:"packageIndex"`
+	Conda                Conda           `json:"conda" yaml:"conda"`
+	CodePaths            []CodePath      `json:"codePaths" yaml:"codePaths"`
+	EnvironmentVariables []string        `json:"environmentVariables" yaml:"environmentVariables"`
+	SystemPackages       []SystemPackage `json:"systemPackages" yaml:"systemPackages"`
+	Findings             []Finding       `json:"findings" yaml:"findings"`
+}
+
+// ModelInfo identifies the model; none of it is part of the digest.
+type ModelInfo struct {
+	Flavors       []string `json:"flavors" yaml:"flavors"`
+	MLflowVersion string   `json:"mlflowVersion" yaml:"mlflowVersion"`
+	ModelID       string   `json:"modelId" yaml:"modelId"`
+	RunID         string   `json:"runId" yaml:"runId"`
+	TimeCreated   string   `json:"timeCreated" yaml:"timeCreated"`
+	Signature     bool     `json:"signature" yaml:"signature"`
+	InputExample  string   `json:"inputExample" yaml:"inputExample"`
+}
+
+// Python is the version that the model wants.
+type Python struct {
+	Version string           `json:"version" yaml:"version"`
+	From    []envfile.Origin `json:"from" yaml:"from"`
+}
+
+// Requirement is one merged requirement, its parts in canonical text.
+type Requirement struct {
+	Name      string           `json:"name" yaml:"name"`
+	Extras    []string         `json:"extras,omitempty" yaml:"extras,omitempty"`
+	Specifier string           `json:"specifier,omitempty" yaml:"specifier,omitempty"`
+	Marker    string           `json:"marker,omitempty" yaml:"marker,omitempty"`
+	URL       string           `json:"url,omitempty" yaml:"url,omitempty"`
+	Path      string           `json:"path,omitempty" yaml:"path,omitempty"`
+	Editable  bool             `json:"editable,omitempty" yaml:"editable,omitempty"`
+	Hashes    []string         `json:"hashes,omitempty" yaml:"hashes,omitempty"`
+	From      []envfile.Origin `json:"from" yaml:"from"`
+}
+
+// PackageIndex says where distributions come from. No URL carries credentials.
+type PackageIndex struct {
+	IndexURL       string   `json:"indexUrl,omitempty" yaml:"indexUrl,omitempty"`
+	ExtraIndexURLs []string `json:"extraIndexUrls,omitempty" yaml:"extraIndexUrls,omitempty"`
+	FindLinks      []string `json:"findLinks,omitempty" yaml:"findLinks,omitempty"`
+	NoIndex        bool     `json:"noIndex,omitempty" yaml:"noIndex,omitempty"`
+	Pre            bool     `json:"pre,omitempty" yaml:"pre,omitempty"`
+	PreferBinary   bool     `json:"preferBinary,omitempty" yaml:"preferBinary,omitempty"`
+	RequireHashes  bool     `json:"requireHashes,omitempty" yaml:"requireHashes,omitempty"`
+	NoBinary       []string `json:"noBinary,omitempty" yaml:"noBinary,omitempty"`
+	OnlyBinary     []string `json:"onlyBinary,omitempty" yaml:"onlyBinary,omitempty"`
+	TrustedHosts   []string `json:"trustedHosts,omitempty" yaml:"trustedHosts,omitempty"`
+}
+
+// Conda is what only conda can bring.
+type Conda struct {
+	Channels []string       `json:"channels" yaml:"channels"`
+	Packages []CondaPackage `json:"packages" yaml:"packages"`
+}
+
+// CondaPackage is a conda dependency beyond python, pip, setuptools and wheel.
+type CondaPackage struct {
+	Name      string           `json:"name" yaml:"name"`
+	MatchSpec string           `json:"matchSpec" yaml:"matchSpec"`
+	From      []envfile.Origin `json:"from" yaml:"from"`
+}
+
+// CodePath is a directory or file of Python code that goes with the model.
+type CodePath struct {
+	Path   string           `json:"path" yaml:"path"`
+	Digest string           `json:"digest" yaml:"digest"` // dirhash "h1:…"
+	From   []envfile.Origin `json:"from" yaml:"from"`
+}
+
+// SystemPackage is a Debian package that a flavor needs at run time.
+type SystemPackage struct {
+	Name   string `json:"name" yaml:"name"`     // "libgomp1"
+	Reason string `json:"reason" yaml:"reason"` // "lightgbm loads libgomp.so.1"
+}
+
+// Severity ranks findings.
+type Severity string
+
+// The severities, worst first.
+const (
+	Error   Severity = "error"
+	Warning Severity = "warning"
+	Info    Severity = "info"
+)
+
+// Finding is something that the model's owner should know.
+type Finding struct {
+	Rule     string           `json:"rule" yaml:"rule"` // kebab-case id
+	Severity Severity         `json:"severity" yaml:"severity"`
+	Subject  string           `json:"subject" yaml:"subject"` // a package, file or key
+	Message  string           `json:"message" yaml:"message"`
+	From     []envfile.Origin `json:"from" yaml:"from"`
+}
