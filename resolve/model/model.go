@@ -2,9 +2,12 @@
 // it names. It executes nothing and unpickles nothing.
 package model
 
-import "io/fs"
+import (
+	"io"
+	"io/fs"
+)
 
-// Value is a scalar as written, with its place.
+// Value is a scalar as written, with its place. Credentials in URLs have been removed.
 type Value struct {
 	Text string
 	File string // relative to the model
@@ -15,7 +18,7 @@ type Value struct {
 type Flavor struct {
 	Name   string
 	Line   int
-	Fields []Field // in the order of the file; maps flattened with dots ("env.conda", "artifacts.x.path")
+	Fields []Field // in the order of the file; maps flattened with dots ("env.conda", "artifacts.x.path"), lists with numbers ("code.0")
 }
 
 // Field is one scalar below a flavor or of an unknown top-level key.
@@ -24,34 +27,88 @@ type Field struct {
 	Value Value
 }
 
-// Model is what an MLflow Model directory says of itself.
+// Model is what an MLflow Model directory says of itself. Paths are slash-separated, relative to
+// FS, and never leave it.
 type Model struct {
-	FS                                                 fs.FS    // the model directory
-	MLmodel                                            string   // the path of the MLmodel file in FS
-	Flavors                                            []Flavor // sorted by name
-	MLflowVersion                                      Value
-	ModelID                                            Value // model_id, else model_uuid
-	RunID                                              Value
-	ArtifactPath                                       Value
-	TimeCreated                                        Value // utc_time_created or time_created, as written
-	PythonVersion                                      Value // the pyfunc flavor's python_version
-	CondaEnv                                           Value // path of the conda file, "" if none
-	VirtualEnv                                         Value // path of the python_env file, "" if none
-	RequirementsTxt                                    string
-	ConstraintsTxt                                     string
-	PythonVersionTx                                    string // .python-version
-	PyProject                                          string
-	UVLock                                             string
-	SignatureInputs, SignatureOutputs, SignatureParams Value // the JSON texts
-	HasSignature                                       bool
-	InputExample                                       Value // path of the input example, "" if none
-	ServingExample                                     string
-	Code                                               []Value  // directories of code, relative ("code"); one per flavor field, unique
-	EnvVars                                            []Value  // names from env_vars and environment_variables.txt, sorted, unique
-	Wheels                                             []string // wheels/*.whl, sorted
-	SizeBytes                                          Value
-	Metadata                                           []Field
-	Other                                              []Field // unknown top-level keys
+	FS      fs.FS    // the model directory
+	MLmodel string   // the path of the MLmodel file in FS
+	Flavors []Flavor // sorted by name
+
+	MLflowVersion   Value
+	ModelID         Value // model_id, else model_uuid
+	RunID           Value
+	ArtifactPath    Value
+	TimeCreated     Value // utc_time_created or time_created, as written
+	PythonVersion   Value // the pyfunc flavor's python_version
+	SizeBytes       Value // model_size_bytes
+	Signature       Signature
+	InputExample    Value    // path of the input example, "" if none
+	ServingExample  string   // serving_input_example.json, "" if none
+	Code            []Value  // directories of code, relative ("code"); unique over the flavors
+	EnvVars         []Value  // names from env_vars and environment_variables.txt, sorted, unique
+	Wheels          []string // wheels/*.whl, sorted
+	Metadata        []Field  // flattened like Flavor.Fields
+	Other           []Field  // top-level keys that are not among the above, flattened
+	CondaEnv        Value    // the conda file that MLmodel names, "" if none
+	VirtualEnv      Value    // the python_env file that MLmodel names, "" if none
+	UnnamedConda    string   // conda.yaml when it exists but MLmodel names no conda file
+	UnnamedVirtual  string   // python_env.yaml when it exists but MLmodel names none: MLflow uses it all the same
+	RequirementsTxt string   // requirements.txt, "" if there is none; so with the rest
+	ConstraintsTxt  string   // constraints.txt
+
+	OriginalRequirementsTxt string // original_requirements.txt of a wheeled model
+	PythonVersionFile       string // .python-version
+	PyProject               string // pyproject.toml
+	UVLock                  string // uv.lock
+
+	closer io.Closer
+}
+
+// Signature is the model's signature; each part is the JSON text as written.
+type Signature struct {
+	Inputs, Outputs, Params Value
+}
+
+// IsZero reports that the model has no signature.
+func (s Signature) IsZero() bool { return s == Signature{} }
+
+// Read reads the model at the root of fsys. Errors about the model's files are of type *Error,
+// joined with errors.Join when there are several.
+func Read(fsys fs.FS) (*Model, error) { panic("unwritten") }
+
+// Open reads the model in a directory of the file system, given the directory or its MLmodel
+// file. Symbolic links may not leave the directory. The model's FS is usable until Close.
+func Open(path string) (*Model, error) { panic("unwritten") }
+
+// Close releases what Open opened; it is a no-op for a model of Read.
+func (m *Model) Close() error {
+	if m.closer == nil {
+		return nil
+	}
+	return m.closer.Close()
+}
+
+// Flavor gives the flavor of that name, or nil.
+func (m *Model) Flavor(name string) *Flavor {
+	for i := range m.Flavors {
+		if m.Flavors[i].Name == name {
+			return &m.Flavors[i]
+		}
+	}
+	return nil
+}
+
+// Get gives a field of the flavor, or the zero Value. It may be called on a nil Flavor.
+func (f *Flavor) Get(key string) Value {
+	if f == nil {
+		return Value{}
+	}
+	for _, field := range f.Fields {
+		if field.Key == key {
+			return field.Value
+		}
+	}
+	return Value{}
 }
 
 // Error is one thing wrong with a file of the model.
@@ -63,12 +120,3 @@ type Error struct {
 }
 
 func (e *Error) Error() string { panic("unwritten") }
-
-// Read reads the model at the root of fsys.
-func Read(fsys fs.FS) (*Model, error) { panic("unwritten") }
-
-// Flavor gives the flavor of that name, or nil.
-func (m *Model) Flavor(name string) *Flavor { panic("unwritten") }
-
-// Get gives a field of the flavor, or the zero Value.
-func (f *Flavor) Get(key string) Value { panic("unwritten") }
