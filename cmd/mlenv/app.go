@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// app is what the commands share: the outside world.
+type app struct {
+	lookup         func(key string) (string, bool) // the environment
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// commands is the list of all commands, in the order of the help.
+func (a *app) commands() []*cli.Command {
+	return []*cli.Command{
+		resolveCommand(a),
+		completionCommand(a),
+		helpCommand(a),
+	}
+}
+
+// tree is the whole command tree.
+func (a *app) tree() *cli.App {
+	root := &cli.App{
+		Name:            "mlenv",
+		Usage:           "turn an MLflow Model into its environment: a spec, a lock, a Dockerfile, an image",
+		HelpName:        "mlenv",
+		UsageText:       "mlenv COMMAND [flags] [arguments]",
+		Commands:        a.commands(),
+		HideHelpCommand: true,
+		HideVersion:     true,
+		Reader:          a.stdin,
+		Writer:          a.stdout,
+		ErrWriter:       a.stderr,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true},
+		},
+		// A requirement such as "numpy>=1,<2" holds commas: they never separate values.
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError:              asUsageError,
+		Action: func(c *cli.Context) error {
+			if c.Bool("version") {
+				_, err := fmt.Fprintln(a.stdout, versionLine())
+				return err
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+	settle(root.Commands)
+	root.Setup()
+	return root
+}
+
+// settle gives every command what the frame needs of it: usage errors that are printed like all
+// others, and no "help" subcommand, which would hide a model directory of that name.
+func settle(commands []*cli.Command) {
+	for _, c := range commands {
+		c.HideHelpCommand = true
+		c.OnUsageError = asUsageError
+		settle(c.Subcommands)
+	}
+}
+
+func asUsageError(c *cli.Context, err error, _ bool) error {
+	command := strings.TrimSpace(strings.TrimPrefix(c.Command.HelpName, "mlenv"))
+	return &usageError{msg: strings.Replace(err.Error(), "for flag -", "for flag --", 1), command: command}
+}
+
+func (a *app) run(ctx context.Context, args []string) error {
+	root := a.tree()
+	if len(args) > 0 && args[0] == completeWord {
+		return a.complete(root, args[1:])
+	}
+	args, err := permute(root, args)
+	if err != nil {
+		return err
+	}
+	return root.RunContext(ctx, append([]string{root.Name}, args...))
+}
+
+// env gives an environment variable, "" where it is not set.
+func (a *app) env(key string) string {
+	v, _ := a.lookup(key)
+	return v
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/model"
+)
+
+// The exit codes.
+const (
+	exitOK       = 0
+	exitFailure  = 1 // could not do it
+	exitFindings = 2 // findings at or above the threshold
+)
+
+// usageError is a command line that cannot be understood.
+type usageError struct {
+	msg     string
+	hint    string
+	command string // the command's path, "" for the root
+}
+
+func (e *usageError) Error() string { return e.msg }
+
+// findingsError ends a command that did its work but found too much. The findings have been
+// printed already.
+type findingsError struct{ count int }
+
+func (e *findingsError) Error() string {
+	if e.count == 1 {
+		return "1 finding must be dealt with"
+	}
+	return fmt.Sprintf("%d findings must be dealt with", e.count)
+}
+
+func exitCode(err error) int {
+	var findings *findingsError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &findings):
+		return exitFindings
+	default:
+		return exitFailure
+	}
+}
+
+// printError prints err on stderr: each of several joined errors on its own line, with its hint
+// below it.
+func (a *app) printError(err error) {
+	if err == nil {
+		return
+	}
+	paint := a.painter(a.stderr)
+	var last string
+	for _, e := range split(err) {
+		fmt.Fprintf(a.stderr, "%s %s\n", paint(red, "error:"), strings.TrimRight(e.Error(), "\n"))
+		if h := hint(e); h != "" && h != last {
+			fmt.Fprintf(a.stderr, "  %s %s\n", paint(cyan, "hint:"), h)
+			last = h
+		}
+	}
+}
+
+// split takes errors that were joined apart, however deeply they are wrapped.
+func split(err error) []error {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if joined, ok := e.(interface{ Unwrap() []error }); ok {
+			var all []error
+			for _, one := range joined.Unwrap() {
+				all = append(all, split(one)...)
+			}
+			return all
+		}
+	}
+	return []error{err}
+}
+
+// hint says what the user can do about err, "" where there is nothing to say. All hints that are
+// not part of a parse error live here.
+func hint(err error) string {
+	var (
+		usage   *usageError
+		inEnv   *envfile.Error
+		inModel *model.Error
+	)
+	switch {
+	case errors.As(err, &usage):
+		see := strings.TrimSpace("run mlenv help " + usage.command)
+		if usage.hint == "" {
+			return see
+		}
+		return usage.hint + " (" + see + ")"
+	case errors.As(err, &inEnv):
+		return inEnv.Hint
+	case errors.As(err, &inModel):
+		return inModel.Hint
+	case errors.Is(err, context.Canceled):
+		return "the command was interrupted; nothing was left half done"
+	case errors.Is(err, fs.ErrPermission):
+		return "check that the file can be read by this user"
+	default:
+		return ""
+	}
+}

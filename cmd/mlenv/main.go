@@ -1,0 +1,28 @@
+// Command mlenv turns an MLflow Model into its environment: one merged spec, a lock, a
+// Dockerfile, or an OCI image.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the whole program: it runs the command line args and gives the exit code. Everything
+// that a command may know of the outside world comes through its parameters.
+func run(ctx context.Context, args []string, lookup func(string) (string, bool),
+	stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{lookup: lookup, stdin: stdin, stdout: stdout, stderr: stderr}
+	err := a.run(ctx, args)
+	a.printError(err)
+	return exitCode(err)
+}
