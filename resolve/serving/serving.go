@@ -4,8 +4,13 @@
 package serving
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
 	"mlenv/resolve/pep440"
-	"mlenv/resolve/pep508"
 )
 
 // Kind is a server.
@@ -18,23 +23,41 @@ const (
 	None     Kind = "none"     // the environment alone
 )
 
-// Where things lie in every image.
+// ParseKind reads the name of a server; "" is MLflow.
+func ParseKind(s string) (Kind, error) {
+	switch k := Kind(s); k {
+	case "":
+		return MLflow, nil
+	case MLflow, MLServer, None:
+		return k, nil
+	}
+	return "", fmt.Errorf("unknown server %q: it is mlflow, mlserver or none", s)
+}
+
+// Where things lie in every image. ModelPath is where MLflow's own images and SageMaker have it.
 const (
 	Venv      = "/opt/venv"
-	Python    = "/opt/venv/bin/python"
+	Python    = Venv + "/bin/python"
 	ModelPath = "/opt/ml/model"
+	LockPath  = Venv + "/pylock.toml"
 )
+
+// DefaultPort is the port that MLflow's own images publish.
+const DefaultPort = 8080
+
+// DefaultUser is a numeric user, so that Kubernetes can tell that it is not root, in group 0, so
+// that files readable by the group stay readable under an arbitrary user id.
+const DefaultUser = "1000:0"
 
 // Input is what the choice of a server depends on.
 type Input struct {
 	Kind          Kind
 	MLflowVersion pep440.Version    // as locked, else as the model says; zero if unknown
-	Flavors       []string          // of the model
 	Name, Version string            // of the registered model, "" if unknown
 	Code          []string          // the model's code directories, relative to it ("code")
-	Port          int               // 0: 8080
+	Port          int               // 0: DefaultPort
 	Workers       int               // 0: 1
-	User          string            // "": "1000:0"
+	User          string            // "": DefaultUser
 	Env           map[string]string // the user's own, which win
 	Entrypoint    []string          // the user's own, which replaces the server's command
 }
@@ -45,19 +68,120 @@ type Var struct{ Name, Value string }
 // Runtime is the contract of the running container.
 type Runtime struct {
 	Entrypoint  []string // exec form
-	Env         []Var    // in a fixed order; PATH is the venv's bin alone, to be put before the base's
+	Env         []Var    // sorted by name; PATH is not among them, see PathPrefix
+	PathPrefix  string   // goes before the base's PATH
 	Port        int      // 0: none exposed
-	Healthcheck []string // exec-form command, nil if none; interval 30 s, timeout 5 s, start period 60 s, 3 retries
+	Healthcheck []string // exec-form command, nil if none; see the Health constants
 	StopSignal  string
 	User        string
 	WorkingDir  string
 }
 
-// Requirements gives what the server needs beside the model's own requirements. declared are the
-// names that the model itself requires.
-func Requirements(in Input, declared []pep508.Name) ([]pep508.Requirement, error) {
-	panic("unwritten")
+// The health check's timing, in seconds, and its retries. Importing a large library can take most
+// of a minute on a cold machine, hence the start period.
+const (
+	HealthInterval    = 30
+	HealthTimeout     = 5
+	HealthStartPeriod = 60
+	HealthRetries     = 3
+)
+
+// New gives the contract for a model. It fails where a flag's value cannot be used.
+func New(in Input) (*Runtime, error) {
+	if in.Port == 0 {
+		in.Port = DefaultPort
+	}
+	if in.Workers == 0 {
+		in.Workers = 1
+	}
+	if in.Port < 1 || in.Port > 65535 {
+		return nil, fmt.Errorf("port %d: a port is between 1 and 65535", in.Port)
+	}
+	if in.Workers < 1 {
+		return nil, fmt.Errorf("workers %d: at least one is needed", in.Workers)
+	}
+	r := &Runtime{
+		PathPrefix: Venv + "/bin",
+		StopSignal: "SIGTERM",
+		User:       DefaultUser,
+		WorkingDir: ModelPath,
+	}
+	if in.User != "" {
+		r.User = in.User
+	}
+	env := map[string]string{
+		// Nothing but /tmp can be counted on to be writable for an arbitrary user.
+		"HOME":             "/tmp",
+		"LANG":             "C.UTF-8",
+		"PYTHONUNBUFFERED": "1",
+		"VIRTUAL_ENV":      Venv,
+	}
+	r.serve(in, env)
+	if len(in.Entrypoint) > 0 {
+		r.Entrypoint = in.Entrypoint
+	}
+	if len(in.Code) > 0 && (in.Kind == None || len(in.Entrypoint) > 0) {
+		// MLflow puts the code on sys.path itself when it loads the model; a command of the
+		// user's own may never load it that way.
+		var dirs []string
+		for _, c := range in.Code {
+			dirs = append(dirs, ModelPath+"/"+c)
+		}
+		env["PYTHONPATH"] = strings.Join(dirs, ":")
+	}
+	maps.Copy(env, in.Env)
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		r.Env = append(r.Env, Var{name, env[name]})
+	}
+	return r, nil
 }
 
-// New gives the contract for a model.
-func New(in Input) (*Runtime, error) { panic("unwritten") }
+func (r *Runtime) serve(in Input, env map[string]string) {
+	port, workers := strconv.Itoa(in.Port), strconv.Itoa(in.Workers)
+	switch in.Kind {
+	case None:
+		r.Entrypoint = []string{Python}
+		return
+	case MLServer:
+		r.Entrypoint = []string{Venv + "/bin/mlserver", "start", ModelPath}
+		env["MLSERVER_HOST"] = "0.0.0.0"
+		env["MLSERVER_HTTP_PORT"] = port
+		env["MLSERVER_PARALLEL_WORKERS"] = workers
+		env["MLSERVER_MODEL_IMPLEMENTATION"] = "mlserver_mlflow.MLflowRuntime"
+		env["MLSERVER_MODEL_URI"] = ModelPath
+		env["MLSERVER_MODEL_NAME"] = "mlflow-model"
+		if in.Name != "" {
+			env["MLSERVER_MODEL_NAME"] = in.Name
+		}
+		if in.Version != "" {
+			env["MLSERVER_MODEL_VERSION"] = in.Version
+		}
+	default:
+		env["__pyfunc_model_path__"] = ModelPath
+		if usesASGI(in.MLflowVersion) {
+			r.Entrypoint = []string{Python, "-m", "uvicorn", "--host", "0.0.0.0", "--port", port,
+				"--workers", workers, "mlflow.pyfunc.scoring_server.app:app"}
+		} else {
+			// Workers keep their heartbeat in a file; /dev/shm is there under a read-only root.
+			r.Entrypoint = []string{Python, "-m", "gunicorn", "--bind", "0.0.0.0:" + port,
+				"--workers", workers, "--timeout", "60", "--worker-tmp-dir", "/dev/shm",
+				"mlflow.pyfunc.scoring_server.wsgi:app"}
+		}
+	}
+	// A model that is being served has no business reporting its use to a third party.
+	env["MLFLOW_DISABLE_TELEMETRY"] = "true"
+	r.Port = in.Port
+	// http.client, unlike urllib, heeds no proxy settings; distroless bases have no curl.
+	r.Healthcheck = []string{Python, "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', " +
+		port + ", timeout=4); c.request('GET', '/ping'); raise SystemExit(c.getresponse().status != 200)"}
+}
+
+// usesASGI reports whether an MLflow serves by uvicorn's app (from 2.21 on) or gunicorn's wsgi.
+// An unknown version counts as a current one.
+func usesASGI(v pep440.Version) bool { return v.IsZero() || atLeast(v, 2, 21) }
+
+// atLeast compares the first two parts of a release.
+func atLeast(v pep440.Version, major, minor uint64) bool {
+	r := append(slices.Clone(v.Release()), 0, 0)
+	return r[0] > major || r[0] == major && r[1] >= minor
+}

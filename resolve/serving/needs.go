@@ -1,0 +1,95 @@
+package serving
+
+import (
+	"fmt"
+	"slices"
+
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+)
+
+// Needs is what a server wants of the environment beyond the model's own requirements.
+type Needs struct {
+	Requirements []pep508.Requirement // to be installed
+	Constraints  []pep508.Requirement // to be kept to if the package is installed at all
+}
+
+// rule is one need of MLflow's scoring server, found by starting it: which versions have it, and
+// whether only a model without the full mlflow package (mlflow-skinny, mlflow-tracing) does.
+type rule struct {
+	from, before [2]uint64 // first and first not affected MLflow version; zero: open
+	skinny       bool
+	requirement  string
+	constraint   bool
+}
+
+// The full mlflow package brings its server; mlflow-skinny leaves out what the scoring server
+// imports. The bounds are those that the full package of the same age puts on the same libraries.
+var mlflowRules = []rule{
+	// requirements_utils imports pkg_resources, which setuptools dropped in 82. A virtual
+	// environment of our making has no setuptools unless it is asked for.
+	{before: [2]uint64{2, 16}, requirement: "setuptools<82"},
+	// The scoring server calls FastAPI.route, which went with Starlette 1.0; these versions
+	// set no upper bound for it themselves.
+	{from: [2]uint64{2, 21}, before: [2]uint64{3, 11}, requirement: "starlette<1", constraint: true},
+
+	{before: [2]uint64{2, 16}, skinny: true, requirement: "numpy<2"},
+	{from: [2]uint64{2, 16}, skinny: true, requirement: "numpy<3"},
+	{before: [2]uint64{2, 3}, skinny: true, requirement: "pandas<2"},
+	{from: [2]uint64{2, 3}, before: [2]uint64{3, 16}, skinny: true, requirement: "pandas<3"},
+	{from: [2]uint64{3, 16}, skinny: true, requirement: "pandas<4"},
+	{before: [2]uint64{2, 9}, skinny: true, requirement: "flask<3"},
+	{from: [2]uint64{2, 9}, before: [2]uint64{2, 21}, skinny: true, requirement: "flask<4"},
+	{before: [2]uint64{2, 21}, skinny: true, requirement: "gunicorn<24"},
+	{from: [2]uint64{2, 21}, skinny: true, requirement: "fastapi<1"},
+	{from: [2]uint64{2, 21}, skinny: true, requirement: "uvicorn<1"},
+}
+
+// mlserverRules are the bounds that MLflow itself puts on MLServer; uvloop 0.22 broke it.
+var mlserverRules = []rule{
+	{requirement: "mlserver>=1.2.0,!=1.3.1,<2"},
+	{requirement: "mlserver-mlflow>=1.2.0,!=1.3.1,<2"},
+	{requirement: "uvloop<0.22", constraint: true},
+}
+
+// ServerNeeds gives what the server needs beside the model's own requirements. declared are the
+// names that the model itself requires; nothing is required twice, for the model knows better
+// which version it was trained with, but it may still be constrained.
+func ServerNeeds(kind Kind, mlflow pep440.Version, declared []pep508.Name) (Needs, error) {
+	rules := mlflowRules
+	switch kind {
+	case None:
+		return Needs{}, nil
+	case MLServer:
+		// It loads the model by MLflow too, and so wants what MLflow wants to be imported.
+		rules = append(slices.Clone(mlflowRules[:1]), mlserverRules...)
+	}
+	full := slices.Contains(declared, "mlflow")
+	var n Needs
+	for _, r := range rules {
+		if r.skinny && full || !r.covers(mlflow) {
+			continue
+		}
+		req, err := pep508.Parse(r.requirement)
+		if err != nil {
+			return Needs{}, fmt.Errorf("server requirement %q: %w", r.requirement, err)
+		}
+		switch {
+		case r.constraint:
+			n.Constraints = append(n.Constraints, req)
+		case !slices.Contains(declared, req.Name):
+			n.Requirements = append(n.Requirements, req)
+		}
+	}
+	return n, nil
+}
+
+// covers reports whether a version is among those that the rule is for. An unknown version is
+// taken for a current one.
+func (r rule) covers(v pep440.Version) bool {
+	if v.IsZero() {
+		return r.before == [2]uint64{}
+	}
+	return atLeast(v, r.from[0], r.from[1]) &&
+		(r.before == [2]uint64{} || !atLeast(v, r.before[0], r.before[1]))
+}
