@@ -1,84 +1,149 @@
 // Package pep440 parses, compares and matches versions and version
-// specifiers as PEP 440 defines them.
+// specifiers as PEP 440 defines them, and as the packaging library of the
+// Python Packaging Authority understands that text.
+//
+// Every version carries a key: a string of bytes whose order is PEP 440's
+// order. A clause of a specifier is one half-open interval of keys (or the
+// complement of one), so that matching is two comparisons of strings and
+// allocates nothing, and asking whether a set can be satisfied at all is an
+// intersection of intervals.
 package pep440
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
 
-// Version is a parsed PEP 440 version. The zero Version is no version.
+// Version is a parsed PEP 440 version. The zero Version is no version; it
+// sorts before every other. Versions that compare equal need not be == in
+// Go, since each keeps its own spelling.
 type Version struct {
-	text string
+	text string // as written, without surrounding space
+	norm string // normalized
+	key  string // PEP 440's order as an order of bytes
+	pre  bool   // has an a, b, rc or dev segment
+	post bool   // has a post segment
 }
 
-// Parse reads a version in any form that PEP 440 permits (Appendix B).
-func Parse(s string) (Version, error) { return Version{text: s}, errors.New("pep440: unwritten") }
+// ErrInvalid is what the error of Parse wraps.
+var ErrInvalid = errors.New("not a PEP 440 version")
+
+// Parse reads a version in any form that PEP 440 permits (Appendix B):
+// surrounding space, a leading "v", epochs, alternative spellings and
+// separators, and the implicit post release "1.0-1".
+func Parse(s string) (Version, error) {
+	t := trimSpace(s)
+	var p parts
+	var room [6]string
+	p.release = room[:0]
+	if n := p.scan(t); n != len(t) || n == 0 {
+		return Version{}, fmt.Errorf("%q is %w", s, ErrInvalid)
+	}
+	return p.version(t), nil
+}
+
+// MustParse is Parse for versions known to be valid; it panics on others.
+func MustParse(s string) Version {
+	v, err := Parse(s)
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// version makes the Version whose parts p are and whose spelling is text.
+func (p *parts) version(text string) Version {
+	var room [64]byte
+	norm := p.appendNormal(room[:0])
+	v := Version{text: text, norm: text, pre: p.pre != 0 || p.dev != "", post: p.post != ""}
+	if string(norm) != text {
+		v.norm = string(norm)
+	}
+	v.key = p.key()
+	return v
+}
 
 // IsZero reports whether v is the zero Version.
-func (v Version) IsZero() bool { return v.text == "" }
+func (v Version) IsZero() bool { return v.key == "" }
 
-// String gives the normalized form, local label included.
-func (v Version) String() string { return v.text }
+// String gives the normalized form, local label included (PEP 440,
+// "Normalization"). Trailing zeros of the release stay.
+func (v Version) String() string { return v.norm }
 
-// Text gives the version as it was written.
+// Text gives the version as it was written, without surrounding space.
 func (v Version) Text() string { return v.text }
 
-// Compare is -1, 0 or +1 in PEP 440's order.
-func (v Version) Compare(w Version) int { panic("unwritten") }
+// Key gives a string whose byte order, and whose equality, is PEP 440's: a
+// map key under which 1.0 and 1.0.0 are one. It is not for storing.
+func (v Version) Key() string { return v.key }
+
+// Compare is -1, 0 or +1 in PEP 440's order, in which 1.0 equals 1.0.0 and a
+// local label counts. The zero Version comes first.
+func (v Version) Compare(w Version) int { return strings.Compare(v.key, w.key) }
+
+// Equal reports whether v and w are the same version, however spelled.
+func (v Version) Equal(w Version) bool { return v.key == w.key }
 
 // IsPrerelease reports an a, b, rc or dev segment.
-func (v Version) IsPrerelease() bool { panic("unwritten") }
+func (v Version) IsPrerelease() bool { return v.pre }
 
 // IsPostrelease reports a post segment.
-func (v Version) IsPostrelease() bool { panic("unwritten") }
+func (v Version) IsPostrelease() bool { return v.post }
 
 // Local is the normalized local version label, "" if there is none.
-func (v Version) Local() string { panic("unwritten") }
+func (v Version) Local() string {
+	_, local, _ := strings.Cut(v.norm, "+")
+	return local
+}
 
 // Public is v without its local label.
-func (v Version) Public() Version { panic("unwritten") }
-
-// Release is the release segment: 3.10.1 gives [3 10 1].
-func (v Version) Release() []uint64 { panic("unwritten") }
-
-// Clause is one comparison of a specifier set: an operator and a version.
-type Clause struct {
-	Op      string // one of ~= == != <= >= < > ===
-	Version string // as written, ".*" included
+func (v Version) Public() Version {
+	public, _, found := strings.Cut(v.norm, "+")
+	if !found {
+		return v
+	}
+	var p parts
+	p.scan(public)
+	return p.version(public)
 }
 
-// Specifiers is a comma-separated set of clauses, all of which must hold. The zero value
-// admits every version.
-type Specifiers struct {
-	clauses []Clause
+// Release is the release segment as written, trailing zeros included: 3.10.1
+// gives [3 10 1]. A number over 64 bits is given as the largest uint64;
+// comparing has no such bound.
+func (v Version) Release() []uint64 {
+	s := v.norm
+	if _, after, found := strings.Cut(s, "!"); found {
+		s = after
+	}
+	var release []uint64
+	for {
+		n := digits(s)
+		if n == 0 {
+			return release
+		}
+		number, err := strconv.ParseUint(s[:n], 10, 64)
+		if err != nil {
+			number = math.MaxUint64
+		}
+		release = append(release, number)
+		if n == len(s) || s[n] != '.' {
+			return release
+		}
+		s = s[n+1:]
+	}
 }
 
-// ParseSpecifiers reads a specifier set such as ">=1.2,<2". "" gives the zero value.
-func ParseSpecifiers(s string) (Specifiers, error) {
-	return Specifiers{}, errors.New("pep440: unwritten")
+// MarshalText gives the normalized form.
+func (v Version) MarshalText() ([]byte, error) { return []byte(v.norm), nil }
+
+// UnmarshalText is Parse, with "" for the zero Version.
+func (v *Version) UnmarshalText(text []byte) (err error) {
+	*v = Version{}
+	if len(text) > 0 {
+		*v, err = Parse(string(text))
+	}
+	return err
 }
-
-// Clauses lists the clauses in the order written.
-func (s Specifiers) Clauses() []Clause { return s.clauses }
-
-// IsZero reports whether there are no clauses.
-func (s Specifiers) IsZero() bool { return len(s.clauses) == 0 }
-
-// String is the canonical form: clauses sorted, no spaces, as packaging's SpecifierSet prints it.
-func (s Specifiers) String() string { panic("unwritten") }
-
-// And joins two sets; equal clauses fold into one.
-func (s Specifiers) And(t Specifiers) Specifiers { panic("unwritten") }
-
-// AllowsPrereleases reports whether a clause itself names a pre-release
-// (PEP 440, "Handling of pre-releases").
-func (s Specifiers) AllowsPrereleases() bool { panic("unwritten") }
-
-// Match reports whether v satisfies every clause, pre-releases admitted: the caller decides
-// about those.
-func (s Specifiers) Match(v Version) bool { panic("unwritten") }
-
-// Satisfiable reports whether any version whatever could satisfy the set. It never says false of
-// a set that has a solution.
-func (s Specifiers) Satisfiable() bool { panic("unwritten") }
-
-// Pin gives the version of a set that admits exactly one release: "==" or "===" without ".*".
-func (s Specifiers) Pin() (Version, bool) { panic("unwritten") }

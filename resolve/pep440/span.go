@@ -1,0 +1,129 @@
+package pep440
+
+// span is an interval of keys, lo included, hi not; an empty hi is no bound.
+type span struct{ lo, hi string }
+
+func (s span) has(key string) bool { return key >= s.lo && (s.hi == "" || key < s.hi) }
+
+// keyMin is the key of 0.dev0, before which there is no version.
+var keyMin = (&parts{release: []string{"0"}, dev: "0"}).key()
+
+// span gives the versions that "op p" means, p's own key being given. For !=
+// it is what == means.
+func (p *parts) span(op, key string) span {
+	switch op {
+	case ">=":
+		return span{lo: key}
+	case "<=":
+		return span{hi: p.next().key()}
+	case "<":
+		// A pre-release of p is not less than p, unless p is one itself.
+		if p.pre != 0 || p.dev != "" {
+			return span{hi: key}
+		}
+		first := parts{epoch: p.epoch, release: p.release, post: p.post, dev: "0"}
+		return span{hi: first.key()}
+	case ">":
+		return span{lo: p.after()}
+	case "~=":
+		return span{lo: key, hi: p.prefix(p.release[:len(p.release)-1]).hi}
+	}
+	if p.local != "" {
+		return span{lo: key, hi: key + "\x00"}
+	}
+	return span{lo: key, hi: p.next().key()}
+}
+
+// next is the first version after p and all its local versions.
+func (p *parts) next() *parts {
+	next := parts{epoch: p.epoch, release: p.release, pre: p.pre, preN: p.preN, post: p.post, dev: "0"}
+	switch {
+	case p.dev != "":
+		next.dev = increment(p.dev)
+	case p.post != "":
+		next.post = increment(p.post)
+	default:
+		next.post = "0"
+	}
+	return &next
+}
+
+// after is the lower bound of ">p": neither local versions nor, unless p is
+// one, post releases of p are greater than p. After a final release there is
+// no first version, only a bound.
+func (p *parts) after() string {
+	switch {
+	case p.dev != "" || p.post != "":
+		return p.next().key()
+	case p.pre != 0:
+		next := parts{epoch: p.epoch, release: p.release, pre: p.pre, preN: increment(p.preN), dev: "0"}
+		return next.key()
+	}
+	return string(p.appendPre(nil)) + keyAfter
+}
+
+// prefix gives the versions of p's epoch whose release begins with the given
+// one: "==release.*".
+func (p *parts) prefix(release []string) span {
+	first := parts{epoch: p.epoch, release: release, dev: "0"}
+	last := len(release) - 1
+	past := first
+	past.release = append(append([]string(nil), release[:last]...), increment(release[last]))
+	return span{lo: first.key(), hi: past.key()}
+}
+
+// Satisfiable reports whether any version whatever, published or not, could satisfy the set,
+// pre-releases and local versions included. It never says false of a set that has a solution.
+func (s Specifiers) Satisfiable() bool {
+	for i := range s.clauses {
+		if s.clauses[i].Op == "===" {
+			return s.satisfiableText(&s.clauses[i])
+		}
+	}
+	within := []span{{lo: keyMin}}
+	for i := range s.clauses {
+		c := &s.clauses[i]
+		if c.Op == "!=" {
+			within = intersect(within, span{hi: c.span.lo}, span{lo: c.span.hi})
+		} else {
+			within = intersect(within, c.span)
+		}
+	}
+	return len(within) > 0
+}
+
+// satisfiableText is Satisfiable for a set with a "===" clause, which leaves
+// one candidate: its own text.
+func (s Specifiers) satisfiableText(only *Clause) bool {
+	for i := range s.clauses {
+		c := &s.clauses[i]
+		switch {
+		case c.Op == "===":
+			if !equalFold(c.Version, only.Version) {
+				return false
+			}
+		case only.version.IsZero() || c.span.has(only.version.key) == (c.Op == "!="):
+			return false
+		}
+	}
+	return true
+}
+
+// intersect cuts each of the spans with each of the others. Every bound is
+// the key of a version or lies past a final release's posts, so a span that
+// is not empty by its bounds has a version in it.
+func intersect(spans []span, others ...span) []span {
+	var cut []span
+	for _, a := range spans {
+		for _, b := range others {
+			c := span{lo: max(a.lo, b.lo), hi: a.hi}
+			if c.hi == "" || b.hi != "" && b.hi < c.hi {
+				c.hi = b.hi
+			}
+			if c.hi == "" || c.lo < c.hi {
+				cut = append(cut, c)
+			}
+		}
+	}
+	return cut
+}
