@@ -1,9 +1,14 @@
 // Package pep508 parses names, requirements and environment markers as PEP 508 defines them,
-// with names normalized by PEP 503 and extras by PEP 685.
+// with names normalized by PEP 503 and extras by PEP 685, and with the marker variables of
+// PEP 751. It accepts, prints and evaluates what the packaging library of the Python Packaging
+// Authority does.
 package pep508
 
 import (
-	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"mlenv/resolve/pep440"
 )
@@ -12,10 +17,47 @@ import (
 type Name string
 
 // NormalizeName normalizes a valid or invalid name; it never fails.
-func NormalizeName(s string) Name { panic("unwritten") }
+func NormalizeName(s string) Name {
+	if isNormal(s) {
+		return Name(s)
+	}
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		if strings.IndexByte("-_.", s[i]) < 0 {
+			b = append(b, s[i])
+		} else if i == 0 || strings.IndexByte("-_.", s[i-1]) < 0 {
+			b = append(b, '-')
+		}
+	}
+	return Name(strings.ToLower(string(b)))
+}
 
-// ValidName reports whether s is a name by PEP 508's grammar.
-func ValidName(s string) bool { panic("unwritten") }
+// isNormal reports whether NormalizeName has nothing to do.
+func isNormal(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z' || '0' <= c && c <= '9':
+		case c == '-' && (i == 0 || s[i-1] != '-'):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// ValidName reports whether s is a name by PEP 508's grammar: ASCII letters, digits and -_.,
+// with a letter or digit at both ends.
+func ValidName(s string) bool {
+	if s == "" || !alnum(s[0]) || !alnum(s[len(s)-1]) {
+		return false
+	}
+	for i := range len(s) {
+		if !nameByte(s[i]) {
+			return false
+		}
+	}
+	return true
+}
 
 // Requirement is one PEP 508 requirement.
 type Requirement struct {
@@ -27,53 +69,69 @@ type Requirement struct {
 	Marker    Marker
 }
 
-// Parse reads one requirement. The error says what is wrong and at which column (from 1).
+// SyntaxError says where in its input something is wrong.
+type SyntaxError struct {
+	Input   string
+	Column  int    // of the character, from 1
+	Problem string // "expected …"
+}
+
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("column %d of %q: %s", e.Column, e.Input, e.Problem)
+}
+
+// Parse reads one requirement. The error, a *SyntaxError, says what is wrong and at which
+// column (from 1).
 func Parse(s string) (Requirement, error) {
-	return Requirement{}, errors.New("pep508: unwritten")
+	p := &parser{in: s}
+	r := p.requirement()
+	if p.err != nil {
+		return Requirement{}, p.err
+	}
+	return r, nil
 }
 
-// String is the canonical form, as packaging's Requirement prints it but with the normalized name.
-func (r Requirement) String() string { panic("unwritten") }
-
-// Marker is an environment marker. The zero Marker holds everywhere.
-type Marker struct{ expr *expression }
-
-type expression struct{}
-
-// ParseMarker reads a marker expression. "" gives the zero Marker.
-func ParseMarker(s string) (Marker, error) { return Marker{}, errors.New("pep508: unwritten") }
-
-// IsZero reports whether m holds everywhere because there is nothing in it.
-func (m Marker) IsZero() bool { return m.expr == nil }
-
-// String is the canonical form, as packaging prints it.
-func (m Marker) String() string { panic("unwritten") }
-
-// Eval evaluates m for an environment.
-func (m Marker) Eval(env Environment) bool { panic("unwritten") }
-
-// And is the conjunction of two markers.
-func (m Marker) And(n Marker) Marker { panic("unwritten") }
-
-// Or is the disjunction of two markers.
-func (m Marker) Or(n Marker) Marker { panic("unwritten") }
-
-// UsesExtra reports whether m names the variable extra (or extras, dependency_groups).
-func (m Marker) UsesExtra() bool { panic("unwritten") }
-
-// Environment holds the values of the marker variables (PEP 508, "Environment Markers").
-type Environment struct {
-	OSName                       string // os_name: "posix"
-	SysPlatform                  string // sys_platform: "linux"
-	PlatformMachine              string // "x86_64", "aarch64"
-	PlatformPythonImplementation string // "CPython"
-	PlatformRelease              string
-	PlatformSystem               string // "Linux"
-	PlatformVersion              string
-	PythonVersion                string // "3.11"
-	PythonFullVersion            string // "3.11.7"
-	ImplementationName           string // "cpython"
-	ImplementationVersion        string
-	Extras                       []Name // the extras asked for: "extra" equals any of them (PEP 508, PEP 751)
-	DependencyGroups             []string
+// String is the canonical form, as packaging's Requirement prints it but with the normalized name
+// and extras.
+func (r Requirement) String() string {
+	var b strings.Builder
+	b.WriteString(string(r.Name))
+	for i, extra := range r.Extras {
+		b.WriteByte("[,"[min(i, 1)])
+		b.WriteString(string(extra))
+	}
+	if len(r.Extras) > 0 {
+		b.WriteByte(']')
+	}
+	b.WriteString(r.Specifier.String())
+	if r.URL != "" {
+		b.WriteString(" @ ")
+		b.WriteString(r.URL)
+		if !r.Marker.IsZero() {
+			b.WriteByte(' ')
+		}
+	}
+	if !r.Marker.IsZero() {
+		b.WriteString("; ")
+		b.WriteString(r.Marker.String())
+	}
+	return b.String()
 }
+
+// Equal reports whether both mean the same by their form; the spelling of names does not count.
+func (r Requirement) Equal(q Requirement) bool {
+	return r.Name == q.Name && slices.Equal(r.Extras, q.Extras) && r.URL == q.URL &&
+		r.Specifier.Equal(q.Specifier) && r.Marker.Equal(q.Marker)
+}
+
+// MarshalText gives the canonical form.
+func (r Requirement) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText is Parse.
+func (r *Requirement) UnmarshalText(text []byte) (err error) {
+	*r, err = Parse(string(text))
+	return err
+}
+
+// column is the column of the byte at offset i of s, in characters from 1.
+func column(s string, i int) int { return utf8.RuneCountInString(s[:i]) + 1 }

@@ -1,0 +1,331 @@
+package pep508
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"mlenv/resolve/pep440"
+)
+
+// parser reads requirements and markers by recursive descent. The first error
+// sticks; after it every method does nothing.
+type parser struct {
+	in    string
+	pos   int
+	depth int // of parentheses
+	err   error
+}
+
+// maxDepth bounds the nesting of parentheses in a marker.
+const maxDepth = 100
+
+func (p *parser) failAt(pos int, problem string) {
+	if p.err == nil {
+		p.err = &SyntaxError{Input: p.in, Column: column(p.in, pos), Problem: problem}
+		p.pos = len(p.in)
+	}
+}
+
+func (p *parser) fail(problem string) { p.failAt(p.pos, problem) }
+
+func (p *parser) rest() string { return p.in[p.pos:] }
+
+func (p *parser) end() bool { return p.pos == len(p.in) }
+
+// space passes spaces and tabs and reports whether there were any.
+func (p *parser) space() bool {
+	start := p.pos
+	for !p.end() && (p.in[p.pos] == ' ' || p.in[p.pos] == '\t') {
+		p.pos++
+	}
+	return p.pos > start
+}
+
+// take passes c if it is next.
+func (p *parser) take(c byte) bool {
+	if p.end() || p.in[p.pos] != c {
+		return false
+	}
+	p.pos++
+	return true
+}
+
+// word passes w if it is next and no longer word begins with it.
+func (p *parser) word(w string) bool {
+	if !strings.HasPrefix(p.rest(), w) || wordAt(p.in, p.pos+len(w)) {
+		return false
+	}
+	p.pos += len(w)
+	return true
+}
+
+// name reads what a project or extra name may look like, "" if none is next.
+// As in packaging, it may end in an underscore.
+func (p *parser) name() string {
+	s := p.rest()
+	if s == "" || !alnum(s[0]) {
+		return ""
+	}
+	n := 1
+	for n < len(s) && nameByte(s[n]) {
+		n++
+	}
+	// The name ends where a word does.
+	for n > 0 && (s[n-1] == '.' || s[n-1] == '-' || wordAt(s, n)) {
+		n--
+	}
+	p.pos += n
+	return s[:n]
+}
+
+func (p *parser) requirement() (r Requirement) {
+	p.space()
+	if r.Spelling = p.name(); r.Spelling == "" {
+		p.fail("expected a package name")
+		return r
+	}
+	r.Name = NormalizeName(r.Spelling)
+	p.space()
+	r.Extras = p.extras()
+	p.space()
+	expected := "expected a version specifier, \";\", \"@\" or the end"
+	if p.take('@') {
+		r.URL = p.url()
+		expected = "expected \";\" or the end after the URL"
+	} else {
+		start := p.pos
+		r.Specifier = p.specifier()
+		if p.pos > start {
+			expected = "expected \",\", \";\" or the end after the version specifier"
+		}
+		p.space()
+	}
+	if p.err != nil || p.end() {
+		return r
+	}
+	if !p.take(';') {
+		p.fail(expected)
+		return r
+	}
+	r.Marker = p.wholeMarker()
+	return r
+}
+
+// url reads a URL and the space after it.
+func (p *parser) url() string {
+	p.space()
+	n := strings.IndexAny(p.rest(), " \t")
+	if n < 0 {
+		n = len(p.rest())
+	}
+	if n == 0 {
+		p.fail("expected a URL after \"@\"")
+	}
+	url := p.rest()[:n]
+	p.pos += n
+	p.space()
+	return url
+}
+
+// extras reads a list of extras in brackets, if there is one.
+func (p *parser) extras() (extras []Name) {
+	if !p.take('[') {
+		return nil
+	}
+	p.space()
+	for name := p.name(); name != ""; name = p.name() {
+		extras = append(extras, NormalizeName(name))
+		p.space()
+		if !p.take(',') {
+			break
+		}
+		p.space()
+		if p.end() || !alnum(p.in[p.pos]) {
+			p.fail("expected the name of an extra after \",\"")
+		}
+	}
+	if !p.take(']') {
+		p.fail("expected \",\" or \"]\" in the list of extras")
+	}
+	slices.Sort(extras)
+	return slices.Compact(extras)
+}
+
+// specifier reads a set of version specifiers, in parentheses or bare.
+func (p *parser) specifier() pep440.Specifiers {
+	open := p.take('(')
+	p.space()
+	start := p.pos
+	for {
+		n := pep440.ScanClause(p.rest())
+		if n == 0 {
+			p.badClause()
+			break
+		}
+		p.pos += n
+		p.space()
+		if !p.take(',') {
+			break
+		}
+		p.space()
+	}
+	text := p.in[start:p.pos]
+	if p.err != nil {
+		return pep440.Specifiers{}
+	}
+	set, err := pep440.ParseSpecifiers(text)
+	if err != nil {
+		p.failAt(start, err.Error())
+	}
+	if open && !p.take(')') {
+		p.fail("expected \",\" or \")\" in the version specifier")
+	}
+	return set
+}
+
+// badClause fails if what is next begins as a version specifier does: with an
+// operator.
+func (p *parser) badClause() {
+	if !p.end() && strings.IndexByte("<>=!~", p.in[p.pos]) >= 0 {
+		text := p.rest()
+		if n := strings.IndexAny(text, ",;)"); n >= 0 {
+			text = text[:n]
+		}
+		if _, err := pep440.ParseClause(text); err != nil {
+			p.fail(err.Error())
+		}
+	}
+}
+
+// wholeMarker reads a marker up to the end.
+func (p *parser) wholeMarker() Marker {
+	e := p.marker()
+	if p.err == nil && !p.end() {
+		p.fail("expected \"and\", \"or\" or the end of the marker")
+	}
+	if p.err != nil {
+		return Marker{}
+	}
+	return e.marker()
+}
+
+// marker reads atoms joined by "and" and "or"; "and" binds closer.
+func (p *parser) marker() *expression {
+	e := &expression{groups: [][]term{{p.atom()}}}
+	for p.err == nil {
+		last := &e.groups[len(e.groups)-1]
+		switch {
+		case p.word("and"):
+			*last = append(*last, p.atom())
+		case p.word("or"):
+			e.groups = append(e.groups, []term{p.atom()})
+		default:
+			return e
+		}
+	}
+	return e
+}
+
+// atom reads a comparison, or a marker in parentheses, and the space around.
+func (p *parser) atom() (t term) {
+	p.space()
+	if p.take('(') {
+		if p.depth++; p.depth > maxDepth {
+			p.fail("parentheses nested too deep")
+			return t
+		}
+		t = p.marker().term()
+		p.depth--
+		if !p.take(')') {
+			p.fail("expected \"and\", \"or\" or \")\" in the marker")
+		}
+	} else {
+		left := p.operand()
+		p.space()
+		op := p.operator()
+		p.space()
+		right := p.operand()
+		if p.err == nil {
+			t.is = newComparison(left, op, right)
+		}
+	}
+	p.space()
+	return t
+}
+
+// operand reads a variable or a quoted string.
+func (p *parser) operand() (o operand) {
+	if p.err != nil {
+		return o
+	}
+	s := p.rest()
+	if s != "" && (s[0] == '"' || s[0] == '\'') {
+		n := strings.IndexByte(s[1:], s[0])
+		if n < 0 {
+			p.fail("expected a closing quote")
+			return o
+		}
+		text, problem := unquote(s[1 : 1+n])
+		if problem != "" {
+			p.fail(problem)
+		}
+		p.pos += n + 2
+		return operand{text: text}
+	}
+	n := 0
+	for n < len(s) && (s[n] == '.' || wordByte(s[n])) {
+		n++
+	}
+	// A dot may follow a variable's name, where anything else is wrong anyhow.
+	if v := variableOf(s[:n]); v != 0 && !wordAt(s, n) {
+		p.pos += n
+		return operand{text: variableNames[v], variable: v}
+	}
+	p.fail("expected a marker variable or a quoted string")
+	return o
+}
+
+// operator reads a comparison operator.
+func (p *parser) operator() string {
+	if p.err != nil {
+		return ""
+	}
+	if p.word("in") {
+		return "in"
+	}
+	start := p.pos
+	if p.word("not") {
+		if p.space() && p.word("in") {
+			return "not in"
+		}
+		p.fail("expected \"in\" after \"not\"")
+		return ""
+	}
+	for _, op := range [...]string{"===", "==", "~=", "!=", "<=", ">=", "<", ">"} {
+		if strings.HasPrefix(p.in[start:], op) {
+			p.pos += len(op)
+			return op
+		}
+	}
+	p.fail("expected an operator, one of <=, <, !=, ==, >=, >, ~=, ===, in, not in")
+	return ""
+}
+
+func alnum(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+func wordByte(c byte) bool { return alnum(c) || c == '_' }
+
+func nameByte(c byte) bool { return wordByte(c) || c == '.' || c == '-' }
+
+// wordAt reports whether a character of a word begins at s[i:].
+func wordAt(s string, i int) bool {
+	if i >= len(s) {
+		return false
+	}
+	r, _ := utf8.DecodeRuneInString(s[i:])
+	return r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r)
+}
