@@ -39,6 +39,7 @@ const (
 	Venv      = "/opt/venv"
 	Python    = Venv + "/bin/python"
 	ModelPath = "/opt/ml/model"
+	CodePath  = "/opt/ml/code" // code that is not part of the model (--code-paths), flattened
 	LockPath  = Venv + "/pylock.toml"
 )
 
@@ -55,6 +56,7 @@ type Input struct {
 	MLflowVersion pep440.Version    // as locked, else as the model says; zero if unknown
 	Name, Version string            // of the registered model, "" if unknown
 	Code          []string          // the model's code directories, relative to it ("code")
+	ExtraCode     bool              // there is code in CodePath too
 	Port          int               // 0: DefaultPort
 	Workers       int               // 0: 1
 	User          string            // "": DefaultUser
@@ -120,20 +122,30 @@ func New(in Input) (*Runtime, error) {
 	if len(in.Entrypoint) > 0 {
 		r.Entrypoint = in.Entrypoint
 	}
-	if len(in.Code) > 0 && (in.Kind == None || len(in.Entrypoint) > 0) {
-		// MLflow puts the code on sys.path itself when it loads the model; a command of the
-		// user's own may never load it that way.
-		var dirs []string
-		for _, c := range in.Code {
-			dirs = append(dirs, ModelPath+"/"+c)
-		}
-		env["PYTHONPATH"] = strings.Join(dirs, ":")
+	if path := in.pythonPath(); path != "" {
+		env["PYTHONPATH"] = path
 	}
 	maps.Copy(env, in.Env)
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		r.Env = append(r.Env, Var{name, env[name]})
 	}
 	return r, nil
+}
+
+func (in Input) pythonPath() string {
+	var dirs []string
+	if in.Kind == None || len(in.Entrypoint) > 0 {
+		// MLflow puts the model's code on sys.path itself when it loads the model; a command of
+		// the user's own may never load it that way.
+		for _, c := range in.Code {
+			dirs = append(dirs, ModelPath+"/"+c)
+		}
+	}
+	if in.ExtraCode {
+		// MLmodel does not know of this code, so MLflow will not find it by itself.
+		dirs = append(dirs, CodePath)
+	}
+	return strings.Join(dirs, ":")
 }
 
 func (r *Runtime) serve(in Input, env map[string]string) {

@@ -156,6 +156,14 @@ func TestNew(t *testing.T) {
 				}
 				return ""
 			}},
+		{"code from outside", Input{Code: []string{"code"}, ExtraCode: true},
+			"/opt/venv/bin/python -m uvicorn --host 0.0.0.0 --port 8080 --workers 1 mlflow.pyfunc.scoring_server.app:app",
+			func(r *Runtime) string {
+				if env(r, "PYTHONPATH") != CodePath {
+					return "MLflow cannot find code that MLmodel does not name"
+				}
+				return ""
+			}},
 		{"own entrypoint", Input{Entrypoint: []string{"/serve"}, Code: []string{"code"}, Env: map[string]string{"LANG": "de_DE.UTF-8"}}, "/serve",
 			func(r *Runtime) string {
 				if env(r, "LANG") != "de_DE.UTF-8" || env(r, "PYTHONPATH") == "" {
