@@ -270,6 +270,7 @@ func (p *parser) operand() (o operand) {
 		text, problem := unquote(s[1 : 1+n])
 		if problem != "" {
 			p.fail(problem)
+			return o
 		}
 		p.pos += n + 2
 		return operand{text: text}
