@@ -10,9 +10,12 @@
 package layer
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -47,72 +50,182 @@ type Sum struct {
 	MediaType types.MediaType `json:"mediaType"`
 }
 
-// A Layer is a v1.Layer made of entries. Nothing of it is in memory: each reader makes the bytes anew.
-type Layer struct {
-	entries []Entry
-	opts    Options
-}
-
 // Format is the version of the bytes that this package writes. It belongs into the key under which a Sum is remembered.
 const Format = "1"
-
-var errUnwritten = errors.New("unwritten")
-
-// New sorts and checks the entries; it does not read their contents. It refuses paths that are not clean and relative,
-// a path given twice, and a path below one that is not a directory. It adds no parents: see WithParents.
-func New(entries []Entry, o Options) (*Layer, error) { return &Layer{entries: entries, opts: o}, nil }
-
-// Measure reads every content once, checks it against its size, CRC-32 and digest, and returns the layer's sum. Where tee
-// is not nil the blob is written to it on the way. A layer is measured once: later calls without a tee return what is known.
-// A content that is not what it claims to be is a *ContentError.
-func (l *Layer) Measure(ctx context.Context, tee io.Writer) (Sum, error) { return Sum{}, errUnwritten }
-
-// Entries returns the layer's entries in their order. They must not be changed.
-func (l *Layer) Entries() []Entry { return l.entries }
-
-// Digest implements v1.Layer; it measures the layer where that was not done before.
-func (l *Layer) Digest() (v1.Hash, error) { return v1.Hash{}, errUnwritten }
-
-// DiffID implements v1.Layer; it measures the layer where that was not done before.
-func (l *Layer) DiffID() (v1.Hash, error) { return v1.Hash{}, errUnwritten }
-
-// Size implements v1.Layer; it measures the layer where that was not done before.
-func (l *Layer) Size() (int64, error) { return 0, errUnwritten }
-
-// MediaType implements v1.Layer.
-func (l *Layer) MediaType() (types.MediaType, error) { return types.OCILayer, nil }
-
-// Compressed implements v1.Layer. It does not inflate and does not measure. If the layer was measured, the bytes are
-// compared with its digest, and a difference is an error wrapping ErrChanged at the end of the stream.
-func (l *Layer) Compressed() (io.ReadCloser, error) { return nil, errUnwritten }
-
-// Uncompressed implements v1.Layer: the tar stream.
-func (l *Layer) Uncompressed() (io.ReadCloser, error) { return nil, errUnwritten }
 
 // ErrChanged says that the bytes of a layer are no longer those that were measured or remembered:
 // a file was changed meanwhile, or what was remembered is wrong.
 var ErrChanged = errors.New("the layer's content is not what was measured")
 
-// A ContentError says that the content of one entry is not what the entry claims.
-type ContentError struct {
-	Path   string
-	Source string
-	Err    error
+// A Layer is a v1.Layer made of entries. Nothing of it is in memory: each reader makes the bytes anew.
+type Layer struct {
+	entries []Entry
+	opts    Options
+
+	mu  sync.Mutex
+	sum *Sum // nil until measured
 }
 
-func (e *ContentError) Error() string { return e.Source + ": " + e.Path + ": " + e.Err.Error() }
+// New sorts and checks the entries; it does not read their contents. It refuses paths that are not clean and relative,
+// a path given twice, and a path below one that is not a directory. It adds no parents: see WithParents.
+func New(entries []Entry, o Options) (*Layer, error) {
+	if o.Compression > Zstd {
+		return nil, fmt.Errorf("there is no compression %d", o.Compression)
+	}
+	entries = sorted(entries)
+	if err := check(entries); err != nil {
+		return nil, err
+	}
+	return &Layer{entries: entries, opts: o}, nil
+}
 
-// Unwrap returns the reason.
-func (e *ContentError) Unwrap() error { return e.Err }
+// Measure reads every content once, checks it against its size, CRC-32 and digest, and returns the layer's sum. Where tee
+// is not nil the blob is written to it on the way. A layer is measured once: later calls without a tee return what is known.
+// A content that is not what it claims to be is a *ContentError.
+func (l *Layer) Measure(ctx context.Context, tee io.Writer) (Sum, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sum != nil && tee == nil {
+		return *l.sum, nil
+	}
+	s, err := l.measure(ctx, tee)
+	if err != nil {
+		return Sum{}, err
+	}
+	if l.sum != nil && *l.sum != s {
+		return Sum{}, fmt.Errorf("%w: %s instead of %s", ErrChanged, s.Digest, l.sum.Digest)
+	}
+	l.sum = &s
+	return s, nil
+}
 
-// Known returns a layer that was measured before. It costs nothing until somebody wants its bytes: then build is called,
-// at most once at a time, and what it returns must have the remembered digest, which is checked at the end
-// of the stream (an error wrapping ErrChanged).
-func Known(s Sum, build func() (v1.Layer, error)) v1.Layer { return nil }
+func (l *Layer) measure(ctx context.Context, tee io.Writer) (Sum, error) {
+	tar, blob := newHasher(), newHasher()
+	defer tar.stop()
+	defer blob.stop()
+	out := io.Writer(blob)
+	if tee != nil {
+		out = io.MultiWriter(blob, tee)
+	}
+	s, err := l.sink(out, tar)
+	if err != nil {
+		return Sum{}, err
+	}
+	if err := writeTar(ctx, l.entries, s); err != nil {
+		return Sum{}, err
+	}
+	sum := Sum{MediaType: l.mediaType(), Size: blob.size, Unpacked: tar.size}
+	if sum.DiffID, err = tar.digest(); err != nil {
+		return Sum{}, err
+	}
+	sum.Digest, err = blob.digest()
+	return sum, err
+}
 
-// Estimate returns the most bytes that an entry takes in a spliced layer.
-func Estimate(e Entry) int64 { return 0 }
+// sink returns what makes the blob; tar is nil where the tar stream is not to be measured.
+func (l *Layer) sink(out io.Writer, tar *hasher) (sink, error) {
+	var told func(int64)
+	if tar != nil {
+		told = l.opts.Progress
+	}
+	var z io.WriteCloser
+	var err error
+	switch l.opts.Compression {
+	case Gzip:
+		z, err = newGzip(out)
+	case Zstd:
+		z, err = newZstd(out)
+	default:
+		return newSpliced(out, tar, told), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newWhole(z, tar, told), nil
+}
 
-// Split cuts the entries, sorted by path, into groups that stay below max bytes each as layers. A single file of more
-// than that has a group of its own. There is always at least one group.
-func Split(entries []Entry, max int64) [][]Entry { return [][]Entry{entries} }
+// Entries returns the layer's entries in their order. They must not be changed.
+func (l *Layer) Entries() []Entry { return l.entries }
+
+// Digest implements v1.Layer; it measures the layer where that was not done before.
+func (l *Layer) Digest() (v1.Hash, error) {
+	s, err := l.Measure(context.Background(), nil)
+	return s.Digest, err
+}
+
+// DiffID implements v1.Layer; it measures the layer where that was not done before.
+func (l *Layer) DiffID() (v1.Hash, error) {
+	s, err := l.Measure(context.Background(), nil)
+	return s.DiffID, err
+}
+
+// Size implements v1.Layer; it measures the layer where that was not done before.
+func (l *Layer) Size() (int64, error) {
+	s, err := l.Measure(context.Background(), nil)
+	return s.Size, err
+}
+
+// MediaType implements v1.Layer.
+func (l *Layer) MediaType() (types.MediaType, error) { return l.mediaType(), nil }
+
+func (l *Layer) mediaType() types.MediaType {
+	if l.opts.Compression == Zstd {
+		return types.OCILayerZStd
+	}
+	return types.OCILayer
+}
+
+// Compressed implements v1.Layer. It does not inflate and does not measure. If the layer was measured, the bytes are
+// compared with its digest, and a difference is an error wrapping ErrChanged at the end of the stream.
+func (l *Layer) Compressed() (io.ReadCloser, error) {
+	r := pipe(func(ctx context.Context, w io.Writer) error {
+		s, err := l.sink(w, nil)
+		if err != nil {
+			return err
+		}
+		return writeTar(ctx, l.entries, s)
+	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sum == nil {
+		return r, nil
+	}
+	return newChecked(r, l.sum.Digest), nil
+}
+
+// Uncompressed implements v1.Layer: the tar stream.
+func (l *Layer) Uncompressed() (io.ReadCloser, error) {
+	return pipe(func(ctx context.Context, w io.Writer) error {
+		b := bufio.NewWriterSize(w, 128<<10)
+		if err := writeTar(ctx, l.entries, newWhole(nopCloser{b}, nil, nil)); err != nil {
+			return err
+		}
+		return b.Flush()
+	}), nil
+}
+
+// pipe returns what write writes. Closing the reader ends write.
+func pipe(write func(context.Context, io.Writer) error) io.ReadCloser {
+	ctx, cancel := context.WithCancel(context.Background())
+	r, w := io.Pipe()
+	p := &piped{PipeReader: r, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		w.CloseWithError(write(ctx, w))
+	}()
+	return p
+}
+
+type piped struct {
+	*io.PipeReader
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// Close waits until the files that are read are closed, so that they may be removed.
+func (p *piped) Close() error {
+	p.cancel()
+	err := p.PipeReader.Close()
+	<-p.done
+	return err
+}
