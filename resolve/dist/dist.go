@@ -1,60 +1,16 @@
 // Package dist knows distributions: their file names, compatibility tags and core metadata, and
-// the Target that they must fit.
+// the Target that they must fit. What it accepts and how it orders tags is what the packaging
+// library does; where published files break the standards it mends what pip and uv let pass.
 package dist
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 )
-
-// Libc is a C library and its version.
-type Libc struct {
-	Kind         string // "glibc" or "musl"
-	Major, Minor int
-}
-
-// ParseLibc reads "glibc:2.36" or "musl:1.2".
-func ParseLibc(s string) (Libc, error) { panic("unwritten") }
-
-func (l Libc) String() string { panic("unwritten") }
-
-// Target is the one environment that a lock or an image is made for: a CPython on a platform.
-type Target struct {
-	Python pep440.Version // major.minor or exact
-	OS     string         // Go's and OCI's term: "linux"
-	Arch   string         // Go's and OCI's term: "amd64", "arm64"
-	Libc   Libc
-}
-
-// Platform is OCI's form, "linux/amd64".
-func (t Target) Platform() string { return t.OS + "/" + t.Arch }
-
-// Environment gives the values of the marker variables on the target.
-func (t Target) Environment() pep508.Environment { panic("unwritten") }
-
-// Tag is one compatibility tag (PEP 425).
-type Tag struct{ Python, ABI, Platform string }
-
-// Tags gives the tags that fit the target, the most specific first, in packaging's order.
-func (t Target) Tags() []Tag { panic("unwritten") }
-
-// WheelName is a parsed wheel file name (PEP 427, binary distribution format).
-type WheelName struct {
-	Name    pep508.Name
-	Version pep440.Version
-	Build   string // build tag, "" if none
-	Tags    []Tag  // expanded
-}
-
-// ParseWheelName reads a file name that ends in ".whl".
-func ParseWheelName(filename string) (WheelName, error) { panic("unwritten") }
-
-// ParseSdistName reads a source distribution's file name; project tells name from version.
-func ParseSdistName(filename string, project pep508.Name) (pep440.Version, error) {
-	panic("unwritten")
-}
 
 // File is one distribution file as an index, a find-links page or a folder lists it.
 type File struct {
@@ -65,8 +21,8 @@ type File struct {
 	Index          string            // the index that listed it, without credentials; "" for find-links and direct URLs
 	Size           int64             // bytes; 0 where unknown
 	Hashes         map[string]string // algorithm to lower-case hex
-	RequiresPython string
-	UploadTime     time.Time // zero where unknown
+	RequiresPython string            // as listed; see ParseRequiresPython
+	UploadTime     time.Time         // zero where unknown
 	Yanked         bool
 	YankedReason   string
 	Wheel          bool
@@ -76,19 +32,26 @@ type File struct {
 	MetadataHashes map[string]string
 }
 
-// Metadata is the part of a distribution's core metadata that resolving needs.
-type Metadata struct {
-	MetadataVersion string
-	Name            pep508.Name
-	Version         pep440.Version
-	RequiresPython  pep440.Specifiers
-	RequiresDist    []pep508.Requirement
-	ProvidesExtra   []pep508.Name
-	License         string // License-Expression, else License
-	Classifiers     []string
-	Dynamic         []string
-	Invalid         []string // Requires-Dist lines that are not PEP 508, kept as text
+// NewFile makes a File of a file name: whether it is a wheel or a source distribution, its name,
+// version and tags. With project "" the name is taken from the file. The error says why the name
+// is none of a distribution of the project; a list of files passes over such a file.
+func NewFile(project pep508.Name, filename, url string) (File, error) {
+	f := File{Name: project, Filename: filename, URL: url}
+	if !strings.HasSuffix(filename, wheelSuffix) {
+		name, version, err := parseSdist(filename, project)
+		f.Name, f.Version = name, version
+		return f, err
+	}
+	w, err := ParseWheelName(filename)
+	if err != nil {
+		return f, err
+	}
+	if project != "" && w.Name != project {
+		return f, fmt.Errorf("file name %q: not of the project %s", filename, project)
+	}
+	f.Name, f.Version, f.Build, f.Tags, f.Wheel = w.Name, w.Version, w.Build, w.Tags, true
+	return f, nil
 }
 
-// ParseMetadata reads a METADATA or PKG-INFO file.
-func ParseMetadata(data []byte) (*Metadata, error) { panic("unwritten") }
+// SHA256 is the file's SHA-256 in lower-case hex, "" where it is not known.
+func (f File) SHA256() string { return f.Hashes["sha256"] }

@@ -1,0 +1,119 @@
+package dist
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+)
+
+// Libc is a C library and its version.
+type Libc struct {
+	Kind         string // "glibc" or "musl"
+	Major, Minor int
+}
+
+// ParseLibc reads "glibc:2.36" or "musl:1.2"; a patch version is passed over.
+func ParseLibc(s string) (Libc, error) {
+	kind, version, _ := strings.Cut(s, ":")
+	parts := strings.SplitN(version, ".", 3)
+	l := Libc{Kind: kind}
+	ok := kind == "glibc" || kind == "musl"
+	if ok = ok && len(parts) > 1; ok {
+		var majorErr, minorErr error
+		l.Major, majorErr = parseNumber(parts[0])
+		l.Minor, minorErr = parseNumber(parts[1])
+		ok = majorErr == nil && minorErr == nil
+	}
+	if !ok {
+		return Libc{}, fmt.Errorf("%q: expected a C library and its version, such as glibc:2.36 or musl:1.2", s)
+	}
+	return l, nil
+}
+
+// parseNumber reads a small decimal number without a sign.
+func parseNumber(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return int(n), err
+}
+
+// String is the form that ParseLibc reads, "" for the zero Libc.
+func (l Libc) String() string {
+	if l.Kind == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d.%d", l.Kind, l.Major, l.Minor)
+}
+
+// Target is the one environment that a lock or an image is made for: a CPython on a platform.
+type Target struct {
+	Python pep440.Version // major.minor or exact
+	OS     string         // Go's and OCI's term: "linux"
+	Arch   string         // Go's and OCI's term: "amd64", "arm64"
+	Libc   Libc
+}
+
+// Platform is OCI's form, "linux/amd64".
+func (t Target) Platform() string { return t.OS + "/" + t.Arch }
+
+// machines are the architectures known, by Go's name, and uname's name on Linux.
+var machines = map[string]string{
+	"386":     "i686",
+	"amd64":   "x86_64",
+	"arm":     "armv7l",
+	"arm64":   "aarch64",
+	"loong64": "loongarch64",
+	"ppc64le": "ppc64le",
+	"riscv64": "riscv64",
+	"s390x":   "s390x",
+}
+
+// machine is uname's name of the architecture.
+func (t Target) machine() string {
+	if m, ok := machines[t.Arch]; ok {
+		return m
+	}
+	return t.Arch
+}
+
+// PythonVersion is the exact Python assumed: where the target gives major and minor only, their
+// first release, as "uv pip compile --python-version" assumes. So a lock for 3.11 holds on
+// every 3.11.
+func (t Target) PythonVersion() pep440.Version {
+	if t.Python.IsZero() || len(t.Python.Release()) > 2 || t.Python.IsPrerelease() {
+		return t.Python
+	}
+	major, minor := t.minor()
+	return pep440.MustParse(fmt.Sprintf("%d.%d.0", major, minor))
+}
+
+// minor gives the first two numbers of the Python version.
+func (t Target) minor() (major, minor uint64) {
+	release := append(t.Python.Release(), 0, 0)
+	return release[0], release[1]
+}
+
+// Environment gives the values of the marker variables on the target (PEP 508). The kernel is not
+// known, since an image runs on any: platform_release and platform_version are "".
+func (t Target) Environment() pep508.Environment {
+	env := pep508.Environment{
+		OSName:                       "posix",
+		SysPlatform:                  t.OS,
+		PlatformMachine:              t.machine(),
+		PlatformPythonImplementation: "CPython",
+		PlatformSystem:               t.OS,
+		ImplementationName:           "cpython",
+	}
+	if t.OS == "linux" {
+		env.PlatformSystem = "Linux"
+	}
+	if !t.Python.IsZero() {
+		major, minor := t.minor()
+		env.PythonVersion = fmt.Sprintf("%d.%d", major, minor)
+		env.PythonFullVersion = t.PythonVersion().String()
+		env.ImplementationVersion = env.PythonFullVersion
+	}
+	return env
+}
