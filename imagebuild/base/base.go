@@ -1,0 +1,168 @@
+// Package base finds out what a base image holds without running it, and makes a base of the
+// machine's own Python where there is no registry to pull one from.
+//
+// Everything is read from the image's configuration and the headers of its layers, plus the few
+// files that tell versions: the interpreter, the C library and the package databases. What was
+// found is a plain value that can be remembered by the image's digest.
+package base
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
+)
+
+// Base is what a base image holds.
+type Base struct {
+	Digest   string            `json:"digest"`            // of the platform's manifest, "sha256:…"
+	Python   string            `json:"python"`            // the interpreter's path, no symbolic link: "/usr/local/bin/python3.11"
+	Version  string            `json:"version"`           // "3.11.9", or "3.11" where the patch release cannot be told
+	Libc     string            `json:"libc"`              // "glibc:2.36", "musl:1.2"
+	OS       string            `json:"os"`                // "linux"
+	Arch     string            `json:"arch"`              // "amd64", OCI's term, read from the interpreter itself
+	Variant  string            `json:"variant,omitempty"` // "v8"
+	Env      []string          `json:"env"`               // of the image's configuration
+	Packages map[string]string `json:"packages"`          // dpkg's or apk's packages with their versions
+	Sonames  []string          `json:"sonames"`           // file names of the shared libraries on the default path, sorted
+	CABundle string            `json:"caBundle"`          // path of a bundle of CA certificates where OpenSSL does not find it by itself, "" if none is needed
+	Links    map[string]string `json:"links"`             // symbolic links among the directories of our paths: "/opt" to "/var/opt"
+	Dirs     []string          `json:"dirs"`              // the directories of our paths that are there already: "/opt", sorted
+	Layers   int               `json:"layers"`            // number of layers
+}
+
+// Target is what locks and wheels must fit.
+func (b *Base) Target() (dist.Target, error) {
+	version, err := pep440.Parse(b.Version)
+	if err != nil {
+		return dist.Target{}, fmt.Errorf("reading the base's Python version: %w", err)
+	}
+	libc, err := dist.ParseLibc(b.Libc)
+	if err != nil {
+		return dist.Target{}, fmt.Errorf("reading the base's C library: %w", err)
+	}
+	return dist.Target{Python: version, OS: b.OS, Arch: b.Arch, Libc: libc}, nil
+}
+
+// Platform is OCI's form of it.
+func (b *Base) Platform() v1.Platform {
+	return v1.Platform{OS: b.OS, Architecture: b.Arch, Variant: b.Variant}
+}
+
+// Minor gives the feature release, "3.11".
+func (b *Base) Minor() string { return minorOf(b.Version) }
+
+func minorOf(version string) string {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return version
+	}
+	return parts[0] + "." + parts[1]
+}
+
+// Getenv gives a variable of the image's configuration, or "".
+func (b *Base) Getenv(name string) string {
+	for _, entry := range b.Env {
+		if key, value, ok := strings.Cut(entry, "="); ok && key == name {
+			return value
+		}
+	}
+	return ""
+}
+
+// Resolve gives the place where a file of that absolute path really lies once the base's symbolic
+// links among its parents are followed, so that nothing of ours replaces a link of the base.
+func (b *Base) Resolve(name string) string {
+	for range 40 {
+		next := b.resolveOnce(name)
+		if next == name {
+			break
+		}
+		name = next
+	}
+	return name
+}
+
+func (b *Base) resolveOnce(name string) string {
+	parts := strings.Split(strings.Trim(path.Clean(name), "/"), "/")
+	for i := range parts {
+		prefix := "/" + strings.Join(parts[:i+1], "/")
+		if target, ok := b.Links[prefix]; ok {
+			if !path.IsAbs(target) {
+				target = path.Join(path.Dir(prefix), target)
+			}
+			return path.Join(append([]string{target}, parts[i+1:]...)...)
+		}
+	}
+	return path.Clean(name)
+}
+
+// Parents gives the directories above a path that the base does not have, the uppermost first. An
+// image must bring them: engines make missing ones that only root can enter.
+func (b *Base) Parents(name string) []string {
+	var out []string
+	for at := path.Dir(path.Clean(name)); at != "/" && !slices.Contains(b.Dirs, at); at = path.Dir(at) {
+		out = append(out, at)
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// debLibrary is Debian's form of a library package's name: "libgomp1" holds libgomp.so.1.
+var debLibrary = regexp.MustCompile(`^lib(.+?)-?(\d[\d.]*)(t64)?$`)
+
+// Provides tells whether the base has a Debian package, by the package's name or, for a library,
+// by the shared library that it would bring (so that it works on bases of another kind).
+func (b *Base) Provides(debian string) bool {
+	if _, ok := b.Packages[debian]; ok {
+		return true
+	}
+	m := debLibrary.FindStringSubmatch(debian)
+	if m == nil {
+		return false
+	}
+	soname := "lib" + m[1] + ".so." + m[2]
+	at := sort.SearchStrings(b.Sonames, soname)
+	return at < len(b.Sonames) && b.Sonames[at] == soname
+}
+
+// Fit tells whether a lock made for the target runs on the base; the error says why not.
+func (b *Base) Fit(t dist.Target) error {
+	have, err := b.Target()
+	if err != nil {
+		return err
+	}
+	switch {
+	case t.OS != "" && t.OS != have.OS, t.Arch != "" && t.Arch != have.Arch:
+		return &Misfit{What: "platform", Base: have.Platform(), Want: t.Platform()}
+	case minorOf(t.Python.String()) != b.Minor():
+		return &Misfit{What: "Python", Base: b.Version, Want: t.Python.String()}
+	case t.Libc.Kind != "" && t.Libc.Kind != have.Libc.Kind:
+		return &Misfit{What: "C library", Base: b.Libc, Want: t.Libc.String()}
+	case t.Libc.Kind != "" && older(have.Libc, t.Libc):
+		return &Misfit{What: "C library", Base: b.Libc, Want: t.Libc.String()}
+	}
+	return nil
+}
+
+func older(a, b dist.Libc) bool {
+	return a.Major < b.Major || a.Major == b.Major && a.Minor < b.Minor
+}
+
+// Misfit says that a lock was made for something else than the base has.
+type Misfit struct {
+	What string // "Python", "C library", "platform"
+	Base string // what the base has
+	Want string // what the lock was made for
+}
+
+func (m *Misfit) Error() string {
+	return fmt.Sprintf("the lock was made for %s %s, but the base has %s", m.What, m.Want, m.Base)
+}

@@ -1,0 +1,170 @@
+package base
+
+import (
+	"bufio"
+	"bytes"
+	"debug/elf"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// facts are what one file of the base tells.
+type facts struct {
+	interp   string            // an ELF executable's loader (PT_INTERP)
+	machine  elf.Machine       // an ELF file's machine, 0 if it is none
+	versions []string          // CPython's version as compiled in, or the C library's
+	packages map[string]string // of a package database
+	define   string            // PY_VERSION of patchlevel.h
+}
+
+// biggest is how much of one file is kept while it is read; an interpreter linked statically has
+// 8 MB, one with debugging symbols 30 MB.
+const biggest = 64 << 20
+
+var (
+	interpreterName = regexp.MustCompile(`^(python3(\.\d+)?|platform-python(\d\.\d+)?)$`)
+	libpythonName   = regexp.MustCompile(`^libpython3\.\d+m?\.so(\.1\.0)?$`)
+	glibcName       = regexp.MustCompile(`^(libc\.so\.6|libc-2\.\d+\.so)$`)
+	muslName        = regexp.MustCompile(`^(ld-musl-[a-z0-9_]+\.so\.1|libc\.musl-[a-z0-9_]+\.so\.1)$`)
+
+	// A linker may put the version at the end of a longer string that ends alike: a build directory.
+	pythonVersion = regexp.MustCompile(`[^0-9.](3\.\d{1,2}\.\d{1,3})((?:a|b|rc)\d+)?\+?\x00`)
+	glibcRelease  = regexp.MustCompile(`stable release version (2\.\d+)`)
+	glibcSymbol   = regexp.MustCompile(`\x00GLIBC_(2\.\d+)(?:\.\d+)?\x00`)
+	muslVersion   = regexp.MustCompile(`\x00(1\.\d+)\.\d+(?:-git[-0-9a-z]*)?\x00`)
+	patchlevel    = regexp.MustCompile(`(?m)^#define\s+PY_VERSION\s+"([^"]+)"`)
+)
+
+// readFacts reads what a file tells if it is one of those that matter; others are not read.
+func readFacts(name string, content io.Reader) (facts, error) {
+	dir, file := path.Split(name)
+	switch {
+	case interpreterName.MatchString(file), libpythonName.MatchString(file):
+		return binaryFacts(content, pythonVersion)
+	case glibcName.MatchString(file):
+		f, err := binaryFacts(content, glibcRelease)
+		return f, err
+	case muslName.MatchString(file):
+		return binaryFacts(content, muslVersion)
+	case file == "patchlevel.h" && strings.Contains(dir, "/include/python"):
+		data, err := io.ReadAll(io.LimitReader(content, 1<<20))
+		if m := patchlevel.FindSubmatch(data); m != nil {
+			return facts{define: string(m[1])}, err
+		}
+		return facts{}, err
+	case name == "/var/lib/dpkg/status", dir == "/var/lib/dpkg/status.d/" && !strings.HasSuffix(file, ".md5sums"):
+		return databaseFacts(content, "Package: ", "Version: ")
+	case name == "/lib/apk/db/installed", name == "/usr/lib/apk/db/installed":
+		return databaseFacts(content, "P:", "V:")
+	}
+	return facts{}, nil
+}
+
+func binaryFacts(content io.Reader, version *regexp.Regexp) (facts, error) {
+	data, err := io.ReadAll(io.LimitReader(content, biggest))
+	if err != nil {
+		return facts{}, err
+	}
+	f := facts{}
+	f.machine, f.interp = elfHeader(data)
+	if f.machine == 0 {
+		return f, nil // a script or an empty file
+	}
+	seen := map[string]bool{}
+	// Strings that share their NUL overlap, so the search goes on at the closing one.
+	for at := 0; ; {
+		m := version.FindSubmatchIndex(data[at:])
+		if m == nil {
+			break
+		}
+		text := string(data[at+m[2] : at+m[3]])
+		if len(m) > 4 && m[4] >= 0 {
+			text += string(data[at+m[4] : at+m[5]])
+		}
+		seen[text] = true
+		at += m[1] - 1
+	}
+	if len(seen) == 0 && version == glibcRelease {
+		return f, glibcBySymbol(&f, data)
+	}
+	for v := range seen {
+		f.versions = append(f.versions, v)
+	}
+	sort.Strings(f.versions)
+	return f, nil
+}
+
+// glibcBySymbol takes the newest symbol version that the C library defines.
+func glibcBySymbol(f *facts, data []byte) error {
+	newest := 0
+	for _, m := range glibcSymbol.FindAllSubmatch(data, -1) {
+		minor, err := strconv.Atoi(string(m[1][2:]))
+		if err != nil {
+			return err
+		}
+		newest = max(newest, minor)
+	}
+	if newest > 0 {
+		f.versions = []string{"2." + strconv.Itoa(newest)}
+	}
+	return nil
+}
+
+// elfHeader gives an ELF file's machine and loader from its program headers alone. Zero and "" are
+// no ELF file and no loader.
+func elfHeader(data []byte) (elf.Machine, string) {
+	file, err := elf.NewFile(bytes.NewReader(data))
+	if err != nil {
+		return 0, ""
+	}
+	defer file.Close()
+	for _, p := range file.Progs {
+		if p.Type == elf.PT_INTERP && p.Filesz < 4096 {
+			text, err := io.ReadAll(p.Open())
+			if err != nil {
+				return file.Machine, ""
+			}
+			return file.Machine, strings.TrimRight(string(text), "\x00")
+		}
+	}
+	return file.Machine, ""
+}
+
+// databaseFacts reads dpkg's and apk's databases: stanzas of "Key: value" lines.
+func databaseFacts(content io.Reader, nameKey, versionKey string) (facts, error) {
+	packages := map[string]string{}
+	name, version, installed := "", "", true
+	flush := func() {
+		if name != "" && installed {
+			packages[name] = version
+		}
+		name, version, installed = "", "", true
+	}
+	lines := bufio.NewReader(content)
+	for {
+		line, err := lines.ReadString('\n')
+		text := strings.TrimRight(line, "\r\n")
+		switch {
+		case text == "":
+			flush()
+		case strings.HasPrefix(text, nameKey):
+			name = strings.TrimPrefix(text, nameKey)
+		case strings.HasPrefix(text, versionKey):
+			version = strings.TrimPrefix(text, versionKey)
+		case strings.HasPrefix(text, "Status: "):
+			installed = strings.HasSuffix(text, " installed")
+		}
+		if err == io.EOF {
+			flush()
+			return facts{packages: packages}, nil
+		}
+		if err != nil {
+			return facts{}, fmt.Errorf("reading the package database: %w", err)
+		}
+	}
+}

@@ -1,0 +1,350 @@
+package base
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"mlenv/imagebuild/layer"
+)
+
+// Host packs a CPython of this machine into a base image: the interpreter and its standard library
+// below /usr/local wherever they lie on the machine, the shared libraries that it and compiled
+// wheels need, and the few files of /etc that programs expect. Packages installed on the machine,
+// and who and where it is, are left out.
+//
+// Python is the path of the interpreter, as FindHost gives it. Nothing is executed.
+func Host(ctx context.Context, python string) (v1.Image, error) {
+	h, err := readHost(python)
+	if err != nil {
+		return nil, err
+	}
+	system, err := h.systemEntries()
+	if err != nil {
+		return nil, err
+	}
+	std, err := h.pythonEntries()
+	if err != nil {
+		return nil, err
+	}
+	img := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
+	img = mutate.ConfigMediaType(img, types.OCIConfigJSON)
+	for _, part := range []struct {
+		what    string
+		entries []layer.Entry
+	}{
+		{"the C library, shared libraries and /etc", system},
+		{"CPython " + h.version, std},
+	} {
+		l, err := layer.New(part.entries, layer.Options{})
+		if err != nil {
+			return nil, err
+		}
+		if _, err := l.Measure(ctx, nil); err != nil {
+			return nil, err
+		}
+		img, err = mutate.Append(img, mutate.Addendum{Layer: l, MediaType: types.OCILayer, History: v1.History{
+			Created: v1.Time{Time: layer.Epoch}, CreatedBy: "mlenv", Comment: part.what,
+		}})
+		if err != nil {
+			return nil, err
+		}
+	}
+	config, err := h.config(img)
+	if err != nil {
+		return nil, err
+	}
+	return mutate.ConfigFile(img, config)
+}
+
+type host struct {
+	python  string // real path of the interpreter
+	stdlib  string // directory of os.py
+	minor   string
+	version string
+	arch    string
+	exe     *object
+	libs    *libraries
+}
+
+var hostPythonName = regexp.MustCompile(`^python(3\.\d+)$`)
+
+func readHost(python string) (*host, error) {
+	real, err := filepath.EvalSymlinks(python)
+	if err != nil {
+		return nil, fmt.Errorf("finding the machine's Python: %w", err)
+	}
+	h := &host{python: real}
+	if h.exe, err = openObject(real); err != nil {
+		return nil, err
+	}
+	m := hostPythonName.FindStringSubmatch(filepath.Base(real))
+	if h.exe == nil || h.exe.interp == "" || m == nil {
+		return nil, &Error{real + " is not a CPython interpreter of this machine's kind"}
+	}
+	h.minor = m[1]
+	if h.arch = machines[h.exe.machine]; h.arch == "" {
+		return nil, &Error{real + " is for an unknown architecture"}
+	}
+	prefix := filepath.Dir(filepath.Dir(real))
+	for _, dir := range []string{"lib", "lib64"} {
+		at := filepath.Join(prefix, dir, "python"+h.minor)
+		if _, err := os.Stat(filepath.Join(at, "os.py")); err == nil {
+			h.stdlib = at
+			break
+		}
+	}
+	if h.stdlib == "" {
+		return nil, &Error{"the standard library of " + real + " is not below " + prefix}
+	}
+	h.libs = newLibraries("", h.exe)
+	if err := h.libs.add(h.exe); err != nil {
+		return nil, err
+	}
+	return h, h.findVersion()
+}
+
+// findVersion reads the version that the interpreter, or its shared library, was compiled with, or
+// that its C headers name.
+func (h *host) findVersion() error {
+	headers := filepath.Join(filepath.Dir(filepath.Dir(h.python)), "include", "python"+h.minor, "patchlevel.h")
+	if data, err := os.ReadFile(headers); err == nil {
+		if m := patchlevel.FindSubmatch(data); m != nil && minorOf(string(m[1])) == h.minor {
+			h.version = exact.FindString(string(m[1]))
+			return nil
+		}
+	}
+	files := []string{h.python}
+	for name, lib := range h.libs.found {
+		if libpythonName.MatchString(name) {
+			files = append(files, lib.file)
+		}
+	}
+	for _, name := range files {
+		file, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		f, err := binaryFacts(file, pythonVersion)
+		file.Close()
+		if err != nil {
+			return err
+		}
+		for _, v := range f.versions {
+			if minorOf(v) == h.minor {
+				h.version = v
+				return nil
+			}
+		}
+	}
+	return &Error{"the exact version of " + h.python + " cannot be told"}
+}
+
+// FindHost looks for a CPython of that minor version ("3.11") in directories, in their order, and
+// gives its path. Where none has it the error is an *Error.
+func FindHost(minor string, dirs []string) (string, error) {
+	for _, dir := range dirs {
+		name := filepath.Join(dir, "python"+minor)
+		if h, err := readHost(name); err == nil && h.minor == minor {
+			return name, nil
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if _, ok := IsError(err); !ok {
+				return "", err
+			}
+		}
+	}
+	return "", &Error{"this machine has no CPython " + minor + " that could be packed"}
+}
+
+// leftOut are parts of the standard library that no service needs, or that are the machine's own.
+var leftOut = map[string]bool{
+	"site-packages": true, "dist-packages": true, "__pycache__": true, "test": true, "tests": true,
+	"idlelib": true, "turtledemo": true, "tkinter": true, "EXTERNALLY-MANAGED": true,
+	"sitecustomize.py": true, "usercustomize.py": true, "turtle.py": true,
+}
+
+func stdlibFile(name string) bool {
+	switch ext := path.Ext(name); {
+	case leftOut[name], ext == ".a", ext == ".o", ext == ".pyc":
+		return false
+	}
+	return !strings.HasPrefix(name, "_tkinter.") && !strings.HasPrefix(name, "libpython")
+}
+
+// pythonEntries gives the interpreter and its standard library.
+func (h *host) pythonEntries() ([]layer.Entry, error) {
+	at := "usr/local/" + filepath.Base(filepath.Dir(h.stdlib)) + "/python" + h.minor
+	var entries []layer.Entry
+	err := h.walkStdlib(func(rel, real string, mode fs.FileMode) error {
+		c, err := layer.FromFile(real)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, layer.Entry{Path: path.Join(at, rel), Mode: mode, Content: c, Source: real})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c, err := layer.FromFile(h.python)
+	if err != nil {
+		return nil, err
+	}
+	exe := "python" + h.minor
+	entries = append(entries,
+		layer.Entry{Path: "usr/local/bin/" + exe, Mode: 0o755, Content: c, Source: h.python},
+		layer.Entry{Path: "usr/local/bin/python3", Kind: layer.Symlink, Link: exe},
+		layer.Entry{Path: "usr/local/bin/python", Kind: layer.Symlink, Link: "python3"},
+		layer.Entry{Path: at + "/site-packages", Kind: layer.Dir},
+	)
+	return layer.WithParents(entries, "usr/local"), nil
+}
+
+// walkStdlib visits the files of the standard library in order. Links are followed: where Debian
+// links a module to /etc or /usr/share, the image has the file.
+func (h *host) walkStdlib(visit func(rel, real string, mode fs.FileMode) error) error {
+	return filepath.WalkDir(h.stdlib, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name != h.stdlib && !stdlibFile(d.Name()) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if d.IsDir() {
+			return nil
+		}
+		info, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+			return nil // a dangling link, or one to a directory
+		}
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(h.stdlib, name)
+		if err != nil {
+			return err
+		}
+		mode := fs.FileMode(0o644)
+		if info.Mode()&0o111 != 0 {
+			mode = 0o755
+		}
+		return visit(filepath.ToSlash(rel), name, mode)
+	})
+}
+
+// systemEntries gives the loader, the shared libraries and the files of /etc. Libraries go where
+// the loader looks by default, which is where the C library lies.
+func (h *host) systemEntries() ([]layer.Entry, error) {
+	err := h.walkStdlib(func(rel, real string, _ fs.FileMode) error {
+		if !strings.HasSuffix(rel, ".so") {
+			return nil
+		}
+		o, err := openObject(real)
+		if err != nil || o == nil {
+			return err
+		}
+		return h.libs.add(o)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range wanted {
+		if err := h.libs.addNamed(name, nil); err != nil {
+			return nil, err
+		}
+	}
+	dir := "usr/lib"
+	if libc := h.libs.found["libc.so.6"]; libc != nil {
+		dir = strings.TrimPrefix(filepath.Dir(libc.file), "/")
+		if !strings.HasPrefix(dir, "usr/") {
+			dir = "usr/" + dir
+		}
+	}
+	var entries []layer.Entry
+	for name, lib := range h.libs.found {
+		if name == path.Base(h.exe.interp) {
+			continue
+		}
+		c, err := layer.FromFile(lib.file)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, layer.Entry{Path: dir + "/" + name, Mode: 0o755, Content: c, Source: lib.file})
+	}
+	sort.Slice(entries, func(i, j int) bool { return entries[i].Path < entries[j].Path })
+	loader, err := layer.FromFile(h.exe.interp)
+	if err != nil {
+		return nil, err
+	}
+	entries = append(entries, layer.Entry{Path: "usr" + h.exe.interp, Mode: 0o755, Content: loader, Source: h.exe.interp})
+	more, err := etcEntries(h.exe.interp)
+	if err != nil {
+		return nil, err
+	}
+	return layer.WithParents(append(entries, more...), "usr", "etc", "var", "root"), nil
+}
+
+// etcEntries gives the links of a merged /usr, the users and what name look-ups and TLS need. All
+// but the CA certificates are the same on every machine.
+func etcEntries(interp string) ([]layer.Entry, error) {
+	text := func(name, content string) layer.Entry {
+		return layer.Entry{Path: name, Content: layer.Bytes([]byte(content))}
+	}
+	dir := func(name string, mode fs.FileMode) layer.Entry {
+		return layer.Entry{Path: name, Kind: layer.Dir, Mode: mode}
+	}
+	entries := []layer.Entry{
+		text("etc/passwd", "root:x:0:0:root:/root:/sbin/nologin\nmodel:x:1000:0:model:/tmp:/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n"),
+		text("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
+		text("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n"),
+		dir("tmp", 0o777|fs.ModeSticky), dir("var/tmp", 0o777|fs.ModeSticky), dir("root", 0o700),
+		dir("dev", 0o755), dir("proc", 0o555), dir("sys", 0o555), dir("run", 0o755), dir("opt", 0o755),
+		{Path: "bin", Kind: layer.Symlink, Link: "usr/bin"},
+		{Path: "lib", Kind: layer.Symlink, Link: "usr/lib"},
+		dir("usr/bin", 0o755), dir("usr/lib", 0o755),
+	}
+	if strings.HasPrefix(interp, "/lib64/") {
+		entries = append(entries, layer.Entry{Path: "lib64", Kind: layer.Symlink, Link: "usr/lib64"})
+	}
+	for _, name := range bundles {
+		c, err := layer.FromFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return append(entries, layer.Entry{Path: "etc/ssl/certs/ca-certificates.crt", Content: c, Source: name}), nil
+	}
+	return entries, nil
+}
+
+func (h *host) config(img v1.Image) (*v1.ConfigFile, error) {
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", h.arch
+	config.Created = v1.Time{Time: layer.Epoch}
+	config.Config = v1.Config{Env: []string{
+		"PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"LANG=C.UTF-8", "PYTHON_VERSION=" + h.version,
+	}, Cmd: []string{"python3"}}
+	return config, nil
+}

@@ -1,0 +1,91 @@
+package base
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+)
+
+// machinePython gives a CPython of this machine, or skips.
+func machinePython(t *testing.T) string {
+	t.Helper()
+	dirs := append(filepath.SplitList(os.Getenv("PATH")), "/usr/local/bin", "/usr/bin")
+	for _, minor := range []string{"3.13", "3.12", "3.11", "3.10"} {
+		if name, err := FindHost(minor, dirs); err == nil {
+			return name
+		}
+	}
+	t.Skip("no CPython on this machine's PATH")
+	return ""
+}
+
+func TestHost(t *testing.T) {
+	if testing.Short() {
+		t.Skip("packing the machine's Python takes seconds")
+	}
+	python := machinePython(t)
+	img, err := Host(context.Background(), python)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Image(img); err != nil {
+		t.Error(err)
+	}
+	b, err := Inspect(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(b.Python, "/usr/local/bin/python3.") || !strings.Contains(filepath.Base(python), b.Minor()) {
+		t.Errorf("%s became %s", python, b.Python)
+	}
+	if strings.Count(b.Version, ".") != 2 || b.Getenv("PYTHON_VERSION") != b.Version {
+		t.Errorf("version %q, PYTHON_VERSION %q", b.Version, b.Getenv("PYTHON_VERSION"))
+	}
+	if b.Libc == "" || b.Arch == "" {
+		t.Errorf("libc %q, architecture %q", b.Libc, b.Arch)
+	}
+	assertNothingOfTheMachine(t, img)
+
+	again, err := Host(context.Background(), python)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, _ := img.Digest()
+	two, _ := again.Digest()
+	if one != two {
+		t.Errorf("packed twice: %s and %s", one, two)
+	}
+}
+
+func assertNothingOfTheMachine(t *testing.T, img v1.Image) {
+	t.Helper()
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := readTree(layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range tree.nodes {
+		for _, part := range strings.Split(name, "/") {
+			if leftOut[part] && part != "site-packages" {
+				t.Errorf("%s is in the base", name)
+			}
+		}
+		if strings.Contains(name, "site-packages/") {
+			t.Errorf("%s is in the base", name)
+		}
+	}
+	if n, _ := tree.file("/etc/passwd"); n == nil {
+		t.Error("no /etc/passwd")
+	}
+	if n := tree.nodes["/tmp"]; n == nil || n.mode != 0o1777 {
+		t.Errorf("/tmp is %+v", n)
+	}
+}
