@@ -1,0 +1,338 @@
+package index
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+)
+
+// The cache keeps pages parsed. The form is made for opening fast: one read, one string of which
+// all others are parts, every version and every row of tags parsed once however many files share
+// it, and the files already in order.
+//
+//	page   = version flags url etag modified fetched fresh count{table} table... count{files} file...
+//	table  = the strings that files share: versions, tags, Requires-Python, reasons, algorithms
+//	file   = flags url filename version size uploaded [tags build] [requires] [reason] hashes [hashes]
+//	hashes = count (algorithm hex)...
+//
+// Numbers are varints, strings have their length before them, words of the table are numbers.
+const codecVersion = 1
+
+const (
+	flagWheel  = 1 << iota
+	flagSuffix // the file name is the end of the URL and given by its length
+	flagYanked
+	flagMetadata
+	flagRequires
+	flagReason
+	flagBuild
+	flagUploaded
+)
+
+const flagMissing = 1 // of a page
+
+var errCodec = errors.New("damaged page in the cache")
+
+type encoder struct {
+	buf   []byte
+	words map[string]uint64
+	table []string
+}
+
+func (e *encoder) uint(n uint64) { e.buf = binary.AppendUvarint(e.buf, n) }
+
+func (e *encoder) int(n int64) { e.buf = binary.AppendVarint(e.buf, n) }
+
+func (e *encoder) string(s string) {
+	e.uint(uint64(len(s)))
+	e.buf = append(e.buf, s...)
+}
+
+func (e *encoder) word(s string) {
+	n, ok := e.words[s]
+	if !ok {
+		n = uint64(len(e.table))
+		e.words[s] = n
+		e.table = append(e.table, s)
+	}
+	e.uint(n)
+}
+
+func (e *encoder) hashes(m map[string]string) {
+	algs := make([]string, 0, len(m))
+	for a := range m {
+		algs = append(algs, a)
+	}
+	slices.Sort(algs)
+	e.uint(uint64(len(algs)))
+	for _, a := range algs {
+		e.word(a)
+		e.string(m[a])
+	}
+}
+
+// wheelTags gives the tags of a wheel's file name as they stand there.
+func wheelTags(filename string) string {
+	s := strings.TrimSuffix(filename, ".whl")
+	at := len(s)
+	for range 3 {
+		at = strings.LastIndexByte(s[:at], '-')
+		if at < 0 {
+			return ""
+		}
+	}
+	return s[at+1:]
+}
+
+func (e *encoder) file(f *dist.File) {
+	var flags uint64
+	set := func(on bool, flag uint64) {
+		if on {
+			flags |= flag
+		}
+	}
+	suffix := strings.HasSuffix(f.URL, f.Filename)
+	set(f.Wheel, flagWheel)
+	set(suffix, flagSuffix)
+	set(f.Yanked, flagYanked)
+	set(f.HasMetadata, flagMetadata)
+	set(f.RequiresPython != "", flagRequires)
+	set(f.YankedReason != "", flagReason)
+	set(f.Build != "", flagBuild)
+	set(!f.UploadTime.IsZero(), flagUploaded)
+	e.uint(flags)
+	e.string(f.URL)
+	if suffix {
+		e.uint(uint64(len(f.Filename)))
+	} else {
+		e.string(f.Filename)
+	}
+	e.word(f.Version.Text())
+	e.int(f.Size)
+	if flags&flagUploaded != 0 {
+		e.int(f.UploadTime.UnixMicro())
+	}
+	if f.Wheel {
+		e.word(wheelTags(f.Filename))
+	}
+	if f.Build != "" {
+		e.word(f.Build)
+	}
+	if f.RequiresPython != "" {
+		e.word(f.RequiresPython)
+	}
+	if f.YankedReason != "" {
+		e.word(f.YankedReason)
+	}
+	e.hashes(f.Hashes)
+	if f.HasMetadata {
+		e.hashes(f.MetadataHashes)
+	}
+}
+
+// encode gives the cache's form of the page. Index and Name are those of the caller who decodes.
+func (p *page) encode() []byte {
+	body := &encoder{words: map[string]uint64{}, buf: make([]byte, 0, 256*len(p.Files))}
+	for i := range p.Files {
+		body.file(&p.Files[i])
+	}
+	head := &encoder{buf: make([]byte, 0, len(body.buf)+64*len(body.table)+1024)}
+	head.uint(codecVersion)
+	var flags uint64
+	if p.Missing {
+		flags |= flagMissing
+	}
+	head.uint(flags)
+	head.string(p.URL)
+	head.string(p.ETag)
+	head.string(p.Modified)
+	head.int(p.Fetched.Unix())
+	head.int(int64(p.Fresh / time.Second))
+	head.uint(uint64(len(body.table)))
+	for _, s := range body.table {
+		head.string(s)
+	}
+	head.uint(uint64(len(p.Files)))
+	return append(head.buf, body.buf...)
+}
+
+type decoder struct {
+	s        string // what is left
+	bad      bool
+	table    []string
+	versions []pep440.Version // by word, parsed when first met
+	tags     [][]dist.Tag     // by word, expanded when first met
+}
+
+func (d *decoder) uint() uint64 {
+	var n uint64
+	for shift := 0; shift < 64 && shift/7 < len(d.s); shift += 7 {
+		c := d.s[shift/7]
+		n |= uint64(c&0x7f) << shift
+		if c < 0x80 {
+			d.s = d.s[shift/7+1:]
+			return n
+		}
+	}
+	d.bad, d.s = true, ""
+	return 0
+}
+
+func (d *decoder) int() int64 {
+	n := d.uint()
+	return int64(n>>1) ^ -int64(n&1)
+}
+
+// count reads the number of things that each take at least one byte.
+func (d *decoder) count() int {
+	n := d.uint()
+	if n > uint64(len(d.s)) {
+		d.bad, d.s = true, ""
+		return 0
+	}
+	return int(n)
+}
+
+func (d *decoder) string() string {
+	n := d.count()
+	s := d.s[:n]
+	d.s = d.s[n:]
+	return s
+}
+
+func (d *decoder) wordNumber() int {
+	n := d.uint()
+	if n >= uint64(len(d.table)) {
+		d.bad = true
+		return -1
+	}
+	return int(n)
+}
+
+func (d *decoder) word() string {
+	if n := d.wordNumber(); n >= 0 {
+		return d.table[n]
+	}
+	return ""
+}
+
+func (d *decoder) version() pep440.Version {
+	n := d.wordNumber()
+	if n < 0 {
+		return pep440.Version{}
+	}
+	if d.versions[n].IsZero() {
+		v, err := pep440.Parse(d.table[n])
+		if err != nil {
+			d.bad = true
+			return v
+		}
+		d.versions[n] = v
+	}
+	return d.versions[n]
+}
+
+func (d *decoder) wheelTags() []dist.Tag {
+	n := d.wordNumber()
+	if n < 0 {
+		return nil
+	}
+	if d.tags[n] == nil {
+		w, err := dist.ParseWheelName("x-0-" + d.table[n] + ".whl")
+		if err != nil {
+			d.bad = true
+			return nil
+		}
+		d.tags[n] = w.Tags
+	}
+	return d.tags[n]
+}
+
+func (d *decoder) hashes() map[string]string {
+	n := d.count()
+	if n == 0 {
+		return nil
+	}
+	m := make(map[string]string, n)
+	for range n {
+		a := d.word()
+		m[a] = d.string()
+	}
+	return m
+}
+
+func (d *decoder) file(f *dist.File) {
+	flags := d.uint()
+	f.URL = d.string()
+	if flags&flagSuffix != 0 {
+		n := int(d.uint())
+		if n < 0 || n > len(f.URL) {
+			d.bad = true
+			return
+		}
+		f.Filename = f.URL[len(f.URL)-n:]
+	} else {
+		f.Filename = d.string()
+	}
+	f.Version = d.version()
+	f.Size = d.int()
+	if flags&flagUploaded != 0 {
+		f.UploadTime = time.UnixMicro(d.int()).UTC()
+	}
+	if flags&flagWheel != 0 {
+		f.Wheel = true
+		f.Tags = d.wheelTags()
+	}
+	if flags&flagBuild != 0 {
+		f.Build = d.word()
+	}
+	if flags&flagRequires != 0 {
+		f.RequiresPython = d.word()
+	}
+	f.Yanked = flags&flagYanked != 0
+	if flags&flagReason != 0 {
+		f.YankedReason = d.word()
+	}
+	f.Hashes = d.hashes()
+	if flags&flagMetadata != 0 {
+		f.HasMetadata = true
+		f.MetadataHashes = d.hashes()
+	}
+}
+
+// decodePage reads what encode gave. name and index are put into every file.
+func decodePage(data []byte, name pep508.Name, index string) (*page, error) {
+	d := &decoder{s: string(data)}
+	if d.uint() != codecVersion {
+		return nil, errCodec
+	}
+	flags := d.uint()
+	p := &page{Missing: flags&flagMissing != 0, URL: d.string(), ETag: d.string(), Modified: d.string()}
+	p.Fetched = time.Unix(d.int(), 0)
+	p.Fresh = time.Duration(d.int()) * time.Second
+	n := d.count()
+	d.table = make([]string, n)
+	for i := range d.table {
+		d.table[i] = d.string()
+	}
+	d.versions = make([]pep440.Version, n)
+	d.tags = make([][]dist.Tag, n)
+	p.Files = make([]dist.File, d.count())
+	for i := range p.Files {
+		if d.bad {
+			return nil, errCodec
+		}
+		p.Files[i].Name, p.Files[i].Index = name, index
+		d.file(&p.Files[i])
+	}
+	if d.bad || d.s != "" {
+		return nil, errCodec
+	}
+	return p, nil
+}

@@ -1,0 +1,162 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep508"
+)
+
+// findLinks gives the files of a project in the find-links locations, in the locations' order
+// where names and versions are equal.
+func (c *Client) findLinks(ctx context.Context, name pep508.Name) ([]dist.File, error) {
+	var lists [][]dist.File
+	for _, location := range c.s.FindLinks {
+		links, err := c.links.get(ctx, location, func(ctx context.Context) ([]link, error) {
+			return c.readLocation(ctx, location)
+		})
+		if err != nil {
+			return nil, err
+		}
+		if files := projectFiles(links, name, ""); len(files) > 0 {
+			lists = append(lists, files)
+		}
+	}
+	if len(lists) == 0 {
+		return nil, nil
+	}
+	return mergeFiles(lists), nil
+}
+
+// readLocation lists one find-links location: a directory, a page, or one file. A local one that
+// does not exist is worth a warning and no more, as pip has it.
+func (c *Client) readLocation(ctx context.Context, location string) ([]link, error) {
+	if u, err := url.Parse(location); err == nil && (u.Scheme == "http" || u.Scheme == "https") {
+		return c.remoteLinks(ctx, u)
+	} else if err == nil && u.Scheme == "file" {
+		location = filePath(u)
+	}
+	path, err := filepath.Abs(location)
+	if err != nil {
+		return nil, fmt.Errorf("reading find-links location %s: %w", location, err)
+	}
+	info, err := os.Stat(path)
+	switch {
+	case isMissing(err):
+		c.s.Warn(fmt.Sprintf("find-links location %s does not exist", location))
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading find-links location: %w", err)
+	case info.IsDir():
+		return directoryLinks(path)
+	case strings.HasSuffix(path, ".html"), strings.HasSuffix(path, ".htm"):
+		return c.localHTML(fileURL(path))
+	}
+	return []link{fileLink(path, info.Size())}, nil
+}
+
+// remoteLinks reads a page of links. It is kept by no cache on disk but for --offline: pages that
+// are not of one project are few.
+func (c *Client) remoteLinks(ctx context.Context, u *url.URL) ([]link, error) {
+	if isDistribution(u.Path) {
+		_, fragment, filename, ok := linker{base: u}.resolve(u.String())
+		if ok {
+			return []link{{filename: filename, url: withoutUser(u), hashes: fragmentHash(fragment)}}, nil
+		}
+	}
+	if c.s.Offline {
+		return nil, &OfflineError{What: "the find-links page " + redact(u)}
+	}
+	var links []link
+	err := c.t.do(ctx, request{url: u, gzip: true, use: func(r *http.Response) error {
+		if r.StatusCode == http.StatusNotFound || r.StatusCode == http.StatusGone {
+			return &NotFoundError{File: redact(u)}
+		}
+		if r.StatusCode != http.StatusOK {
+			return &statusError{code: r.StatusCode, after: -1}
+		}
+		links = nil
+		in := &bounded{r: r.Body, left: maxPage}
+		err := parsePage(in, r.Header.Get("Content-Type"), r.Request.URL, func(l *link) { links = append(links, *l) })
+		if err != nil {
+			return &FormatError{URL: redact(r.Request.URL), Err: err}
+		}
+		return nil
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("reading find-links page: %w", err)
+	}
+	return links, nil
+}
+
+func (c *Client) localHTML(u *url.URL) ([]link, error) {
+	f, err := os.Open(filePath(u))
+	if err != nil {
+		return nil, fmt.Errorf("reading page: %w", err)
+	}
+	defer f.Close()
+	var links []link
+	err = parseHTML(&bounded{r: f, left: maxPage}, u, func(l *link) { links = append(links, *l) })
+	if err != nil {
+		return nil, &FormatError{URL: u.String(), Err: err}
+	}
+	return links, nil
+}
+
+func directoryLinks(dir string) ([]link, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("reading find-links location: %w", err)
+	}
+	var links []link
+	for _, e := range entries {
+		if !isDistribution(e.Name()) {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			links = append(links, fileLink(path, info.Size()))
+		}
+	}
+	return links, nil
+}
+
+func fileLink(path string, size int64) link {
+	return link{filename: filepath.Base(path), url: fileURL(path).String(), size: size}
+}
+
+// isDistribution reports whether a path has the ending of a wheel or source distribution.
+func isDistribution(path string) bool {
+	return slices.ContainsFunc([]string{".whl", ".tar.gz", ".zip", ".tgz", ".tar.bz2", ".tar.xz"},
+		func(ext string) bool { return strings.HasSuffix(path, ext) })
+}
+
+// fileURL gives the file: URL of an absolute path.
+func fileURL(path string) *url.URL {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // C:/…
+	}
+	return &url.URL{Scheme: "file", Path: path}
+}
+
+// filePath gives the path of a file: URL.
+func filePath(u *url.URL) string {
+	p := u.Path
+	if runtime.GOOS == "windows" {
+		p = strings.TrimPrefix(p, "/")
+	}
+	return filepath.FromSlash(p)
+}
+
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

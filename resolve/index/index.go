@@ -1,0 +1,299 @@
+// Package index is a client of the Simple API of Python package indexes: it lists the files of a
+// project (PEP 503, 592, 629, 658, 691, 700, 714), reads a file's metadata without downloading it
+// where that can be done, and fetches files, all through a cache on disk.
+//
+// A Client is a value in the middle and knows nothing of the process: settings come from Configure,
+// which is pure, and the clock, the environment and the terminal belong to the caller.
+//
+// What a cache entry may stand for: a page is used for as long as the server said (Cache-Control),
+// and is confirmed by ETag or Last-Modified after that; metadata and files are taken to be
+// immutable, metadata by the hash of their file or its URL, files by their SHA-256.
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"mlenv/resolve/dist"
+	"mlenv/resolve/index/cache"
+	"mlenv/resolve/pep508"
+)
+
+// Strategy says how several indexes act together.
+type Strategy string
+
+const (
+	// FirstIndex takes a project from the first index that has it, whatever versions the others
+	// have. So nobody can put a newer file of a private project on a public index and be chosen.
+	FirstIndex Strategy = "first-index"
+	// UnsafeBestMatch takes the files of all indexes together, as pip does.
+	UnsafeBestMatch Strategy = "unsafe-best-match"
+)
+
+// Settings are all that a Client goes by. URLs may carry credentials; they go no further than to
+// the origin that they belong to. The zero value asks the Python Package Index, without a cache.
+type Settings struct {
+	Indexes      []string // base URLs in the order of trial; none stands for the default index
+	FindLinks    []string // directories, file: URLs and http URLs of pages, and single files
+	NoIndex      bool     // find-links alone
+	Offline      bool     // the cache and local files alone
+	Refresh      bool     // confirm pages that are still fresh
+	Strategy     Strategy // FirstIndex if ""
+	TrustedHosts []string // hosts, with or without port, whose certificates are not checked
+
+	Credentials []Credential // besides those in URLs
+	CertFile    string       // a bundle in PEM instead of the system's certificates; "" for those
+	CertDir     string       // the same, as directories
+	ClientCert  string       // a file in PEM with certificate and key
+	HTTPProxy   string
+	HTTPSProxy  string
+	NoProxy     string // as the environment variable has it
+
+	CacheDir    string        // "" for no cache on disk; files cannot be fetched then
+	Timeout     time.Duration // without any byte arriving; 30 s if 0
+	Retries     int           // after the first try; 4 if 0, none if negative
+	Concurrency int           // requests in flight; 50 if 0
+	UserAgent   string        // "mlenv" if ""
+
+	Now      func() time.Time                                 // time.Now if nil
+	Sleep    func(ctx context.Context, d time.Duration) error // a timer if nil
+	Warn     func(message string)                             // told of what is odd but no error; may be nil
+	Progress func(Event)                                      // called often and by several goroutines; may be nil
+}
+
+// Event is one step of progress.
+type Event struct {
+	Kind  EventKind
+	Name  string // the project of a page or metadata, the name of a file
+	Bytes int64  // of a file: received so far
+	Total int64  // of a file: its size, 0 where unknown
+}
+
+// EventKind tells events apart.
+type EventKind int
+
+// The kinds of events.
+const (
+	PageRead     EventKind = iota // a project's page is known
+	MetadataRead                  // a file's metadata is known
+	FileBytes                     // a part of a file has arrived
+	FileDone                      // a file is complete and verified, from the cache or the network
+)
+
+// Client asks indexes. It may be used by many goroutines at once. What it has been told it
+// remembers for as long as it lives, so all that one run sees is of one moment.
+type Client struct {
+	s        Settings
+	t        *transport
+	store    *cache.Store // nil if there is none
+	indexes  []*url.URL   // without credentials
+	pages    memo[pageKey, *page]
+	links    memo[string, []link]
+	metadata memo[string, *dist.Metadata]
+	files    memo[string, string]
+	roots    memo[string, bool]
+	merged   memo[pep508.Name, []dist.File]
+}
+
+type pageKey struct {
+	index string
+	name  pep508.Name
+}
+
+// New gives a client. It reads certificates but touches neither network nor cache.
+func New(s Settings) (*Client, error) {
+	s.fill()
+	if s.Strategy != FirstIndex && s.Strategy != UnsafeBestMatch {
+		return nil, fmt.Errorf("index strategy %q is neither %s nor %s", s.Strategy, FirstIndex, UnsafeBestMatch)
+	}
+	c := &Client{}
+	keys := keyring{}
+	for _, raw := range s.Indexes {
+		u, err := url.Parse(strings.TrimSpace(raw))
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "file" || u.Host == "" && u.Scheme != "file" {
+			return nil, fmt.Errorf("index %s is no http, https or file URL", Redact(raw))
+		}
+		if k, ok := credentialOf(u); ok {
+			keys = append(keys, k)
+		}
+		u.User, u.Fragment, u.RawFragment = nil, "", ""
+		if !strings.HasSuffix(u.Path, "/") {
+			u = u.JoinPath("/")
+		}
+		if !slices.ContainsFunc(c.indexes, func(v *url.URL) bool { return v.String() == u.String() }) {
+			c.indexes = append(c.indexes, u)
+		}
+	}
+	for i, raw := range s.FindLinks {
+		u, err := url.Parse(raw)
+		if err != nil {
+			continue // a path; what is odd with it is found when it is read
+		}
+		if k, ok := credentialOf(u); ok {
+			keys = append(keys, k)
+			s.FindLinks[i] = withoutUser(u)
+		}
+	}
+	keys = append(keys, s.Credentials...)
+	if s.NoIndex {
+		c.indexes = nil
+	}
+	c.s = s
+	if s.CacheDir != "" {
+		c.store = cache.New(s.CacheDir)
+	}
+	var err error
+	c.t, err = newTransport(&c.s, keys)
+	return c, err
+}
+
+func (s *Settings) fill() {
+	s.FindLinks = slices.Clone(s.FindLinks)
+	if len(s.Indexes) == 0 {
+		s.Indexes = []string{defaultIndex()}
+	}
+	if s.Strategy == "" {
+		s.Strategy = FirstIndex
+	}
+	if s.Timeout <= 0 {
+		s.Timeout = 30 * time.Second
+	}
+	if s.Retries == 0 {
+		s.Retries = 4
+	}
+	if s.Concurrency <= 0 {
+		s.Concurrency = 50
+	}
+	if s.UserAgent == "" {
+		s.UserAgent = "mlenv"
+	}
+	if s.Now == nil {
+		s.Now = time.Now
+	}
+	if s.Sleep == nil {
+		s.Sleep = sleep
+	}
+	if s.Warn == nil {
+		s.Warn = func(string) {}
+	}
+	if s.Progress == nil {
+		s.Progress = func(Event) {}
+	}
+}
+
+// Files lists the files of a project that the find-links locations and the indexes have, sorted by
+// version and then file name; of files of one name only the first is listed, find-links before
+// indexes. What is no wheel or source distribution with a valid version is left out. The slice and
+// what is in it are shared: they must not be changed.
+//
+// A name that is nowhere is a *NotFoundError. A server that could not be asked is a *NetworkError,
+// a page that is none a *FormatError, and a page that is not in the cache, when Offline is set, an
+// *OfflineError: none of them means that the name does not exist.
+func (c *Client) Files(ctx context.Context, name pep508.Name) ([]dist.File, error) {
+	if !pep508.ValidName(string(name)) || pep508.NormalizeName(string(name)) != name {
+		return nil, fmt.Errorf("finding %q: no normalized project name", name)
+	}
+	return c.merged.get(ctx, name, func(ctx context.Context) ([]dist.File, error) {
+		files, err := c.find(ctx, name)
+		if err == nil {
+			c.s.Progress(Event{Kind: PageRead, Name: string(name)})
+		}
+		return files, err
+	})
+}
+
+func (c *Client) find(ctx context.Context, name pep508.Name) ([]dist.File, error) {
+	var lists [][]dist.File
+	linked, err := c.findLinks(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(linked) > 0 {
+		lists = append(lists, linked)
+	}
+	found, err := c.ask(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if lists = append(lists, found...); len(lists) == 0 {
+		return nil, c.notFound(name)
+	}
+	return mergeFiles(lists), nil
+}
+
+// ask gives the files of the indexes that count under the strategy, one list for each.
+func (c *Client) ask(ctx context.Context, name pep508.Name) ([][]dist.File, error) {
+	if c.s.Strategy == UnsafeBestMatch {
+		return c.askAll(ctx, name)
+	}
+	for _, index := range c.indexes {
+		p, err := c.page(ctx, index, name)
+		if err != nil {
+			return nil, err
+		}
+		if !p.Missing {
+			return [][]dist.File{p.Files}, nil
+		}
+	}
+	return nil, nil
+}
+
+func (c *Client) askAll(ctx context.Context, name pep508.Name) ([][]dist.File, error) {
+	pages := make([]*page, len(c.indexes))
+	errs := make([]error, len(c.indexes))
+	done := make(chan struct{})
+	for i, index := range c.indexes {
+		go func() {
+			pages[i], errs[i] = c.page(ctx, index, name)
+			done <- struct{}{}
+		}()
+	}
+	for range c.indexes {
+		<-done
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	var lists [][]dist.File
+	for _, p := range pages {
+		if !p.Missing {
+			lists = append(lists, p.Files)
+		}
+	}
+	return lists, nil
+}
+
+func (c *Client) notFound(name pep508.Name) error {
+	e := &NotFoundError{Name: name}
+	for _, u := range c.indexes {
+		e.Where = append(e.Where, redact(u))
+	}
+	for _, l := range c.s.FindLinks {
+		e.Where = append(e.Where, Redact(l))
+	}
+	return e
+}
+
+// mergeFiles joins lists; the first of the files of one name stays.
+func mergeFiles(lists [][]dist.File) []dist.File {
+	if len(lists) == 1 {
+		return lists[0]
+	}
+	seen := map[string]bool{}
+	var all []dist.File
+	for _, files := range lists {
+		for _, f := range files {
+			if !seen[f.Filename] {
+				seen[f.Filename] = true
+				all = append(all, f)
+			}
+		}
+	}
+	sortFiles(all)
+	return all
+}

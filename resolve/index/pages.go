@@ -1,0 +1,255 @@
+package index
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"mlenv/resolve/dist"
+	"mlenv/resolve/index/cache"
+	"mlenv/resolve/pep508"
+)
+
+// maxPage bounds a page, inflated. The largest of the Python Package Index are below 50 MB.
+const maxPage = 256 << 20
+
+const accept = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
+
+// heuristicFreshness is for servers that say nothing at all of how long a page may be used and
+// give nothing by which it could be confirmed (RFC 9111, section 4.2.2).
+const heuristicFreshness = time.Minute
+
+// page gives what one index says of a project, from memory, the cache or the index.
+func (c *Client) page(ctx context.Context, index *url.URL, name pep508.Name) (*page, error) {
+	key := pageKey{index.String(), name}
+	return c.pages.get(ctx, key, func(ctx context.Context) (*page, error) {
+		if index.Scheme == "file" {
+			return c.localPage(index, name)
+		}
+		record := pageRecord(key)
+		old := c.cachedPage(record, key)
+		switch {
+		case old != nil && (c.s.Offline || !c.s.Refresh && c.fresh(old)):
+			return old, nil
+		case c.s.Offline:
+			return nil, &OfflineError{What: fmt.Sprintf("the page of %s from %s", name, redact(index))}
+		}
+		p, err := c.fetchPage(ctx, index, name, old)
+		if err != nil {
+			return nil, fmt.Errorf("finding %s: %w", name, err)
+		}
+		return p, nil
+	})
+}
+
+func pageRecord(key pageKey) string {
+	sum := sha256.Sum256([]byte(key.index))
+	return cache.PagesDir + "/" + hex.EncodeToString(sum[:8]) + "/" + string(key.name)
+}
+
+func (c *Client) cachedPage(record string, key pageKey) *page {
+	if c.store == nil {
+		return nil
+	}
+	data, err := c.store.Read(record)
+	if err != nil {
+		return nil
+	}
+	p, err := decodePage(data, key.name, key.index)
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+// fresh reports whether a page may be used unasked. A page from the future may not.
+func (c *Client) fresh(p *page) bool {
+	age := c.s.Now().Sub(p.Fetched)
+	return age >= 0 && age < p.Fresh
+}
+
+// fetchPage asks the index, with what is needed to have an old page confirmed.
+func (c *Client) fetchPage(ctx context.Context, index *url.URL, name pep508.Name, old *page) (*page, error) {
+	u := index.JoinPath(string(name) + "/")
+	var p *page
+	keep := false
+	err := c.t.do(ctx, request{
+		url: u, gzip: true,
+		prepare: func(h http.Header) {
+			h.Set("Accept", accept)
+			if old != nil && old.ETag != "" {
+				h.Set("If-None-Match", old.ETag)
+			} else if old != nil && old.Modified != "" {
+				h.Set("If-Modified-Since", old.Modified)
+			}
+		},
+		use: func(r *http.Response) (err error) {
+			p, err = c.readPage(r, index, name, old)
+			if err == nil {
+				keep = c.stamp(p, r.Header)
+			}
+			return err
+		},
+	})
+	var status *NetworkError
+	if errors.As(err, &status) && status.Status == http.StatusForbidden && c.readable(ctx, index) {
+		return &page{URL: u.String(), Missing: true}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if keep && c.store != nil {
+		key := pageKey{index.String(), name}
+		if err := c.store.Write(pageRecord(key), p.encode()); err != nil {
+			c.s.Warn(err.Error())
+		}
+	}
+	return p, nil
+}
+
+// readable reports whether the root of an index can be read. Indexes that are plain files in an
+// object store answer 403, not 404, for what they do not have; where the root can be read, that is
+// what 403 means.
+func (c *Client) readable(ctx context.Context, index *url.URL) bool {
+	ok, err := c.roots.get(ctx, index.String(), func(ctx context.Context) (bool, error) {
+		ok := false
+		err := c.t.do(ctx, request{url: index, method: http.MethodHead, use: func(r *http.Response) error {
+			ok = r.StatusCode == http.StatusOK
+			return nil
+		}})
+		return ok, err
+	})
+	return ok && err == nil
+}
+
+// readPage reads an answer to a request for a page.
+func (c *Client) readPage(r *http.Response, index *url.URL, name pep508.Name, old *page) (*page, error) {
+	switch r.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotModified:
+		if old == nil {
+			return nil, &statusError{code: r.StatusCode, after: -1}
+		}
+		confirmed := *old
+		return &confirmed, nil
+	case http.StatusNotFound, http.StatusGone:
+		return &page{URL: withoutUser(r.Request.URL), Missing: true}, nil
+	default:
+		return nil, &statusError{code: r.StatusCode, after: -1}
+	}
+	p := &page{URL: withoutUser(r.Request.URL)}
+	in := &bounded{r: r.Body, left: maxPage}
+	err := parsePage(in, r.Header.Get("Content-Type"), r.Request.URL, func(l *link) {
+		if f, ok := l.file(name, index.String()); ok {
+			p.Files = append(p.Files, f)
+		}
+	})
+	if err != nil {
+		return nil, &FormatError{URL: redact(r.Request.URL), Err: err}
+	}
+	sortFiles(p.Files)
+	return p, nil
+}
+
+// stamp notes in a page until when the server lets it be used. It reports whether it may be kept.
+func (c *Client) stamp(p *page, h http.Header) bool {
+	p.Fetched = c.s.Now()
+	if v := h.Get("ETag"); v != "" {
+		p.ETag = v
+	}
+	if v := h.Get("Last-Modified"); v != "" {
+		p.Modified = v
+	}
+	p.Fresh = 0
+	control, age := h.Get("Cache-Control"), time.Duration(-1)
+	for d := range strings.SplitSeq(control, ",") {
+		key, val, _ := strings.Cut(strings.ToLower(strings.TrimSpace(d)), "=")
+		switch key {
+		case "no-store":
+			return false
+		case "no-cache":
+			age = 0
+		case "max-age":
+			if n, err := strconv.ParseInt(strings.Trim(val, `"`), 10, 32); err == nil && age != 0 {
+				age = time.Duration(n) * time.Second
+			}
+		}
+	}
+	switch {
+	case age > 0:
+		held, _ := strconv.ParseInt(h.Get("Age"), 10, 32) // by caches on the way
+		p.Fresh = max(age-time.Duration(max(held, 0))*time.Second, 0)
+	case age < 0 && control == "" && p.ETag == "" && p.Modified == "" && h.Get("Expires") == "" && h.Get("Pragma") == "" && !p.Missing:
+		p.Fresh = heuristicFreshness
+	}
+	return !p.Missing || p.Fresh > 0
+}
+
+// parsePage reads a page in the form that its media type names.
+func parsePage(r io.Reader, contentType string, base *url.URL, emit func(*link)) error {
+	media, _, _ := mime.ParseMediaType(contentType)
+	if v, ok := strings.CutPrefix(media, "application/vnd.pypi.simple."); ok && !strings.HasPrefix(v, "v1+") && !strings.HasPrefix(v, "latest+") {
+		return fmt.Errorf("media type %s is of another version of the repository API", media)
+	}
+	switch {
+	case strings.HasSuffix(media, "json"):
+		return parseJSON(bufio.NewReaderSize(r, 1<<16), base, emit)
+	case strings.HasSuffix(media, "html"), media == "":
+		return parseHTML(r, base, emit)
+	}
+	return fmt.Errorf("media type %s is neither JSON nor HTML", media)
+}
+
+// bounded is a reader that fails where io.LimitedReader would pretend the end.
+type bounded struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errTooLarge
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
+}
+
+var errTooLarge = errors.New("larger than anything that it should be")
+
+// localPage reads the page of a project from an index that is a directory (file: URL).
+func (c *Client) localPage(index *url.URL, name pep508.Name) (*page, error) {
+	u := index.JoinPath(string(name), "index.html")
+	links, err := c.localHTML(u)
+	if isMissing(err) {
+		return &page{URL: u.String(), Missing: true}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := &page{URL: u.String()}
+	p.Files = projectFiles(links, name, index.String())
+	return p, nil
+}
+
+// projectFiles picks the files of one project from links.
+func projectFiles(links []link, name pep508.Name, index string) []dist.File {
+	var files []dist.File
+	for i := range links {
+		if f, ok := links[i].file(name, index); ok {
+			files = append(files, f)
+		}
+	}
+	sortFiles(files)
+	return files
+}

@@ -1,0 +1,161 @@
+package index
+
+import (
+	"archive/zip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"mlenv/resolve/dist"
+)
+
+const (
+	// tailSize is what is asked for first: the directory and the .dist-info, which good builders
+	// write last, of most wheels.
+	tailSize = 64 << 10
+	// maxDirectory bounds one read of a remote wheel; the directory of 100,000 files is 10 MB.
+	maxDirectory = 32 << 20
+)
+
+// errNoRanges says that a wheel cannot be read in parts and must be downloaded.
+var errNoRanges = errors.New("the server does not send parts of files")
+
+// remoteMetadata reads METADATA out of a remote wheel: its tail, then the rest of the zip directory
+// and the entry if they are not in the tail. Wheels of the usual shape take one request, large ones
+// two or three. errNoRanges says that the server would not.
+func (c *Client) remoteMetadata(ctx context.Context, u *url.URL, f dist.File) ([]byte, error) {
+	r := &remoteFile{ctx: ctx, t: c.t, url: u}
+	if err := r.fetch(-tailSize, 0); err != nil {
+		return nil, err
+	}
+	if f.Size > 0 && r.size != f.Size {
+		return nil, &HashError{URL: redact(u), Algorithm: "size", Want: fmt.Sprint(f.Size), Got: fmt.Sprint(r.size)}
+	}
+	z, err := zip.NewReader(r, r.size)
+	r.directoryRead = true
+	if err == nil {
+		var data []byte
+		if data, err = zipMetadata(z, f.Name); err == nil {
+			return data, nil
+		}
+	}
+	if r.err != nil { // what the network said, which archive/zip may have hidden
+		return nil, r.err
+	}
+	return nil, &FormatError{URL: redact(u), Err: err}
+}
+
+// span is a part of a remote file that is known.
+type span struct {
+	from int64
+	data []byte
+}
+
+func (s span) end() int64 { return s.from + int64(len(s.data)) }
+
+// remoteFile is an io.ReaderAt over a file that a server sends in parts. What it misses it fetches
+// with a good deal around it.
+type remoteFile struct {
+	ctx   context.Context
+	t     *transport
+	url   *url.URL
+	size  int64
+	etag  string
+	spans []span // sorted, apart from one another
+	err   error
+
+	directoryRead bool // what is read from now on are entries
+}
+
+// ReadAt reads from what is known, after fetching what is not.
+func (r *remoteFile) ReadAt(p []byte, off int64) (int, error) {
+	n := 0
+	for n < len(p) && off+int64(n) < r.size {
+		at := off + int64(n)
+		i := slices.IndexFunc(r.spans, func(s span) bool { return s.from <= at && at < s.end() })
+		if i >= 0 {
+			n += copy(p[n:], r.spans[i].data[at-r.spans[i].from:])
+			continue
+		}
+		if err := r.fetch(at, r.until(at, int64(len(p)-n))); err != nil {
+			r.err = err
+			return n, err
+		}
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// until says how far to fetch from at: while the directory is read, to the tail that it leads up
+// to; for an entry, a piece that is worth a request.
+func (r *remoteFile) until(at, need int64) int64 {
+	end := min(at+max(need, tailSize), r.size)
+	for _, s := range r.spans {
+		if s.from <= at {
+			continue
+		}
+		if !r.directoryRead && s.from-at <= maxDirectory {
+			return s.from
+		}
+		return min(end, s.from)
+	}
+	return end
+}
+
+// fetch adds the bytes [from, to) to what is known; a negative from stands for the last -from
+// bytes of the file.
+func (r *remoteFile) fetch(from, to int64) error {
+	spec := fmt.Sprintf("bytes=%d-%d", from, to-1)
+	if from < 0 {
+		spec = fmt.Sprintf("bytes=%d", from)
+	}
+	var s span
+	err := r.t.do(r.ctx, request{
+		url: r.url,
+		prepare: func(h http.Header) {
+			h.Set("Range", spec)
+			if r.etag != "" {
+				h.Set("If-Match", r.etag)
+			}
+		},
+		use: func(resp *http.Response) error {
+			switch resp.StatusCode {
+			case http.StatusPartialContent:
+			case http.StatusNotFound, http.StatusGone:
+				return &NotFoundError{File: redact(r.url)}
+			case http.StatusUnauthorized, http.StatusForbidden:
+				return &statusError{code: resp.StatusCode, after: -1}
+			default: // the whole file, a complaint about the range, or a file that has changed
+				return errNoRanges
+			}
+			at, total, ok := contentRange(resp.Header)
+			if !ok || total <= 0 || r.size != 0 && total != r.size || from >= 0 && at != from || at >= total {
+				return errNoRanges
+			}
+			if tag := resp.Header.Get("ETag"); tag != "" && tag[0] == '"' {
+				r.etag = tag
+			}
+			data, err := io.ReadAll(&bounded{r: resp.Body, left: maxDirectory + tailSize})
+			if err != nil {
+				return err
+			}
+			if len(data) == 0 || at+int64(len(data)) > total || from < 0 && at+int64(len(data)) != total {
+				return errNoRanges
+			}
+			s, r.size = span{at, data}, total
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	r.spans = append(r.spans, s)
+	slices.SortFunc(r.spans, func(a, b span) int { return int(min(max(a.from-b.from, -1), 1)) })
+	return nil
+}

@@ -1,0 +1,199 @@
+package index
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http/httpproxy"
+	"golang.org/x/sync/semaphore"
+)
+
+const maxRedirects = 10
+
+// transport sends requests: credentials by origin, redirects by rule, at most so many at once.
+type transport struct {
+	client   *http.Client
+	slots    *semaphore.Weighted
+	settings *Settings
+	keys     keyring
+	doors    sync.Map // origin to *door
+}
+
+func newTransport(s *Settings, keys keyring) (*transport, error) {
+	roots, err := rootCAs(s.CertFile, s.CertDir)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if s.ClientCert != "" {
+		pair, err := tls.LoadX509KeyPair(s.ClientCert, s.ClientCert)
+		if err != nil {
+			return nil, fmt.Errorf("reading the client certificate: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	t := &transport{settings: s, keys: keys, slots: semaphore.NewWeighted(int64(s.Concurrency))}
+	insecure := config.Clone()
+	insecure.InsecureSkipVerify = true // for the hosts that the user calls trusted, and no others
+	t.client = &http.Client{
+		Transport:     &roundTripper{t: t, strict: s.roundTripper(config), lax: s.roundTripper(insecure)},
+		CheckRedirect: t.checkRedirect,
+	}
+	return t, nil
+}
+
+func (s *Settings) roundTripper(config *tls.Config) *http.Transport {
+	proxy := (&httpproxy.Config{HTTPProxy: s.HTTPProxy, HTTPSProxy: s.HTTPSProxy, NoProxy: s.NoProxy}).ProxyFunc()
+	return &http.Transport{
+		Proxy:               func(r *http.Request) (*url.URL, error) { return proxy(r.URL) },
+		DialContext:         (&net.Dialer{Timeout: s.Timeout, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:     config,
+		TLSHandshakeTimeout: s.Timeout,
+		ForceAttemptHTTP2:   true,
+		MaxIdleConnsPerHost: s.Concurrency,
+		IdleConnTimeout:     90 * time.Second,
+		// Pages and metadata ask for gzip themselves; a distribution must come as it is.
+		DisableCompression: true,
+	}
+}
+
+// rootCAs gives the certificates to trust; nil stands for the system's.
+func rootCAs(file, dir string) (*x509.CertPool, error) {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		file, dir = "", file // pip takes either for --cert
+	}
+	if file == "" && dir == "" {
+		return nil, nil
+	}
+	pool := x509.NewCertPool()
+	found := false
+	if file != "" {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("reading the certificate bundle: %w", err)
+		}
+		if found = pool.AppendCertsFromPEM(pem); !found {
+			return nil, fmt.Errorf("reading the certificate bundle: %s holds no certificate", file)
+		}
+	}
+	for _, d := range filepath.SplitList(dir) {
+		entries, _ := os.ReadDir(d)
+		for _, e := range entries {
+			if pem, err := os.ReadFile(filepath.Join(d, e.Name())); err == nil {
+				found = pool.AppendCertsFromPEM(pem) || found
+			}
+		}
+	}
+	if !found {
+		return nil, nil
+	}
+	return pool, nil
+}
+
+// redirectError is a redirect that is not followed, whatever the server says.
+type redirectError struct{ msg string }
+
+func (e *redirectError) Error() string { return e.msg }
+
+func (t *transport) checkRedirect(r *http.Request, via []*http.Request) error {
+	from := via[len(via)-1].URL
+	to := redact(r.URL)
+	switch {
+	case r.URL.Scheme != "http" && r.URL.Scheme != "https":
+		return &redirectError{fmt.Sprintf("refusing a redirect from %s to %s: not http", redact(from), to)}
+	case from.Scheme == "https" && r.URL.Scheme == "http" && !t.trusts(r.URL):
+		return &redirectError{fmt.Sprintf("refusing a redirect from %s to unencrypted %s", redact(from), to)}
+	case len(via) >= maxRedirects:
+		return &redirectError{fmt.Sprintf("more than %d redirects, the last to %s", maxRedirects, to)}
+	}
+	r.URL.User = nil // a server does not choose our credentials
+	r.Header.Del("Referer")
+	return nil
+}
+
+// trusts reports whether the user has said that the host needs no valid certificate.
+func (t *transport) trusts(u *url.URL) bool {
+	for _, h := range t.settings.TrustedHosts {
+		if strings.EqualFold(h, u.Hostname()) || strings.EqualFold(h, u.Host) || strings.EqualFold(h, canonicalHost(u)) {
+			return true
+		}
+	}
+	return false
+}
+
+// roundTripper sends one hop: it sets the hop's own credentials and picks the certificate check.
+type roundTripper struct {
+	t           *transport
+	strict, lax *http.Transport
+}
+
+func (rt *roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.User = nil
+	rt.t.keys.authorize(r)
+	r.Header.Del("Referer")
+	next := rt.strict
+	if rt.t.trusts(r.URL) {
+		next = rt.lax
+	}
+	ctx, leave, err := rt.t.enter(r.Context(), r.URL)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return next.RoundTrip(r.WithContext(ctx))
+}
+
+// A door lets one request through to an origin until that has a connection. Without it fifty
+// requests at the start would make fifty connections, though HTTP/2 needs but the first.
+type door struct {
+	open chan struct{} // closed for good once there was a connection
+	turn chan struct{} // holds one token while the door is shut
+	once sync.Once
+}
+
+// enter waits for the door of the URL's origin. leave must be called when the round trip is over.
+func (t *transport) enter(ctx context.Context, u *url.URL) (_ context.Context, leave func(), err error) {
+	v, ok := t.doors.Load(u.Scheme + u.Host)
+	if !ok {
+		d := &door{open: make(chan struct{}), turn: make(chan struct{}, 1)}
+		d.turn <- struct{}{}
+		v, _ = t.doors.LoadOrStore(u.Scheme+u.Host, d)
+	}
+	d := v.(*door)
+	select {
+	case <-d.open:
+		return ctx, func() {}, nil
+	default:
+	}
+	select {
+	case <-d.open:
+		return ctx, func() {}, nil
+	case <-ctx.Done():
+		return ctx, nil, ctx.Err()
+	case <-d.turn:
+	}
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { d.once.Do(func() { close(d.open) }) }}
+	return httptrace.WithClientTrace(ctx, trace), func() { d.turn <- struct{}{} }, nil
+}
+
+// errorOf strips what net/http puts around an error: a URL with whatever secrets are in its query.
+func errorOf(err error) error {
+	var u *url.Error
+	for errors.As(err, &u) {
+		err = u.Err
+	}
+	return err
+}
