@@ -8,21 +8,19 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// mends are the mistakes of published metadata that uv mends; in the years
-// before PEP 508 was enforced, pip read them as meant here. They are tried in
-// turn, each on what the ones before have left.
+// mends are the mistakes of published metadata that uv mends, too. They are
+// tried in turn, each on what the ones before have left.
 var mends = []struct {
 	wrong *regexp.Regexp
 	right string
 }{
-	{regexp.MustCompile(`(\d)\s*([<>=~!])`), "$1,$2"},                                       // >=7.2.0<8.0.0
-	{regexp.MustCompile(`!=\s*~\s*((?:\d+\.)*\d+)`), "!=$1.*"},                              // !=~5.0
-	{regexp.MustCompile(`(<=|>=|<|>)(\s*v?\d+(?:\.\d+)*)\.\*`), "$1$2"},                     // >=1.9.*
-	{regexp.MustCompile(`(\d)\*`), "$1.*"},                                                  // !=3.0*
-	{regexp.MustCompile(`(<=|>=|<|>|==|!=|~=)\s*dev\b`), "${1}0.0.0dev"},                    // >dev
-	{regexp.MustCompile(`(\d(?:a|b|rc)\d+)(?:\.0)+`), "$1"},                                 // >=9.0.0a1.0
-	{regexp.MustCompile(`['"]`), ""},                                                        // >='2.6'
-	{regexp.MustCompile(`(<=|>=|<|>|==|!=|~=)(\s*v?\d+(?:\.\d+)*)\.(,|\)|\s|$)`), "$1$2$3"}, // >=2.7.
+	{regexp.MustCompile(`(\d)([<>=~!])`), "$1,$2"},                    // >=7.2.0<8.0.0
+	{regexp.MustCompile(`!=~((?:\d+\.)*\d+)`), "!=$1.*"},              // !=~5.0
+	{regexp.MustCompile(`(<=|>=|<|>)(\s*\d+(?:\.\d+)*)\.\*`), "$1$2"}, // >=1.9.*
+	{regexp.MustCompile(`(\d)\*`), "$1.*"},                            // !=3.0*
+	{regexp.MustCompile(`>dev`), ">0.0.0dev"},
+	{regexp.MustCompile(`(\d(?:a|b|rc)\d+)\.0\b`), "$1"}, // >=9.0.0a1.0
+	{regexp.MustCompile(`['"]`), ""},                     // >='2.6'
 }
 
 // mend calls parse with s and then with s mended further and further, until
