@@ -15,7 +15,8 @@ func (p *parts) span(op, key string) span {
 	case ">=":
 		return span{lo: key}
 	case "<=":
-		return span{hi: p.next().key()}
+		next := p.next()
+		return span{hi: next.key()}
 	case "<":
 		// A pre-release of p is not less than p, unless p is one itself.
 		if p.pre != 0 || p.dev != "" {
@@ -31,11 +32,12 @@ func (p *parts) span(op, key string) span {
 	if p.local != "" {
 		return span{lo: key, hi: key + "\x00"}
 	}
-	return span{lo: key, hi: p.next().key()}
+	next := p.next()
+	return span{lo: key, hi: next.key()}
 }
 
 // next is the first version after p and all its local versions.
-func (p *parts) next() *parts {
+func (p *parts) next() parts {
 	next := parts{epoch: p.epoch, release: p.release, pre: p.pre, preN: p.preN, post: p.post, dev: "0"}
 	switch {
 	case p.dev != "":
@@ -45,7 +47,7 @@ func (p *parts) next() *parts {
 	default:
 		next.post = "0"
 	}
-	return &next
+	return next
 }
 
 // after is the lower bound of ">p": neither local versions nor, unless p is
@@ -54,7 +56,8 @@ func (p *parts) next() *parts {
 func (p *parts) after() string {
 	switch {
 	case p.dev != "" || p.post != "":
-		return p.next().key()
+		next := p.next()
+		return next.key()
 	case p.pre != 0:
 		next := parts{epoch: p.epoch, release: p.release, pre: p.pre, preN: increment(p.preN), dev: "0"}
 		return next.key()

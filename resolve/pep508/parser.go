@@ -160,7 +160,7 @@ func (p *parser) specifier() pep440.Specifiers {
 	start := p.pos
 	for {
 		n := pep440.ScanClause(p.rest())
-		if n == 0 {
+		if n == 0 || p.pos+n < len(p.in) && strings.IndexByte(" \t,;)", p.in[p.pos+n]) < 0 {
 			p.badClause()
 			break
 		}
@@ -190,7 +190,9 @@ func (p *parser) specifier() pep440.Specifiers {
 func (p *parser) badClause() {
 	if !p.end() && strings.IndexByte("<>=!~", p.in[p.pos]) >= 0 {
 		text := p.rest()
-		if n := strings.IndexAny(text, ",;)"); n >= 0 {
+		if n := strings.IndexAny(text, " \t,;)"); n > 0 && pep440.ScanClause(text[:n]) > 0 {
+			text = text[:n]
+		} else if n := strings.IndexAny(text, ",;)"); n >= 0 {
 			text = text[:n]
 		}
 		if _, err := pep440.ParseClause(text); err != nil {
