@@ -1,15 +1,26 @@
 // Package wheel turns one wheel into the entries of a layer, as the binary distribution format specification
 // ("Installing a wheel") wants it, without running Python and without unpacking anything.
+//
+// The result is what pip install --no-compile makes in a virtual environment, byte for byte, with these differences:
+// INSTALLER names another installer and so RECORD has another row for it; RECORD has no rows for the script wrappers
+// of setuptools that pip does not install either; every file of .data/scripts is executable; an INSTALLER, REQUESTED
+// or direct_url.json that came inside the wheel is left out, since these are for installers to write;
+// and hashes that do not fit RECORD are an error, as the specification says and pip does not.
 package wheel
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
 
 	"mlenv/imagebuild/layer"
 )
-
-var errUnwritten = errors.New("unwritten")
 
 // A Wheel is an open wheel file whose structure was checked. Close it when the last layer made of it was read.
 type Wheel struct {
@@ -19,50 +30,181 @@ type Wheel struct {
 	Tags []string
 	// Unpacked is the number of bytes of all the files together.
 	Unpacked int64
+	// Notes are what is odd about the wheel, though no reason to refuse it, in the order of the paths.
+	Notes []Note
+
+	file     *os.File
+	base     string // of the file's name
+	distInfo string // with ".dist-info"
+	members  []*member
+	byName   map[string]*member
+	record   []row
+	scripts  []entryPoint
 }
+
+// A Note is something odd about one file of a wheel.
+type Note struct{ Path, Text string }
+
+// Bounds on the small files that are read into memory.
+const (
+	maxRecord   = 256 << 20
+	maxMetadata = 16 << 20
+	maxScript   = 16 << 20
+)
 
 // Open reads a wheel's directory and its metadata, and checks them: one .dist-info, a Wheel-Version that we know,
 // a RECORD that lists every file, paths that stay inside, sizes that are possible. What is wrong with the wheel is
 // an *Error. The contents are checked against RECORD's hashes later, while the layer is measured.
 // Where the file's name is that of a wheel it must agree with the .dist-info directory.
-func Open(path string) (*Wheel, error) { return nil, errUnwritten }
+func Open(path string) (*Wheel, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	w := &Wheel{file: f, base: filepath.Base(path)}
+	if err := w.read(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *Wheel) read() error {
+	fi, err := w.file.Stat()
+	if err != nil {
+		return err
+	}
+	for _, step := range []func() error{
+		func() error { return w.readArchive(w.file, fi.Size()) },
+		w.findDistInfo, w.readRecord, w.readWheel, w.readEntryPoints,
+	} {
+		if err := step(); err != nil {
+			var e *Error
+			if errors.As(err, &e) {
+				return err
+			}
+			return w.fail("", err)
+		}
+	}
+	if w.byName[w.distInfo+"/METADATA"] == nil {
+		return w.fail(w.distInfo+"/METADATA", errMissing)
+	}
+	return nil
+}
+
+var errMissing = errors.New("the wheel lacks this file")
+
+func (w *Wheel) fail(path string, err error) error {
+	return &Error{Wheel: w.base, Path: path, Err: err}
+}
 
 // Close closes the file. Entries made of the wheel can then no longer be read.
-func (w *Wheel) Close() error { return errUnwritten }
+func (w *Wheel) Close() error { return w.file.Close() }
+
+// DistInfo returns the name of the .dist-info directory: "flask-3.0.0.dist-info".
+func (w *Wheel) DistInfo() string { return w.distInfo }
 
 // Metadata returns the METADATA file.
-func (w *Wheel) Metadata() ([]byte, error) { return nil, errUnwritten }
+func (w *Wheel) Metadata() ([]byte, error) { return w.small(w.distInfo+"/METADATA", maxMetadata) }
 
-// File opens one file of the wheel by its path in it, as far as it exists (fs.ErrNotExist).
-func (w *Wheel) File(name string) (io.ReadCloser, error) { return nil, errUnwritten }
-
-// A Scheme says where a wheel's files go: the layout of a virtual environment on Linux.
-type Scheme struct {
-	// Prefix is the environment's directory, absolute in the image: "/opt/venv".
-	Prefix string
-	// Minor is Python's version of two numbers: "3.12".
-	Minor string
-	// Python is the interpreter that scripts name in their first line; Prefix + "/bin/python" where empty.
-	Python string
+// File opens one file of the wheel by its path in it. Its checksum is not checked. fs.ErrNotExist says that there is none.
+func (w *Wheel) File(name string) (io.ReadCloser, error) {
+	m := w.byName[name]
+	if m == nil {
+		return nil, w.fail(name, fs.ErrNotExist)
+	}
+	return m.open(w.file)
 }
 
-// Options says what is written down about an installation.
-type Options struct {
-	// Requested says that the user asked for this package, not another package: a REQUESTED file is written (PEP 376).
-	Requested bool
-	// DirectURL is the content of direct_url.json (PEP 610); empty for a package from an index.
-	DirectURL []byte
-	// Installer goes into the INSTALLER file; "mlenv" where empty.
-	Installer string
+// small reads a file into memory and checks it.
+func (w *Wheel) small(name string, max int64) ([]byte, error) {
+	m := w.byName[name]
+	if m == nil {
+		return nil, w.fail(name, errMissing)
+	}
+	b, err := m.read(w.file, max)
+	if err != nil {
+		return nil, w.fail(name, err)
+	}
+	return b, nil
 }
 
-// Install returns the files of the installed wheel, sorted by path, without directories (see layer.WithParents).
-// Every content's Sum is set. Nothing is read but small scripts, which are rewritten.
-func (w *Wheel) Install(s Scheme, o Options) ([]layer.Entry, error) { return nil, errUnwritten }
+// findDistInfo finds the one directory NAME-VERSION.dist-info.
+func (w *Wheel) findDistInfo() error {
+	for _, m := range w.members {
+		dir, _, ok := strings.Cut(m.name, "/")
+		if !ok || !strings.HasSuffix(dir, ".dist-info") || dir == w.distInfo {
+			continue
+		}
+		if w.distInfo != "" {
+			return fmt.Errorf("there are several .dist-info directories: %s and %s", w.distInfo, dir)
+		}
+		w.distInfo = dir
+	}
+	stem := strings.TrimSuffix(w.distInfo, ".dist-info")
+	i := strings.LastIndexByte(stem, '-')
+	if i <= 0 || i == len(stem)-1 {
+		return errors.New("there is no directory NAME-VERSION.dist-info")
+	}
+	w.Name, w.Version = stem[:i], stem[i+1:]
+	stem, ok := strings.CutSuffix(w.base, ".whl")
+	if parts := strings.Split(stem, "-"); ok && len(parts) >= 5 && canonical(parts[0]) != canonical(w.Name) {
+		return fmt.Errorf("the file name is that of %s, but %s belongs to %s", parts[0], w.distInfo, w.Name)
+	}
+	return nil
+}
+
+var separators = regexp.MustCompile(`[-_.]+`)
+
+// canonical is the normalized form of a project's name (PEP 503, "Normalized Names").
+func canonical(name string) string {
+	return strings.ToLower(separators.ReplaceAllString(name, "-"))
+}
+
+// readWheel reads the WHEEL file.
+func (w *Wheel) readWheel() error {
+	name := w.distInfo + "/WHEEL"
+	b, err := w.small(name, maxMetadata)
+	if err != nil {
+		return err
+	}
+	version := ""
+	for line := range strings.Lines(string(b)) {
+		key, value, _ := strings.Cut(line, ":")
+		switch strings.ToLower(strings.TrimSpace(key)) {
+		case "wheel-version":
+			version = strings.TrimSpace(value)
+		case "tag":
+			w.Tags = append(w.Tags, strings.TrimSpace(value))
+		}
+	}
+	major, minor, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(major)
+	if err != nil || n < 0 {
+		return w.fail(name, fmt.Errorf("%q is not a Wheel-Version", version))
+	}
+	if n > 1 {
+		return w.fail(name, fmt.Errorf("Wheel-Version %s is newer than 1.0, the newest one known here", version))
+	}
+	if n == 1 && strings.Trim(minor, "0.") != "" {
+		w.note(name, "Wheel-Version "+version+" is newer than 1.0")
+	}
+	return nil
+}
+
+func (w *Wheel) note(path, text string) { w.Notes = append(w.Notes, Note{path, text}) }
 
 // Layer returns the installed wheel as a layer, with directories from the scheme's prefix on.
 func (w *Wheel) Layer(s Scheme, o Options, lo layer.Options) (*layer.Layer, error) {
-	return nil, errUnwritten
+	entries, err := w.Install(s, o)
+	if err != nil {
+		return nil, err
+	}
+	l, err := layer.New(layer.WithParents(entries, strings.TrimPrefix(s.Prefix, "/")), lo)
+	if err != nil {
+		return nil, w.fail("", err)
+	}
+	return l, nil
 }
 
 // An Error says what is wrong with a wheel.
@@ -72,6 +214,7 @@ type Error struct {
 	Err   error
 }
 
+// Error implements error.
 func (e *Error) Error() string {
 	if e.Path == "" {
 		return e.Wheel + ": " + e.Err.Error()
