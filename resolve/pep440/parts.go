@@ -32,13 +32,12 @@ var (
 	postLetters = []string{"post", "rev", "r"}
 )
 
-// scan reads the longest version that s begins with and returns its length,
-// 0 if s begins with none. It never needs to go back: each optional segment
-// is taken whole or not at all.
-func (p *parts) scan(s string) int {
-	i := p.scanRelease(s)
-	if i == 0 {
-		return 0
+// scan reads the longest version that s begins with and gives its length too,
+// 0 if s begins with none. It never needs to go back: each optional segment is
+// taken whole or not at all. The release goes into room if it fits.
+func scan(s string, room []string) (p parts, i int) {
+	if p.epoch, p.release, i = scanRelease(s, room); i == 0 {
+		return p, 0
 	}
 	i += p.scanPre(s[i:])
 	i += p.scanPost(s[i:])
@@ -47,36 +46,32 @@ func (p *parts) scan(s string) int {
 		i += implicitNumber(s[i:], &p.dev)
 	}
 	i += p.scanLocal(s[i:])
-	return i
+	return p, i
 }
 
-func (p *parts) scanRelease(s string) int {
-	i := 0
-	if i < len(s) && (s[i] == 'v' || s[i] == 'V') {
+func scanRelease(s string, room []string) (epoch string, release []string, i int) {
+	if s != "" && lower(s[0]) == 'v' {
 		i++
 	}
 	n := digits(s[i:])
-	if n == 0 {
-		return 0
-	}
-	if i+n < len(s) && s[i+n] == '!' {
-		p.epoch = number(s[i : i+n])
+	if i+n < len(s) && s[i+n] == '!' && n > 0 {
+		epoch = number(s[i : i+n])
 		i += n + 1
-		if n = digits(s[i:]); n == 0 {
-			p.epoch = ""
-			return 0
-		}
+		n = digits(s[i:])
 	}
-	p.release = append(p.release, number(s[i:i+n]))
+	if n == 0 {
+		return "", nil, 0
+	}
+	release = append(room, number(s[i:i+n]))
 	i += n
 	for i < len(s) && s[i] == '.' {
 		if n = digits(s[i+1:]); n == 0 {
 			break
 		}
-		p.release = append(p.release, number(s[i+1:i+1+n]))
+		release = append(release, number(s[i+1:i+1+n]))
 		i += 1 + n
 	}
-	return i
+	return epoch, release, i
 }
 
 func (p *parts) scanPre(s string) int {
@@ -119,6 +114,9 @@ func (p *parts) scanLocal(s string) int {
 	p.local = s[1:i]
 	return i
 }
+
+// isRelease reports whether p has no segments after the release.
+func (p *parts) isRelease() bool { return p.pre == 0 && p.post == "" && p.dev == "" && p.local == "" }
 
 // implicitNumber reads what may follow a segment's letters, a separator and a
 // number, and returns its length. Without a number the number is 0.

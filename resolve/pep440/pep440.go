@@ -36,10 +36,9 @@ var ErrInvalid = errors.New("not a PEP 440 version")
 // separators, and the implicit post release "1.0-1".
 func Parse(s string) (Version, error) {
 	t := trimSpace(s)
-	var p parts
 	var room [6]string
-	p.release = room[:0]
-	if n := p.scan(t); n != len(t) || n == 0 {
+	p, n := scan(t, room[:0])
+	if n != len(t) || n == 0 {
 		return Version{}, fmt.Errorf("%q is %w", s, ErrInvalid)
 	}
 	return p.version(t), nil
@@ -105,8 +104,7 @@ func (v Version) Public() Version {
 	if !found {
 		return v
 	}
-	var p parts
-	p.scan(public)
+	p, _ := scan(public, nil)
 	return p.version(public)
 }
 

@@ -24,19 +24,9 @@ type Specifiers struct {
 // operators in an order in which none hides behind one that begins it.
 var operators = []string{"===", "~=", "==", "!=", "<=", ">=", "<", ">"}
 
-// ScanClause measures the clause that s begins with, as a requirement's
-// grammar delimits it, and returns its length, 0 if s begins with none. The
-// text after "===" ends at space, ";" or ")" only.
-func ScanClause(s string) int {
-	_, n, err := scanClause(s)
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-// scanClause reads the longest clause that s begins with.
-func scanClause(s string) (c Clause, n int, err error) {
+// ScanClause reads the longest clause that s begins with and gives its length
+// too. The text after "===" ends at space, ";" or ")" only.
+func ScanClause(s string) (c Clause, n int, err error) {
 	for _, op := range operators {
 		if strings.HasPrefix(s, op) {
 			c.Op = op
@@ -63,21 +53,17 @@ func scanClause(s string) (c Clause, n int, err error) {
 
 // scanVersion reads the version of a clause whose operator is known.
 func (c *Clause) scanVersion(s string) (int, error) {
-	var p parts
 	var room [6]string
-	p.release = room[:0]
-	n := p.scanRelease(s)
+	p, n := scan(s, room[:0])
 	if n == 0 {
 		return 0, fmt.Errorf("%q: expected a version after %s", c.Op+s, c.Op)
 	}
 	equality := c.Op == "==" || c.Op == "!="
-	if equality && strings.HasPrefix(s[n:], ".*") {
+	if equality && strings.HasPrefix(s[n:], ".*") && p.isRelease() {
 		c.Version = s[:n+2]
 		c.span = p.prefix(p.release)
 		return n + 2, nil
 	}
-	p = parts{release: room[:0]}
-	n = p.scan(s)
 	if p.local != "" && !equality {
 		n -= 1 + len(p.local)
 		p.local = ""
@@ -115,7 +101,7 @@ func ParseSpecifiers(s string) (Specifiers, error) {
 // ParseClause reads one clause, such as "== 1.2.*".
 func ParseClause(s string) (Clause, error) {
 	s = trimSpace(s)
-	c, n, err := scanClause(s)
+	c, n, err := ScanClause(s)
 	if err != nil {
 		return Clause{}, fmt.Errorf("invalid specifier %w", err)
 	}
@@ -137,6 +123,9 @@ func (c *Clause) trailing(rest string) string {
 	}
 	return fmt.Sprintf("unexpected %q after %s%s", rest, c.Op, c.Version)
 }
+
+// Join gives the set of the clauses, in their order.
+func Join(clauses ...Clause) Specifiers { return Specifiers{clauses: clauses} }
 
 // Exactly gives the set that admits v, and what differs from it by a local
 // label only if v has none: "==v".

@@ -154,51 +154,57 @@ func (p *parser) extras() (extras []Name) {
 }
 
 // specifier reads a set of version specifiers, in parentheses or bare.
-func (p *parser) specifier() pep440.Specifiers {
+func (p *parser) specifier() (set pep440.Specifiers) {
 	open := p.take('(')
 	p.space()
-	start := p.pos
-	for {
-		n := pep440.ScanClause(p.rest())
-		if n == 0 || p.pos+n < len(p.in) && strings.IndexByte(" \t,;)", p.in[p.pos+n]) < 0 {
-			p.badClause()
-			break
+	var clauses []pep440.Clause
+	for !p.end() && strings.IndexByte("<>=!~", p.in[p.pos]) >= 0 {
+		c, n, err := pep440.ScanClause(p.rest())
+		switch after := p.pos + n; {
+		case err == nil && (after == len(p.in) || strings.IndexByte(" \t,;)", p.in[after]) >= 0):
+			clauses = p.appendClause(clauses, c)
+			p.pos = after
+		default:
+			p.badClause(n)
 		}
-		p.pos += n
 		p.space()
 		if !p.take(',') {
 			break
 		}
 		p.space()
 	}
-	text := p.in[start:p.pos]
-	if p.err != nil {
-		return pep440.Specifiers{}
-	}
-	set, err := pep440.ParseSpecifiers(text)
-	if err != nil {
-		p.failAt(start, err.Error())
-	}
 	if open && !p.take(')') {
 		p.fail("expected \",\" or \")\" in the version specifier")
 	}
-	return set
+	return pep440.Join(clauses...)
 }
 
-// badClause fails if what is next begins as a version specifier does: with an
-// operator.
-func (p *parser) badClause() {
-	if !p.end() && strings.IndexByte("<>=!~", p.in[p.pos]) >= 0 {
-		text := p.rest()
-		if n := strings.IndexAny(text, " \t,;)"); n > 0 && pep440.ScanClause(text[:n]) > 0 {
-			text = text[:n]
-		} else if n := strings.IndexAny(text, ",;)"); n >= 0 {
-			text = text[:n]
-		}
-		if _, err := pep440.ParseClause(text); err != nil {
-			p.fail(err.Error())
-		}
+// appendClause appends c, or what it stands for: packaging splits at commas
+// even what follows "===".
+func (p *parser) appendClause(clauses []pep440.Clause, c pep440.Clause) []pep440.Clause {
+	if strings.IndexByte(c.Version, ',') < 0 {
+		return append(clauses, c)
 	}
+	set, err := pep440.ParseSpecifiers(c.String())
+	if err != nil {
+		p.fail(err.Error())
+	}
+	return append(clauses, set.Clauses()...)
+}
+
+// badClause fails with what is wrong with the clause that begins here, the
+// first n bytes of which are well.
+func (p *parser) badClause(n int) {
+	text := p.rest()
+	if end := strings.IndexAny(text[n:], ",;)"); end >= 0 {
+		text = text[:n+end]
+	}
+	_, err := pep440.ParseClause(text)
+	if err == nil {
+		p.fail("expected a version specifier")
+		return
+	}
+	p.fail(err.Error())
 }
 
 // wholeMarker reads a marker up to the end.
