@@ -3,8 +3,7 @@
 package envfile
 
 import (
-	"io/fs"
-
+	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep508"
 )
 
@@ -29,12 +28,14 @@ const (
 	MLmodel           // python_version of the pyfunc flavor
 )
 
-// Requirement is one requirement of any form that pip takes.
+// Requirement is one requirement of any form that pip takes. The Specifier of a wheel given by
+// its path or URL pins the version in the file name; PEP 508 has no such form, so print either
+// the specifier or the URL.
 type Requirement struct {
 	pep508.Requirement          // Name "" where only the distribution itself could tell it
-	Path               string   // a local path, relative to the model root ("wheels/x-1.0-py3-none-any.whl"), else ""
+	Path               string   // a local path, relative to the model root ("wheels/x-1.0-py3-none-any.whl"), else ""; as given for a flag
 	Editable           bool     // -e
-	Hashes             []string // "sha256:…", sorted
+	Hashes             []string // "sha256:…" (or sha384, sha512), sorted; any one of them admits a file
 	From               Origin
 }
 
@@ -97,20 +98,8 @@ type Note struct {
 }
 
 // Error is one thing wrong with a file; Errors of several are joined with errors.Join.
-type Error struct {
-	File string
-	Line int // from 1; 0 for the file as a whole
-	Msg  string
-	Hint string
-}
+type Error = source.Error
 
-func (e *Error) Error() string { panic("unwritten") }
-
-// ParseRequirements reads a requirements file of fsys and the files it includes.
-func ParseRequirements(fsys fs.FS, path string) (*File, error) { panic("unwritten") }
-
-// ParseConda reads a conda environment.yml.
-func ParseConda(fsys fs.FS, path string) (*File, error) { panic("unwritten") }
-
-// ParsePythonEnv reads MLflow's python_env.yaml.
-func ParsePythonEnv(fsys fs.FS, path string) (*File, error) { panic("unwritten") }
+// StripCredentials takes user names and passwords out of every URL in a text, and reports whether
+// there were any. The user of an ssh URL without a password is not a credential.
+func StripCredentials(text string) (string, bool) { return source.Scrub(text) }

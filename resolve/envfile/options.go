@@ -1,0 +1,161 @@
+package envfile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// option is one option of a line of a requirements file.
+type option struct {
+	name  string // as in optionNames' values
+	value string // "" for a switch
+}
+
+// optionNames are the options that pip takes in a requirements file, by every long name, with the
+// name that is used here.
+var optionNames = map[string]string{
+	"--requirement":     "requirement",
+	"--constraint":      "constraint",
+	"--editable":        "editable",
+	"--index-url":       "index-url",
+	"--pypi-url":        "index-url",
+	"--extra-index-url": "extra-index-url",
+	"--find-links":      "find-links",
+	"--no-index":        "no-index",
+	"--pre":             "pre",
+	"--hash":            "hash",
+	"--no-binary":       "no-binary",
+	"--only-binary":     "only-binary",
+	"--trusted-host":    "trusted-host",
+	"--prefer-binary":   "prefer-binary",
+	"--require-hashes":  "require-hashes",
+	"--use-feature":     "use-feature",
+	"--global-option":   "global-option",
+	"--config-setting":  "config-settings",
+	"--config-settings": "config-settings",
+}
+
+var shortOptions = map[byte]string{
+	'r': "requirement",
+	'c': "constraint",
+	'e': "editable",
+	'i': "index-url",
+	'f': "find-links",
+	'C': "config-settings",
+}
+
+// isSwitch reports an option that takes no value.
+func isSwitch(name string) bool {
+	switch name {
+	case "no-index", "pre", "prefer-binary", "require-hashes":
+		return true
+	}
+	return false
+}
+
+// splitLine parts a line before its first word that begins with a dash: what precedes is a
+// requirement and is not to be unquoted, what follows are options.
+func splitLine(text string) (requirement, options string) {
+	start := 0
+	for {
+		if strings.HasPrefix(text[start:], "-") {
+			return strings.TrimFunc(text[:start], isSpace), text[start:]
+		}
+		i := strings.IndexByte(text[start:], ' ')
+		if i < 0 {
+			return strings.TrimFunc(text, isSpace), ""
+		}
+		start += i + 1
+	}
+}
+
+// parseOptions reads options as Python's optparse does: abbreviated where that is not ambiguous,
+// values glued, after "=" or in the next word. The words that are no options are given back.
+func parseOptions(words []string) (opts []option, other []string, err error) {
+	for len(words) > 0 {
+		word := words[0]
+		words = words[1:]
+		var o option
+		var value string
+		glued := false
+		switch {
+		case word == "--":
+			return opts, append(other, words...), nil
+		case strings.HasPrefix(word, "--"):
+			var long string
+			long, value, glued = strings.Cut(word, "=")
+			if o.name, err = longOption(long); err != nil {
+				return nil, nil, err
+			}
+			if glued && isSwitch(o.name) {
+				return nil, nil, fmt.Errorf("the option --%s takes no value", o.name)
+			}
+		case strings.HasPrefix(word, "-") && len(word) > 1:
+			// Every short option takes a value, so there are no clusters.
+			if o.name = shortOptions[word[1]]; o.name == "" {
+				return nil, nil, fmt.Errorf("there is no option %q in requirements files", firstRune(word[1:]))
+			}
+			value, glued = word[2:], len(word) > 2
+		default:
+			other = append(other, word)
+			continue
+		}
+		if !isSwitch(o.name) && !glued {
+			if len(words) == 0 {
+				return nil, nil, fmt.Errorf("the option --%s needs a value", o.name)
+			}
+			value, words = words[0], words[1:]
+		}
+		o.value = value
+		opts = append(opts, o)
+	}
+	return opts, other, nil
+}
+
+func firstRune(s string) string {
+	for _, r := range s {
+		return "-" + string(r)
+	}
+	return "-"
+}
+
+func longOption(long string) (string, error) {
+	if name, ok := optionNames[long]; ok {
+		return name, nil
+	}
+	var possible []string
+	for full := range optionNames {
+		if strings.HasPrefix(full, long) {
+			possible = append(possible, full)
+		}
+	}
+	slices.Sort(possible)
+	switch len(possible) {
+	case 0:
+		return "", fmt.Errorf("there is no option %q in requirements files", long)
+	case 1:
+		return optionNames[possible[0]], nil
+	}
+	return "", fmt.Errorf("the option %s may be any of %s", long, strings.Join(possible, ", "))
+}
+
+// last gives the last value of an option, first its first.
+func last(opts []option, name string) (string, bool) {
+	value, ok := "", false
+	for _, o := range opts {
+		if o.name == name {
+			value, ok = o.value, true
+		}
+	}
+	return value, ok
+}
+
+func first(opts []option, name string) (string, bool) {
+	for _, o := range opts {
+		if o.name == name {
+			return o.value, true
+		}
+	}
+	return "", false
+}

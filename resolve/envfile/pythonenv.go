@@ -1,0 +1,53 @@
+package envfile
+
+import (
+	"io/fs"
+
+	"mlenv/resolve/internal/source"
+	"mlenv/resolve/pep440"
+)
+
+// ParsePythonEnv reads MLflow's python_env.yaml: python, build_dependencies and dependencies, each
+// of which may be missing. The items of both lists are lines of a requirements file.
+func ParsePythonEnv(fsys fs.FS, path string) (*File, error) {
+	d, root := openDocument(fsys, PythonEnv, path)
+	if root == nil {
+		return d.result()
+	}
+	for _, p := range root.Pairs {
+		switch p.Key {
+		case "python":
+			d.pythonVersion(p)
+		case "build_dependencies":
+			runtime := d.file.Requirements
+			d.file.Requirements = nil
+			d.read = map[include]bool{} // the same file may be included in both lists
+			d.requirementList(p.Key, p.Line, p.Value)
+			d.file.BuildDependencies, d.file.Requirements = d.file.Requirements, runtime
+			d.read = map[include]bool{}
+		case "dependencies":
+			d.requirementList(p.Key, p.Line, p.Value)
+		default:
+			key, _ := source.Scrub(p.Key)
+			d.fail(d.at(p.Line, key), "the keys are python, build_dependencies and dependencies", "MLflow knows no key %q and refuses the file", key)
+		}
+	}
+	return d.result()
+}
+
+func (d *document) pythonVersion(p source.Pair) {
+	v := d.scalar(p)
+	if v == nil {
+		return
+	}
+	if p.Value.Tag == "!!float" || p.Value.Tag == "!!int" {
+		d.note(v.From, "python-not-text", "python", "MLflow reads %s as a number and refuses it: put it into quotation marks", v.Value)
+	}
+	if _, err := pep440.Parse(v.Value); err != nil {
+		if _, err := pep440.ParseSpecifiers(v.Value); err != nil {
+			d.fail(v.From, `a version is written as "3.11.7"`, "%q is not a Python version", v.Value)
+			return
+		}
+	}
+	d.file.Python = append(d.file.Python, *v)
+}

@@ -1,0 +1,124 @@
+package envfile
+
+import (
+	"errors"
+	"io/fs"
+	"regexp"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+
+	"mlenv/resolve/internal/source"
+	"mlenv/resolve/pep440"
+)
+
+// implementation is what uv and pyenv take before or around a version of CPython.
+var implementation = regexp.MustCompile(`^(?:cpython[-@]|python[-@]?)?([0-9][0-9A-Za-z.]*|[<>=!~].*)$`)
+
+// ParsePythonVersion reads a .python-version file: its first line that is no comment counts.
+func ParsePythonVersion(fsys fs.FS, path string) (*File, error) {
+	r := newReader(fsys, PythonVersionFile, path)
+	data, err := r.bytes(path)
+	if err == nil {
+		if e := source.CheckUTF8(path, data); e != nil {
+			err = e
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range splitLines(strings.TrimPrefix(string(data), "\ufeff"), 1) {
+		text, _ := source.Scrub(strings.TrimFunc(cutComment(l.text), isSpace))
+		if text == "" {
+			continue
+		}
+		o := Origin{File: path, Line: l.n, Text: text}
+		m := implementation.FindStringSubmatch(text)
+		if m == nil || !isVersionOrSpecifier(m[1]) {
+			r.note(o, "python-not-understood", "python", "%q is not a version of CPython and is left out", text)
+			break
+		}
+		r.file.Python = append(r.file.Python, Declaration{Value: m[1], From: o})
+		break
+	}
+	return r.file, nil
+}
+
+func isVersionOrSpecifier(text string) bool {
+	if _, err := pep440.Parse(text); err == nil {
+		return true
+	}
+	_, err := pep440.ParseSpecifiers(text)
+	return err == nil && text != ""
+}
+
+// ParsePyProject reads requires-python of the project table in a pyproject.toml, and nothing else.
+func ParsePyProject(fsys fs.FS, path string) (*File, error) {
+	r := newReader(fsys, PyProject, path)
+	data, err := r.bytes(path)
+	if err != nil {
+		return nil, err
+	}
+	if e := source.CheckUTF8(path, data); e != nil {
+		return nil, e
+	}
+	var doc struct {
+		Project struct {
+			RequiresPython any `toml:"requires-python"`
+		} `toml:"project"`
+	}
+	if err := toml.Unmarshal(data, &doc); err != nil {
+		var at *toml.DecodeError
+		e := &Error{File: path, Msg: "is not TOML: " + strings.TrimPrefix(err.Error(), "toml: ")}
+		if errors.As(err, &at) {
+			e.Line, _ = at.Position()
+		}
+		e.Msg, _ = source.Scrub(e.Msg)
+		return nil, e
+	}
+	if doc.Project.RequiresPython == nil {
+		return r.file, nil
+	}
+	value, ok := doc.Project.RequiresPython.(string)
+	o := Origin{File: path, Line: requiresPythonLine(data)}
+	if !ok {
+		r.fail(o, "", "requires-python must be text")
+		return r.result()
+	}
+	value, _ = source.Scrub(value)
+	o.Text = "requires-python = " + value
+	if _, err := pep440.ParseSpecifiers(value); err != nil {
+		r.fail(o, `it is written as ">=3.10"`, "requires-python %q is not a set of version specifiers", value)
+		return r.result()
+	}
+	r.file.Python = append(r.file.Python, Declaration{Value: value, From: o})
+	return r.result()
+}
+
+// requiresPythonLine finds the line of project.requires-python in a valid document.
+func requiresPythonLine(data []byte) int {
+	var p unstable.Parser
+	p.Reset(data)
+	table := ""
+	for p.NextExpression() {
+		e := p.Expression()
+		var keys []string
+		var at unstable.Range
+		for it := e.Key(); it.Next(); {
+			keys = append(keys, string(it.Node().Data))
+			at = it.Node().Raw
+		}
+		name := strings.Join(keys, ".")
+		switch e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			table = name + "."
+		case unstable.KeyValue:
+			full := table + name
+			if full == "project.requires-python" || full == "project" {
+				return p.Shape(at).Start.Line
+			}
+		}
+	}
+	return 0
+}

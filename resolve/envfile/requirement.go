@@ -1,0 +1,359 @@
+package envfile
+
+import (
+	"errors"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/internal/source"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+)
+
+// urlScheme is the lower-case scheme of what pip takes as a URL, else "".
+func urlScheme(text string) string {
+	scheme, _, ok := strings.Cut(text, ":")
+	scheme = strings.ToLower(scheme)
+	if !ok {
+		return ""
+	}
+	switch scheme {
+	case "http", "https", "file", "ftp":
+		return scheme
+	}
+	if isVCS(scheme) {
+		return scheme
+	}
+	return ""
+}
+
+// isVCS reports the scheme of a version control system: "git+https".
+func isVCS(scheme string) bool {
+	vcs, _, _ := strings.Cut(scheme, "+")
+	switch vcs {
+	case "git", "hg", "svn", "bzr":
+		return true
+	}
+	return scheme == "ssh" || scheme == "sftp"
+}
+
+var (
+	direct    = regexp.MustCompile(`^\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*@`)
+	archive   = regexp.MustCompile(`(?i)\.(?:whl|zip|tgz|tbz|txz|tlz|tar|tar\.(?:gz|bz2|xz|lz|lzma))$`)
+	extrasEnd = regexp.MustCompile(`^(.+)(\[[^\]]+\])$`)
+	eggPart   = regexp.MustCompile(`[#&]egg=([^&]*)`)
+	hashPart  = regexp.MustCompile(`[#&](sha256|sha384|sha512)=([0-9a-fA-F]+)`)
+	hashValue = regexp.MustCompile(`^(sha256|sha384|sha512):([0-9a-fA-F]+)$`)
+	hashSize  = map[string]int{"sha256": 64, "sha384": 96, "sha512": 128}
+)
+
+// requirement reads what precedes the options of a line.
+func (r *reader) requirement(text string, opts []option, o Origin, constraint bool) {
+	req := Requirement{From: o}
+	ok := false
+	switch name, marker := splitMarker(text); {
+	case urlScheme(name) != "":
+		ok = r.url(&req, name) && r.marker(&req, marker)
+	case looksLocal(name):
+		ok = r.local(&req, name) && r.marker(&req, marker)
+	default:
+		ok = r.named(&req, text)
+	}
+	for _, opt := range opts {
+		switch opt.name {
+		case "hash":
+			ok = r.hash(&req, opt.value) && ok
+		case "global-option", "config-settings":
+			r.note(o, "build-option", string(req.Name), "--%s is for building a source distribution", opt.name)
+		}
+	}
+	if ok {
+		r.add(req, constraint)
+	}
+}
+
+// splitMarker cuts a marker off; behind a URL it needs a space.
+func splitMarker(text string) (name, marker string) {
+	sep := ";"
+	if urlScheme(text) != "" {
+		sep = "; "
+	}
+	name, marker, _ = strings.Cut(text, sep)
+	return strings.TrimFunc(name, isSpace), strings.TrimFunc(marker, isSpace)
+}
+
+// looksLocal reports a path by its form alone: pip would also ask whether it exists.
+func looksLocal(name string) bool {
+	if direct.MatchString(name) {
+		return false
+	}
+	bare := name
+	if m := extrasEnd.FindStringSubmatch(name); m != nil {
+		bare = m[1]
+	}
+	return strings.HasPrefix(name, ".") || strings.Contains(name, "/") && !strings.ContainsAny(name, "<>= \"'") || archive.MatchString(bare)
+}
+
+func (r *reader) marker(req *Requirement, text string) bool {
+	if text == "" {
+		return true
+	}
+	m, err := pep508.ParseMarker(text)
+	if err != nil {
+		r.fail(req.From, "", "the marker is wrong: %v", problem(err))
+		return false
+	}
+	req.Marker = m
+	return true
+}
+
+// named reads a requirement of PEP 508.
+func (r *reader) named(req *Requirement, text string) bool {
+	parsed, err := pep508.Parse(text)
+	if err != nil {
+		r.fail(req.From, requirementHint(text), "this is not a requirement: %v", problem(err))
+		return false
+	}
+	req.Requirement = parsed
+	if parsed.URL == "" {
+		return true
+	}
+	name := parsed.Name
+	if !r.url(req, parsed.URL) {
+		return false
+	}
+	if req.Name != "" && req.Name != name {
+		r.fail(req.From, "", "the URL is of %s, not of %s", req.Name, name)
+		return false
+	}
+	req.Name, req.Spelling, req.Marker = name, parsed.Spelling, parsed.Marker
+	req.Extras = parsed.Extras
+	return true
+}
+
+// problem leaves the text out of a syntax error: it is shown beside it.
+func problem(err error) error {
+	var s *pep508.SyntaxError
+	if !errors.As(err, &s) {
+		return err
+	}
+	input, _ := source.Scrub(s.Input)
+	return &pep508.SyntaxError{Input: input, Column: s.Column, Problem: s.Problem}
+}
+
+var singleEquals = regexp.MustCompile(`^\s*[\w.-]+(?:\[[^\]]*\])?\s*=[^=]`)
+
+func requirementHint(text string) string {
+	switch {
+	case environmentVariable.MatchString(text):
+		return "mlenv never reads the environment: write the value instead of ${…}"
+	case singleEquals.MatchString(text):
+		return `"=" is conda's; pip wants "=="`
+	case strings.HasPrefix(text, `"`) || strings.HasPrefix(text, "'"):
+		return "pip takes no quotation marks around a requirement"
+	}
+	return ""
+}
+
+// local reads a path: a wheel, an archive or a directory, perhaps with extras.
+func (r *reader) local(req *Requirement, name string) bool {
+	if m := extrasEnd.FindStringSubmatch(name); m != nil {
+		extras, err := pep508.Parse("x" + m[2])
+		if err != nil {
+			r.fail(req.From, "", "the extras are wrong: %v", problem(err))
+			return false
+		}
+		name, req.Extras = m[1], extras.Extras
+	}
+	p, fragment, _ := strings.Cut(name, "#")
+	if !r.path(req, p) {
+		return false
+	}
+	return r.identity(req, req.Path, "#"+fragment)
+}
+
+// path sets the path of a requirement.
+func (r *reader) path(req *Requirement, name string) bool {
+	if !r.confined {
+		req.Path = path.Clean(name)
+		return true
+	}
+	p, ok := source.Clean("", name)
+	if !ok {
+		r.fail(req.From, "copy it into the model, for example into its code directory", "the path %q is not inside the model", name)
+		return false
+	}
+	req.Path = p
+	return true
+}
+
+// filePath gives the path in a file: URL of this machine.
+func filePath(text string) (string, bool) {
+	if urlScheme(text) != "file" {
+		return "", false
+	}
+	p := text[len("file:"):]
+	if rest, ok := strings.CutPrefix(p, "//"); ok {
+		host, _, _ := strings.Cut(rest, "/")
+		if host != "" && !strings.EqualFold(host, "localhost") {
+			return "", false
+		}
+		p = rest[len(host):]
+	}
+	p, _, _ = strings.Cut(p, "#")
+	if un, err := url.PathUnescape(p); err == nil {
+		p = un
+	}
+	return p, true
+}
+
+// url reads a URL: of a file, an archive, or a repository.
+func (r *reader) url(req *Requirement, text string) bool {
+	clean, found := source.Scrub(text)
+	if found {
+		r.file.CredentialsIn = append(r.file.CredentialsIn, req.From)
+	}
+	r.noteVariable(clean, req.From)
+	_, fragment, _ := strings.Cut(clean, "#")
+	if urlScheme(clean) == "file" {
+		p, ok := filePath(clean)
+		if !ok {
+			r.fail(req.From, "", "%q is a file of another machine", clean)
+			return false
+		}
+		req.URL = ""
+		if m := extrasEnd.FindStringSubmatch(p); m != nil {
+			p = m[1]
+			if extras, err := pep508.Parse("x" + m[2]); err == nil {
+				req.Extras = extras.Extras
+			}
+		}
+		return r.path(req, p) && r.identity(req, req.Path, "#"+fragment)
+	}
+	req.URL = clean
+	file, _, _ := strings.Cut(clean, "#")
+	file, _, _ = strings.Cut(file, "?")
+	if un, err := url.PathUnescape(file); err == nil {
+		file = un
+	}
+	if isVCS(urlScheme(clean)) {
+		file = ""
+	}
+	return r.identity(req, file, "#"+fragment)
+}
+
+// identity takes the name from the file name of a wheel or from the fragment of the URL, and a
+// hash from the fragment.
+func (r *reader) identity(req *Requirement, file, fragment string) bool {
+	if m := hashPart.FindStringSubmatch(fragment); m != nil && !r.hash(req, m[1]+":"+m[2]) {
+		return false
+	}
+	if strings.HasSuffix(strings.ToLower(file), ".whl") {
+		name, version, ok := wheelName(path.Base(file))
+		if !ok {
+			r.fail(req.From, "a wheel is named NAME-VERSION-PYTHON-ABI-PLATFORM.whl", "%q is not the file name of a wheel", path.Base(file))
+			return false
+		}
+		req.Spelling, req.Name, req.Specifier = name, pep508.NormalizeName(name), version
+		return true
+	}
+	m := eggPart.FindStringSubmatch(fragment)
+	if m == nil || m[1] == "" {
+		return true
+	}
+	egg, err := pep508.Parse(m[1])
+	if err != nil || egg.URL != "" || !egg.Marker.IsZero() {
+		r.fail(req.From, "", "#egg=%s is not the name of a project", m[1])
+		return false
+	}
+	req.Name, req.Spelling, req.Specifier = egg.Name, egg.Spelling, egg.Specifier
+	if len(req.Extras) == 0 {
+		req.Extras = egg.Extras
+	}
+	return true
+}
+
+// wheelName takes the name and the version out of a wheel's file name (the binary distribution
+// format, "File name convention"); old tools wrote "_" for "-" in versions.
+func wheelName(file string) (string, pep440.Specifiers, bool) {
+	parts := strings.Split(file[:len(file)-len(".whl")], "-")
+	if len(parts) != 5 && len(parts) != 6 || !pep508.ValidName(parts[0]) {
+		return "", pep440.Specifiers{}, false
+	}
+	version, err := pep440.Parse(strings.ReplaceAll(parts[1], "_", "-"))
+	if err != nil {
+		return "", pep440.Specifiers{}, false
+	}
+	s, err := pep440.ParseSpecifiers("==" + version.String())
+	return parts[0], s, err == nil
+}
+
+// editable reads the value of -e.
+func (r *reader) editable(text string, o Origin, constraint bool) {
+	req := Requirement{Editable: true, From: o}
+	if vcs, _, ok := strings.Cut(strings.ToLower(text), ":"); ok && slices.Contains([]string{"git", "hg", "svn", "bzr"}, vcs) {
+		text = vcs + "+" + text
+	}
+	scheme := urlScheme(text)
+	ok := false
+	switch {
+	case isVCS(scheme):
+		if ok = r.url(&req, text); ok && req.Name == "" {
+			r.fail(o, "add #egg=NAME to the URL", "pip cannot tell the name of this editable requirement")
+			ok = false
+		}
+	case direct.MatchString(text):
+		if ok = r.named(&req, text); ok && req.URL != "" && !isVCS(urlScheme(req.URL)) {
+			r.fail(o, "", "only a directory or a repository can be editable")
+			ok = false
+		}
+	case scheme == "file":
+		ok = r.url(&req, text)
+	case scheme != "" || strings.Contains(text, "://"):
+		r.fail(o, "", "only a directory or a repository can be editable")
+	default:
+		ok = r.local(&req, text)
+	}
+	if ok {
+		r.add(req, constraint)
+	}
+}
+
+// hash adds "sha256:…".
+func (r *reader) hash(req *Requirement, text string) bool {
+	m := hashValue.FindStringSubmatch(text)
+	if m == nil || len(m[2]) != hashSize[m[1]] {
+		r.fail(req.From, "hashes are sha256:HEX, sha384:HEX or sha512:HEX", "--hash=%.100s is not a hash that pip takes", text)
+		return false
+	}
+	h := m[1] + ":" + strings.ToLower(m[2])
+	if i, ok := slices.BinarySearch(req.Hashes, h); !ok {
+		req.Hashes = slices.Insert(req.Hashes, i, h)
+	}
+	return true
+}
+
+// add takes a requirement in. What pip does not take as a constraint is an error.
+func (r *reader) add(req Requirement, constraint bool) {
+	if !constraint {
+		r.file.Requirements = append(r.file.Requirements, req)
+		return
+	}
+	what := ""
+	switch {
+	case req.Editable:
+		what = "editable"
+	case req.Name == "":
+		what = "without a name"
+	case len(req.Extras) > 0:
+		what = "with extras"
+	}
+	if what != "" {
+		r.fail(req.From, "", "a constraint cannot be %s", what)
+		return
+	}
+	r.file.Constraints = append(r.file.Constraints, req)
+}

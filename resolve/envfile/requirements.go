@@ -1,0 +1,248 @@
+package envfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/internal/source"
+)
+
+// CommandLine is the File of an Origin that is a flag.
+const CommandLine = "command line"
+
+const (
+	maxErrors   = 50   // that are reported of one file
+	maxIncludes = 1000 // files behind one file
+	maxDepth    = 100
+)
+
+// reader gathers entries from requirements lines, wherever those are written.
+type reader struct {
+	open     func(name string) (fs.File, error)
+	confined bool // paths may not leave the model
+	file     *File
+	errs     []error
+	stack    []include // the files that are being read, outermost first
+	read     map[include]bool
+}
+
+// include is one way to read a file.
+type include struct {
+	name       string
+	constraint bool
+}
+
+func newReader(fsys fs.FS, kind Kind, name string) *reader {
+	return &reader{open: fsys.Open, confined: true, file: &File{Path: name, Kind: kind}, read: map[include]bool{}}
+}
+
+// ParseRequirements reads a requirements file of fsys and the files it includes, in the whole of
+// pip's grammar. Files that are included have paths relative to the file that includes them;
+// requirements that are paths are relative to the root of fsys. Neither may leave it.
+//
+// Environment variables are never read: ${VAR} stays as it is.
+func ParseRequirements(fsys fs.FS, path string) (*File, error) {
+	r := newReader(fsys, Requirements, path)
+	r.readFile(include{name: path}, Origin{})
+	return r.result()
+}
+
+// ParseRequirementArgs reads the values of flags such as --extra-pip-requirements: each is one
+// line of a requirements file, or "-r FILE" or "-c FILE", where all that follows is the name of
+// the file. Open opens those files; they, and paths, may be anywhere.
+func ParseRequirementArgs(open func(name string) (fs.File, error), args []string) (*File, error) {
+	r := &reader{open: open, file: &File{Path: CommandLine, Kind: Flags}, read: map[include]bool{}}
+	for _, arg := range args {
+		arg = strings.TrimFunc(arg, isSpace)
+		if name, constraint, ok := fileArg(arg); ok {
+			text, _ := source.Scrub(arg)
+			r.include(name, constraint, Origin{File: CommandLine, Text: text})
+			continue
+		}
+		for _, l := range logicalLines(splitLines(arg, 1)) {
+			r.line(line{0, l.text}, include{name: CommandLine})
+		}
+	}
+	return r.result()
+}
+
+var fileFlag = regexp.MustCompile(`^(?:-r|-c|--requirement|--constraint)(?:\s+|=)(\S.*)$`)
+
+// fileArg takes "-r FILE" apart. The user's shell has already removed quotation marks.
+func fileArg(arg string) (name string, constraint, ok bool) {
+	m := fileFlag.FindStringSubmatch(arg)
+	if m == nil || strings.ContainsAny(m[1], `'"`) {
+		return "", false, false
+	}
+	return m[1], strings.HasPrefix(strings.TrimLeft(arg, "-"), "c"), true
+}
+
+func (r *reader) result() (*File, error) {
+	if len(r.errs) > 0 {
+		return nil, errors.Join(r.errs...)
+	}
+	return r.file, nil
+}
+
+func (r *reader) fail(o Origin, hint, format string, args ...any) {
+	r.failed(&Error{File: o.File, Line: o.Line, Msg: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+func (r *reader) failed(err error) {
+	switch {
+	case len(r.errs) < maxErrors:
+		r.errs = append(r.errs, err)
+	case len(r.errs) == maxErrors:
+		r.errs = append(r.errs, &Error{File: r.file.Path, Msg: "there are more errors, not shown"})
+	}
+}
+
+func (r *reader) note(o Origin, rule, subject, format string, args ...any) {
+	r.file.Notes = append(r.file.Notes, Note{Rule: rule, Subject: subject, Message: fmt.Sprintf(format, args...), From: o})
+}
+
+// include reads the file that o names.
+func (r *reader) include(name string, constraint bool, o Origin) {
+	if scheme := urlScheme(name); scheme == "http" || scheme == "https" || scheme == "file" || strings.Contains(name, "://") {
+		clean, _ := source.Scrub(name)
+		r.fail(o, "copy its lines into the model", "the requirements file %q is behind a URL and could say something else tomorrow", clean)
+		return
+	}
+	dir := ""
+	if len(r.stack) > 0 {
+		dir = path.Dir(r.stack[len(r.stack)-1].name)
+	}
+	full := name
+	if r.confined {
+		var ok bool
+		if full, ok = source.Clean(dir, name); !ok {
+			r.fail(o, "copy the file into the model", "the file %q is not inside the model", name)
+			return
+		}
+	} else if !source.IsAbs(name) {
+		full = path.Join(dir, name)
+	}
+	in := include{full, constraint}
+	if i := slices.IndexFunc(r.stack, func(s include) bool { return s.name == full }); i >= 0 {
+		r.fail(o, "", "includes %s, which is what it is included from", full)
+		return
+	}
+	if r.read[in] {
+		return // what it says is known
+	}
+	if len(r.read) > maxIncludes || len(r.stack) > maxDepth {
+		r.fail(o, "", "too many files include one another")
+		return
+	}
+	r.readFile(in, o)
+}
+
+// readFile reads one file; o is where it is included, the zero Origin for the first.
+func (r *reader) readFile(in include, o Origin) {
+	r.read[in] = true
+	data, err := r.bytes(in.name)
+	var e *Error
+	if errors.As(err, &e) && o.File != "" {
+		err = &Error{File: o.File, Line: o.Line, Msg: fmt.Sprintf("%s, which is included here, %s", in.name, e.Msg), Hint: e.Hint}
+	}
+	if err != nil {
+		r.failed(err)
+		return
+	}
+	text, err := decode(in.name, data)
+	if err != nil {
+		r.failed(err)
+		return
+	}
+	lines := splitLines(text, 1)
+	r.findLocked(lines)
+	r.stack = append(r.stack, in)
+	for _, l := range logicalLines(lines) {
+		r.line(l, in)
+	}
+	r.stack = r.stack[:len(r.stack)-1]
+}
+
+func (r *reader) bytes(name string) ([]byte, error) {
+	f, err := r.open(name)
+	if err != nil {
+		return nil, source.Unreadable(name, err)
+	}
+	return source.ReadAll(f, name)
+}
+
+// findLocked looks for the comment that MLflow writes above the requirements that it locked.
+func (r *reader) findLocked(lines []line) {
+	for _, l := range lines {
+		comment, ok := strings.CutPrefix(strings.TrimFunc(l.text, isSpace), "#")
+		if ok && strings.EqualFold(strings.TrimSpace(comment), "locked requirements") {
+			r.file.Locked = true
+		}
+	}
+}
+
+// line reads one logical line.
+func (r *reader) line(l line, in include) {
+	text, secret := source.Scrub(l.text)
+	o := Origin{File: in.name, Line: l.n, Text: text}
+	args, rest := splitLine(text)
+	if args != "" && !strings.HasPrefix(args, "#") {
+		o.Text = args // hashes would make it long
+	}
+	if secret {
+		r.file.CredentialsIn = append(r.file.CredentialsIn, o)
+	}
+	words, err := splitWords(rest)
+	if err != nil {
+		r.fail(o, "", "%v", err)
+		return
+	}
+	opts, other, err := parseOptions(words)
+	if err != nil {
+		r.fail(o, "", "%v", err)
+		return
+	}
+	if len(other) > 0 {
+		r.note(o, "ignored-text", "", "pip ignores %q behind the options of a line", strings.Join(other, " "))
+	}
+	editable, isEditable := first(opts, "editable")
+	switch {
+	case args != "":
+		r.ignored(o, opts, "hash", "global-option", "config-settings")
+		r.requirement(args, opts, o, in.constraint)
+	case isEditable && editable != "":
+		r.ignored(o, opts, "editable", "config-settings")
+		r.editable(editable, o, in.constraint)
+	default:
+		r.optionLine(opts, o)
+	}
+}
+
+// ignored notes the options that have no effect where they are.
+func (r *reader) ignored(o Origin, opts []option, known ...string) {
+	for _, opt := range opts {
+		if !slices.Contains(known, opt.name) {
+			r.note(o, "ignored-option", "--"+opt.name, "pip ignores --%s on a line with a requirement", opt.name)
+		}
+	}
+}
+
+// optionLine reads a line of options alone. Of several files on one line pip reads the first.
+func (r *reader) optionLine(opts []option, o Origin) {
+	if name, ok := first(opts, "requirement"); ok && name != "" {
+		r.include(name, false, o)
+		return
+	}
+	if name, ok := first(opts, "constraint"); ok && name != "" {
+		r.include(name, true, o)
+		return
+	}
+	for _, opt := range opts {
+		r.setting(opt, o)
+	}
+}

@@ -1,0 +1,159 @@
+package envfile
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/internal/source"
+	"mlenv/resolve/pep508"
+)
+
+// setting takes in one option that holds for the file as a whole.
+func (r *reader) setting(opt option, o Origin) {
+	f := &r.file.Options
+	d := Declaration{Value: opt.value, From: o}
+	switch opt.name {
+	case "index-url":
+		if d, ok := r.urlSetting(d); ok {
+			f.IndexURL = &d
+		}
+	case "extra-index-url":
+		if d, ok := r.urlSetting(d); ok {
+			f.ExtraIndexURLs = append(f.ExtraIndexURLs, d)
+		}
+	case "find-links":
+		r.findLinks(d)
+	case "trusted-host":
+		f.TrustedHosts = append(f.TrustedHosts, r.scrubbed(d))
+	case "no-index":
+		f.NoIndex = switchedOn(o)
+	case "pre":
+		f.Pre = switchedOn(o)
+	case "prefer-binary":
+		f.PreferBinary = switchedOn(o)
+	case "require-hashes":
+		f.RequireHashes = switchedOn(o)
+	case "no-binary":
+		r.formats(d, &f.NoBinary, &f.OnlyBinary)
+	case "only-binary":
+		r.formats(d, &f.OnlyBinary, &f.NoBinary)
+	case "use-feature":
+		f.UseFeatures = append(f.UseFeatures, d)
+	default:
+		r.note(o, "ignored-option", "--"+opt.name, "pip ignores --%s on a line without a requirement", opt.name)
+	}
+}
+
+func switchedOn(o Origin) *Declaration { return &Declaration{Value: "true", From: o} }
+
+// scrubbed takes out credentials that came to light when the value was unquoted, or that precede
+// a host that has no scheme.
+func (r *reader) scrubbed(d Declaration) Declaration {
+	clean, found := source.Scrub(d.Value)
+	if i := strings.LastIndexByte(clean, '@'); i >= 0 && !strings.Contains(clean, "://") {
+		clean, found = clean[i+1:], true
+	}
+	if found {
+		option, _, _ := strings.Cut(d.From.Text, " ")
+		option, _, _ = strings.Cut(option, "=")
+		d.Value, d.From.Text = clean, option+" "+clean
+		r.file.CredentialsIn = append(r.file.CredentialsIn, d.From)
+	}
+	return d
+}
+
+func (r *reader) urlSetting(d Declaration) (Declaration, bool) {
+	d = r.scrubbed(d)
+	if d.Value == "" {
+		r.fail(d.From, "", "the URL is empty")
+		return d, false
+	}
+	r.noteVariable(d.Value, d.From)
+	return d, true
+}
+
+// environmentVariable is what pip would replace.
+var environmentVariable = regexp.MustCompile(`\$\{[A-Z0-9_]+\}`)
+
+func (r *reader) noteVariable(url string, o Origin) {
+	if v := environmentVariable.FindString(url); v != "" {
+		r.note(o, "environment-variable", v, "pip would replace %s from the environment; mlenv leaves it as it is", v)
+	}
+}
+
+// findLinks takes in a URL, or a directory or file beside the file that names it, else below the
+// model's root.
+func (r *reader) findLinks(d Declaration) {
+	d, ok := r.urlSetting(d)
+	if !ok {
+		return
+	}
+	if scheme := urlScheme(d.Value); scheme != "" && scheme != "file" {
+		r.file.Options.FindLinks = append(r.file.Options.FindLinks, d)
+		return
+	}
+	name := d.Value
+	if p, ok := filePath(name); ok {
+		name = p
+	}
+	if !r.confined {
+		r.file.Options.FindLinks = append(r.file.Options.FindLinks, d)
+		return
+	}
+	p, ok := source.Clean("", name)
+	if len(r.stack) > 0 {
+		if beside, inside := source.Clean(path.Dir(r.stack[len(r.stack)-1].name), name); inside && r.exists(beside) {
+			p, ok = beside, true
+		}
+	}
+	if !ok {
+		r.fail(d.From, "copy the distributions into the model", "--find-links %q is not inside the model", d.Value)
+		return
+	}
+	d.Value = p
+	r.file.Options.FindLinks = append(r.file.Options.FindLinks, d)
+}
+
+func (r *reader) exists(name string) bool {
+	f, err := r.open(name)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
+// formats takes in --no-binary or --only-binary: names that leave the other list, ":all:", or
+// ":none:", which empties the list.
+func (r *reader) formats(d Declaration, to, other *[]Declaration) {
+	if strings.HasPrefix(d.Value, "-") {
+		r.fail(d.From, "", "--no-binary and --only-binary need a value")
+		return
+	}
+	names := strings.Split(d.Value, ",")
+	for {
+		i := slices.Index(names, ":all:")
+		if i < 0 {
+			break
+		}
+		*other, *to = nil, []Declaration{{Value: ":all:", From: d.From}}
+		names = names[i+1:]
+		if !slices.Contains(names, ":none:") {
+			return // all covers the names that follow
+		}
+	}
+	for _, name := range names {
+		if name == ":none:" {
+			*to = nil
+			continue
+		}
+		name = string(pep508.NormalizeName(name))
+		is := func(d Declaration) bool { return d.Value == name }
+		*other = slices.DeleteFunc(*other, is)
+		if !slices.ContainsFunc(*to, is) {
+			*to = append(*to, Declaration{Value: name, From: d.From})
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package envfile
+
+import (
+	"io/fs"
+	"strings"
+
+	"mlenv/resolve/internal/source"
+)
+
+// document is a YAML file that is being read into entries.
+type document struct {
+	*reader
+	in include
+}
+
+// openDocument reads a YAML file whose root is a mapping; it gives nil where that fails.
+func openDocument(fsys fs.FS, kind Kind, name string) (*document, *source.Node) {
+	d := &document{newReader(fsys, kind, name), include{name: name}}
+	d.stack = []include{d.in} // so that what it includes is found beside it
+	data, err := d.bytes(name)
+	if err != nil {
+		d.failed(err)
+		return d, nil
+	}
+	root, err := source.ParseYAML(name, data)
+	switch {
+	case err != nil:
+		d.failed(err)
+		return d, nil
+	case root.Kind == source.Null:
+		d.failed(&Error{File: name, Msg: "is empty"})
+		return d, nil
+	case root.Kind != source.Map:
+		d.fail(d.at(root.Line, ""), "", "the file must be a mapping of keys to values, but it is %s", root)
+		return d, nil
+	}
+	return d, root
+}
+
+// at is the origin of something that holds no secrets.
+func (d *document) at(line int, text string) Origin {
+	return Origin{File: d.in.name, Line: line, Text: text}
+}
+
+// origin is the origin of a text that may hold credentials.
+func (d *document) origin(line int, text string) Origin {
+	text, found := source.Scrub(text)
+	o := d.at(line, text)
+	if found {
+		d.file.CredentialsIn = append(d.file.CredentialsIn, o)
+	}
+	return o
+}
+
+// scalar declares the value of a key, nil where it is null or wrong.
+func (d *document) scalar(p source.Pair) *Declaration {
+	switch p.Value.Kind {
+	case source.Null:
+		return nil
+	case source.Scalar:
+		o := d.origin(p.Line, p.Key+": "+p.Value.Text)
+		_, value, _ := strings.Cut(o.Text, ": ")
+		return &Declaration{Value: value, From: o}
+	}
+	d.fail(d.at(p.Line, p.Key), "", "%s must be text, but it is %s", p.Key, p.Value)
+	return nil
+}
+
+// strings gives the items of a list of text; null is an empty list.
+func (d *document) strings(key string, line int, n *source.Node) []*source.Node {
+	if n.Kind == source.Null {
+		return nil
+	}
+	if n.Kind != source.List {
+		d.fail(d.at(line, key), "begin each item with \"- \" on a line of its own", "%s must be a list, but it is %s", key, n)
+		return nil
+	}
+	var items []*source.Node
+	for _, item := range n.Items {
+		if item.Kind != source.Scalar || item.Tag != "!!str" {
+			d.fail(d.at(item.Line, key), "", "an item of %s must be text, but it is %s", key, item)
+			continue
+		}
+		items = append(items, item)
+	}
+	return items
+}
+
+// requirementList reads a list whose items are lines of a requirements file.
+func (d *document) requirementList(key string, at int, n *source.Node) {
+	var lines []line
+	for _, item := range d.strings(key, at, n) {
+		lines = append(lines, splitLines(item.Text, item.Line)...)
+	}
+	d.findLocked(lines)
+	for _, l := range logicalLines(lines) {
+		d.line(l, d.in)
+	}
+}

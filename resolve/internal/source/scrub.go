@@ -1,0 +1,69 @@
+package source
+
+import (
+	"regexp"
+	"strings"
+)
+
+var (
+	urlStart  = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*:(?:/{2,}|\\{2})`)
+	goodPort  = regexp.MustCompile(`^(?:[0-9]*|\$\{[A-Z0-9_]+\})$`)
+	condaPath = regexp.MustCompile(`(://[^/\s]+)/t/[^/\s'"]+`)
+)
+
+// Scrub takes the credentials out of every URL in a text: the user and password before the host,
+// and the token in a conda channel's "/t/TOKEN/" path. A user without password stays where it is
+// no secret: "git", and any user of an ssh URL. It reports whether it took anything.
+func Scrub(text string) (string, bool) {
+	if !strings.Contains(text, ":") {
+		return text, false
+	}
+	found := false
+	var out strings.Builder
+	for {
+		at := urlStart.FindStringIndex(text)
+		if at == nil {
+			break
+		}
+		out.WriteString(text[:at[1]])
+		scheme := strings.ToLower(text[at[0]:at[1]])
+		rest := text[at[1]:]
+		if n := userinfo(rest); n > 0 {
+			user, _, hasPassword := strings.Cut(rest[:n-1], ":")
+			if hasPassword || !strings.Contains(scheme, "ssh") && user != "git" {
+				found = true
+				rest = rest[n:]
+			}
+		}
+		text = rest
+	}
+	out.WriteString(text)
+	clean := out.String()
+	if masked := condaPath.ReplaceAllString(clean, "$1"); masked != clean {
+		return masked, true
+	}
+	return clean, found
+}
+
+// userinfo is the length of "user:password@" at the start of what follows "scheme://", or 0. A
+// password with a slash in it that was not escaped makes what looks like a host with an odd port;
+// it is taken as a password all the same, for it is one.
+func userinfo(rest string) int {
+	end := strings.IndexAny(rest, " \t\r\n")
+	if end < 0 {
+		end = len(rest)
+	}
+	whole := rest[:end]
+	authority := whole
+	if i := strings.IndexAny(whole, `/?#\`); i >= 0 {
+		authority = whole[:i]
+	}
+	if i := strings.LastIndex(authority, "@"); i >= 0 {
+		return i + 1
+	}
+	_, port, ok := strings.Cut(authority, ":")
+	if strings.HasPrefix(authority, "[") || !ok || goodPort.MatchString(port) {
+		return 0
+	}
+	return strings.LastIndex(whole, "@") + 1
+}

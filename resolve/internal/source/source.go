@@ -1,0 +1,131 @@
+// Package source reads the text of a model's files: bounded in size, confined to the file system
+// it is given, and with errors that name the file and the line. It is shared by the packages that
+// parse those files.
+package source
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxBytes is the largest file that is read.
+const MaxBytes = 10 << 20
+
+// Error is one thing wrong with a file. Neither Msg nor Hint carries credentials.
+type Error struct {
+	File string // slash-separated, relative to the model; "command line" for a flag
+	Line int    // from 1; 0 for the file as a whole
+	Msg  string
+	Hint string // what to do about it, "" if there is nothing to say
+}
+
+// Error gives "file:line: what is wrong", without the hint.
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return e.File + ": " + e.Msg
+	}
+	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
+}
+
+// Clean makes a path of fs.FS out of one that a file of the model names, relative to the
+// directory of that file. It is false when the path is empty, absolute, or leaves the model.
+func Clean(dir, name string) (string, bool) {
+	if name == "" || strings.ContainsRune(name, 0) || IsAbs(name) {
+		return "", false
+	}
+	p := path.Join(dir, name)
+	if p == ".." || strings.HasPrefix(p, "../") {
+		return "", false
+	}
+	return p, fs.ValidPath(p)
+}
+
+// IsAbs reports an absolute path of Unix or of Windows, whatever the system that mlenv runs on.
+func IsAbs(name string) bool {
+	if strings.HasPrefix(name, "/") || strings.HasPrefix(name, `\`) {
+		return true
+	}
+	return len(name) > 2 && name[1] == ':' && (name[2] == '\\' || name[2] == '/')
+}
+
+// ReadFile reads a regular file of at most MaxBytes. Its error is an *Error.
+func ReadFile(fsys fs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, Unreadable(name, err)
+	}
+	return ReadAll(f, name)
+}
+
+// ReadAll reads f as ReadFile does, and closes it.
+func ReadAll(f fs.File, name string) ([]byte, error) {
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, Unreadable(name, err)
+	}
+	if info.IsDir() {
+		return nil, &Error{File: name, Msg: "is a directory, not a file"}
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &Error{File: name, Msg: "is not a regular file"}
+	}
+	data, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
+	if err != nil {
+		return nil, Unreadable(name, err)
+	}
+	if len(data) > MaxBytes {
+		return nil, &Error{File: name, Msg: fmt.Sprintf("is larger than %d MiB, which no environment file is", MaxBytes>>20)}
+	}
+	return data, nil
+}
+
+// Unreadable says in a sentence why a file could not be opened or read, without the path of the
+// directory that the model is in.
+func Unreadable(name string, err error) *Error {
+	e := &Error{File: name}
+	var p *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.Msg = "there is no such file"
+	case errors.Is(err, fs.ErrPermission):
+		e.Msg = "may not be read: permission denied"
+	case errors.Is(err, fs.ErrInvalid):
+		e.Msg = "is not the path of a file"
+	case errors.As(err, &p) && strings.Contains(p.Err.Error(), "escapes"):
+		e.Msg = "is a symbolic link, or behind one, that leaves the model"
+		e.Hint = "put the file itself into the model"
+	case errors.As(err, &p):
+		e.Msg = "could not be read: " + p.Err.Error()
+	default:
+		e.Msg = "could not be read: " + err.Error()
+	}
+	return e
+}
+
+// CheckUTF8 gives an *Error with the line of the first byte that is not UTF-8, or nil.
+func CheckUTF8(name string, data []byte) *Error {
+	if utf8.Valid(data) {
+		return nil
+	}
+	i := 0
+	for i < len(data) {
+		r, n := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && n == 1 {
+			break
+		}
+		i += n
+	}
+	return &Error{
+		File: name,
+		Line: 1 + bytes.Count(data[:i], []byte("\n")),
+		Msg:  fmt.Sprintf("byte 0x%02x is not UTF-8", data[i]),
+		Hint: "save the file as UTF-8",
+	}
+}
