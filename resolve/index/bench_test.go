@@ -1,0 +1,94 @@
+package index
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"testing"
+	"time"
+)
+
+// hugePage is the JSON page of a project with n files, of the shape that the large index's have:
+// versions with one source distribution and wheels for many Pythons and platforms.
+func hugePage(n int) []byte {
+	platforms := []string{"manylinux_2_17_x86_64.manylinux2014_x86_64", "manylinux_2_17_aarch64.manylinux2014_aarch64", "musllinux_1_2_x86_64", "macosx_11_0_arm64", "win_amd64"}
+	files := []map[string]any{}
+	for i := 0; len(files) < n; i++ {
+		version := fmt.Sprintf("%d.%d.%d", i/100, i/10%10, i%10)
+		names := []string{"big-" + version + ".tar.gz"}
+		for py := 8; py < 14; py++ {
+			for _, p := range platforms {
+				names = append(names, fmt.Sprintf("big-%s-cp3%d-cp3%d-%s.whl", version, py, py, p))
+			}
+		}
+		for _, name := range names {
+			sum := fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
+			files = append(files, map[string]any{
+				"core-metadata": map[string]string{"sha256": sum}, "data-dist-info-metadata": map[string]string{"sha256": sum},
+				"filename": name, "hashes": map[string]string{"sha256": sum}, "provenance": nil, "requires-python": ">=3.8",
+				"size": 1234567, "upload-time": "2024-01-02T03:04:05.678901Z", "yanked": false,
+				"url": "https://files.example/packages/" + sum[:2] + "/" + sum[2:4] + "/" + sum[4:] + "/" + name,
+			})
+		}
+	}
+	b, err := json.Marshal(map[string]any{"meta": map[string]string{"api-version": "1.4"}, "name": "big", "files": files[:n]})
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func parseBig(tb testing.TB, data []byte) *page {
+	u, _ := url.Parse("https://index.example/simple/big/")
+	p := &page{URL: u.String(), Fetched: time.Unix(1700000000, 0), Fresh: 10 * time.Minute, ETag: `"x"`}
+	err := parsePage(bytes.NewReader(data), "application/vnd.pypi.simple.v1+json", u, func(l *link) {
+		if f, ok := l.file("big", "https://index.example/simple/"); ok {
+			p.Files = append(p.Files, f)
+		}
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	sortFiles(p.Files)
+	return p
+}
+
+func BenchmarkPageParse(b *testing.B) {
+	data := hugePage(5000)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if p := parseBig(b, data); len(p.Files) != 5000 {
+			b.Fatal(len(p.Files))
+		}
+	}
+}
+
+func BenchmarkPageEncode(b *testing.B) {
+	p := parseBig(b, hugePage(5000))
+	b.ReportAllocs()
+	for b.Loop() {
+		p.encode()
+	}
+}
+
+// BenchmarkPageWarm is what a warm run pays for a page of 5,000 files: reading the record,
+// its checksum, and decoding.
+func BenchmarkPageWarm(b *testing.B) {
+	c, err := New(Settings{CacheDir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	key := pageKey{"https://index.example/simple/", "big"}
+	if err := c.store.Write(pageRecord(key), parseBig(b, hugePage(5000)).encode()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if p := c.cachedPage(pageRecord(key), key); p == nil || len(p.Files) != 5000 {
+			b.Fatal("no page")
+		}
+	}
+}
