@@ -1,0 +1,155 @@
+package imagebuild
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"mlenv/imagebuild/layer"
+)
+
+// assemble puts the layers on the base and writes configuration and manifest. The base's layers are
+// named, never read.
+func (w *work) assemble(parts []part, done []made) (*Image, error) {
+	baseManifest, err := w.recipe.BaseImage.Manifest()
+	if err != nil {
+		return nil, fmt.Errorf("reading the base's manifest: %w", err)
+	}
+	baseConfig, err := w.recipe.BaseImage.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("reading the base's configuration: %w", err)
+	}
+	baseLayers, err := w.recipe.BaseImage.Layers()
+	if err != nil {
+		return nil, err
+	}
+	if len(baseConfig.RootFS.DiffIDs) != len(baseManifest.Layers) || len(baseLayers) != len(baseManifest.Layers) {
+		return nil, fmt.Errorf("the base has %d layers and %d diffIDs", len(baseManifest.Layers), len(baseConfig.RootFS.DiffIDs))
+	}
+	img := &image{config: w.config(baseConfig)}
+	img.manifest = &v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Annotations: maps.Clone(w.recipe.Annotations)}
+	out := &Image{Image: img, closers: []func() error{w.shelf.close}}
+	for i, d := range baseManifest.Layers {
+		d.MediaType = ociLayer(d.MediaType)
+		img.manifest.Layers = append(img.manifest.Layers, d)
+		img.layers = append(img.layers, retype(baseLayers[i], d.MediaType))
+		out.Contents = append(out.Contents, Layer{Holds: "base", Digest: d.Digest, DiffID: baseConfig.RootFS.DiffIDs[i], Size: d.Size, Reused: true, Base: true})
+	}
+	for i, m := range done {
+		for j, sum := range m.sums {
+			img.add(m.layers[j], sum, parts[i].holds, v1.Time{Time: w.recipe.Created})
+			out.Contents = append(out.Contents, Layer{Holds: parts[i].holds, Digest: sum.Digest, DiffID: sum.DiffID, Size: sum.Size, Reused: m.reused})
+		}
+	}
+	if n := len(img.layers); n > maxTotal || n-len(baseLayers) > maxOurs {
+		return nil, fmt.Errorf("the image would have %d layers, %d of them the base's; at most %d, and %d of ours, are possible", n, len(baseLayers), maxTotal, maxOurs)
+	}
+	return out, img.seal()
+}
+
+// config is the base's configuration with ours on top.
+func (w *work) config(from *v1.ConfigFile) *v1.ConfigFile {
+	c := from.DeepCopy()
+	c.OS, c.Architecture, c.Variant = w.recipe.Base.OS, w.recipe.Base.Arch, w.recipe.Base.Variant
+	c.Created = v1.Time{Time: w.recipe.Created}
+	c.Author, c.Container, c.DockerVersion = "", "", ""
+	w.recipe.configure(&c.Config)
+	return c
+}
+
+// image is a v1.Image whose layers are whatever their maker gave: a registry's layers keep their
+// type, by which a pusher knows that they can be mounted.
+type image struct {
+	manifest  *v1.Manifest
+	config    *v1.ConfigFile
+	layers    []v1.Layer
+	rawConfig []byte
+	raw       []byte
+}
+
+func (i *image) add(l v1.Layer, s layer.Sum, holds string, created v1.Time) {
+	i.layers = append(i.layers, l)
+	i.manifest.Layers = append(i.manifest.Layers, v1.Descriptor{MediaType: s.MediaType, Size: s.Size, Digest: s.Digest})
+	i.config.RootFS.DiffIDs = append(i.config.RootFS.DiffIDs, s.DiffID)
+	i.config.History = append(i.config.History, v1.History{Created: created, CreatedBy: "mlenv image", Comment: holds})
+}
+
+// seal writes configuration and manifest.
+func (i *image) seal() error {
+	i.config.RootFS.Type = "layers"
+	var err error
+	if i.rawConfig, err = json.Marshal(i.config); err != nil {
+		return err
+	}
+	digest, size, err := v1.SHA256(bytes.NewReader(i.rawConfig))
+	if err != nil {
+		return err
+	}
+	i.manifest.Config = v1.Descriptor{MediaType: types.OCIConfigJSON, Size: size, Digest: digest}
+	i.raw, err = json.Marshal(i.manifest)
+	return err
+}
+
+func (i *image) Layers() ([]v1.Layer, error)         { return i.layers, nil }
+func (i *image) MediaType() (types.MediaType, error) { return i.manifest.MediaType, nil }
+func (i *image) Size() (int64, error)                { return int64(len(i.raw)), nil }
+func (i *image) ConfigName() (v1.Hash, error)        { return i.manifest.Config.Digest, nil }
+func (i *image) ConfigFile() (*v1.ConfigFile, error) { return i.config.DeepCopy(), nil }
+func (i *image) RawConfigFile() ([]byte, error)      { return i.rawConfig, nil }
+func (i *image) Digest() (v1.Hash, error)            { return partial.Digest(i) }
+func (i *image) Manifest() (*v1.Manifest, error)     { return i.manifest.DeepCopy(), nil }
+func (i *image) RawManifest() ([]byte, error)        { return i.raw, nil }
+func (i *image) LayerByDiffID(h v1.Hash) (v1.Layer, error) {
+	for at, d := range i.config.RootFS.DiffIDs {
+		if d == h {
+			return i.layers[at], nil
+		}
+	}
+	return nil, fmt.Errorf("the image has no layer with diffID %s", h)
+}
+
+func (i *image) LayerByDigest(h v1.Hash) (v1.Layer, error) {
+	if h == i.manifest.Config.Digest {
+		return partial.ConfigLayer(i)
+	}
+	for at, d := range i.manifest.Layers {
+		if d.Digest == h {
+			return i.layers[at], nil
+		}
+	}
+	return nil, fmt.Errorf("the image has no layer with digest %s", h)
+}
+
+// ociLayer gives the OCI type of a layer whose type is Docker's: the bytes are of the same kind.
+func ociLayer(t types.MediaType) types.MediaType {
+	switch t {
+	case types.DockerLayer:
+		return types.OCILayer
+	case types.DockerUncompressedLayer:
+		return types.OCIUncompressedLayer
+	case types.DockerForeignLayer:
+		return types.OCIRestrictedLayer
+	}
+	return t
+}
+
+// typed is a layer under another media type.
+type typed struct {
+	v1.Layer
+	t types.MediaType
+}
+
+func (t typed) MediaType() (types.MediaType, error) { return t.t, nil }
+
+func retype(l v1.Layer, t types.MediaType) v1.Layer {
+	if m, ok := l.(*remote.MountableLayer); ok {
+		return &remote.MountableLayer{Layer: retype(m.Layer, t), Reference: m.Reference}
+	}
+	return typed{l, t}
+}

@@ -1,0 +1,244 @@
+package imagebuild
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"mlenv/imagebuild/layer"
+)
+
+// Builder builds images.
+type Builder struct {
+	Cache string // directory in which layers are remembered; "": nothing is
+	Jobs  int    // layers made at once; 0: one
+	Fresh bool   // believe nothing that is remembered, and remember anew
+	// Progress, where not nil, is told how the layers come along. It may be called from several
+	// goroutines.
+	Progress func(Event)
+}
+
+// Event is a step on the way of one layer.
+type Event struct {
+	Holds  string // as in Layer
+	Bytes  int64  // of the tar stream, since the last event
+	Done   bool
+	Reused bool // with Done: nothing was read
+}
+
+// part is what one layer, or several where it is too large for one, is made of.
+type part struct {
+	holds string
+	key   any // what the bytes depend on; nil: not remembered
+	// prepare, where not nil, finds the key.
+	prepare func(ctx context.Context) (any, error)
+	// make gives the entries, and the .dist-info directories of the wheels among them.
+	make func(ctx context.Context) ([]layer.Entry, map[string]string, error)
+}
+
+// made is a part that was made or remembered.
+type made struct {
+	layers   []v1.Layer
+	sums     []layer.Sum
+	distInfo map[string]string // by the wheel's SHA-256
+	reused   bool
+}
+
+// remembered is what the memory holds of a part.
+type remembered struct {
+	Sums     []layer.Sum       `json:"sums"`
+	DistInfo map[string]string `json:"distInfo,omitempty"`
+}
+
+// work is one run of Build.
+type work struct {
+	*Builder
+	recipe Recipe
+	memory memory
+	shelf  *shelf
+	cpu    chan struct{} // a place for each layer that is made at once
+	paths  paths
+}
+
+// Build builds the image of one platform. What is wrong with the wheels is a *wheel.Error, a
+// *layer.ContentError or a *Collision. Close the image when it was sent.
+func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	bud, err := newBudget(r.Base.Layers)
+	if err != nil {
+		return nil, err
+	}
+	w := &work{Builder: b, recipe: r, memory: memory{b.Cache}, paths: newPaths(r.Base),
+		cpu: make(chan struct{}, max(1, b.Jobs))}
+	w.shelf = newShelf(w.paths.scheme)
+	defer func() {
+		if err != nil {
+			w.shelf.close()
+		}
+	}()
+	parts, err := w.parts(bud)
+	if err != nil {
+		return nil, err
+	}
+	done, err := w.makeAll(ctx, parts)
+	if err != nil {
+		return nil, err
+	}
+	last, err := w.makeLast(ctx, done)
+	if err != nil {
+		return nil, err
+	}
+	if last != nil {
+		parts, done = append(parts, w.lastPart(nil)), append(done, *last)
+	}
+	return w.assemble(parts, done)
+}
+
+// makeAll makes the parts beside each other, and checks that the wheels go together.
+func (w *work) makeAll(ctx context.Context, parts []part) ([]made, error) {
+	out := make([]made, len(parts))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, p := range parts {
+		g.Go(func() error {
+			m, err := w.makePart(ctx, p)
+			if err != nil {
+				return err
+			}
+			out[i] = m
+			return nil
+		})
+	}
+	g.Go(func() error { return w.checkUnion(ctx) })
+	return out, g.Wait()
+}
+
+func (w *work) makePart(ctx context.Context, p part) (made, error) {
+	if p.prepare != nil {
+		var err error
+		if p.key, err = w.prepare(ctx, p); err != nil {
+			return made{}, err
+		}
+	}
+	key := partKey{Format: layer.Format, Compression: w.recipe.Compression, Max: w.recipe.maxLayer(), Part: p.key}
+	if p.key != nil && !w.Fresh {
+		var known remembered
+		if _, ok := w.memory.get("layers", key, &known); ok && known.valid() {
+			w.tell(Event{Holds: p.holds, Done: true, Reused: true})
+			return w.recall(ctx, p, known), nil
+		}
+	}
+	entries, distInfo, err := p.make(ctx)
+	if err != nil {
+		return made{}, err
+	}
+	layers, err := w.split(p, entries)
+	if err != nil {
+		return made{}, err
+	}
+	m := made{distInfo: distInfo}
+	for _, l := range layers {
+		sum, err := w.measure(ctx, l)
+		if err != nil {
+			return made{}, err
+		}
+		m.layers, m.sums = append(m.layers, l), append(m.sums, sum)
+	}
+	w.tell(Event{Holds: p.holds, Done: true})
+	if p.key == nil {
+		return m, nil
+	}
+	return m, w.memory.put("layers", key, remembered{m.sums, distInfo})
+}
+
+// prepare finds a part's key, which may mean hashing files.
+func (w *work) prepare(ctx context.Context, p part) (any, error) {
+	select {
+	case w.cpu <- struct{}{}:
+		defer func() { <-w.cpu }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return p.prepare(ctx)
+}
+
+func (w *work) measure(ctx context.Context, l *layer.Layer) (layer.Sum, error) {
+	select {
+	case w.cpu <- struct{}{}:
+		defer func() { <-w.cpu }()
+	case <-ctx.Done():
+		return layer.Sum{}, ctx.Err()
+	}
+	return l.Measure(ctx, nil)
+}
+
+func (w *work) tell(e Event) {
+	if w.Progress != nil {
+		w.Progress(e)
+	}
+}
+
+// partKey is the memory's key of a part.
+type partKey struct {
+	Format      string
+	Compression layer.Compression
+	Max         int64
+	Part        any
+}
+
+func (r remembered) valid() bool {
+	for _, s := range r.Sums {
+		if s.Digest.Hex == "" || s.DiffID.Hex == "" || s.Size <= 0 {
+			return false
+		}
+	}
+	return len(r.Sums) > 0
+}
+
+// split makes the layers of a part, usually one.
+func (w *work) split(p part, entries []layer.Entry) ([]*layer.Layer, error) {
+	var out []*layer.Layer
+	opts := layer.Options{Compression: w.recipe.Compression, Progress: func(n int64) {
+		w.tell(Event{Holds: p.holds, Bytes: n})
+	}}
+	for _, group := range layer.Split(entries, w.recipe.maxLayer()) {
+		l, err := layer.New(group, opts)
+		if err != nil {
+			return nil, fmt.Errorf("making the layer of %s: %w", p.holds, err)
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// recall gives the layers of a part that was remembered. Its content is read only if somebody wants
+// the bytes, and once for all of its layers.
+func (w *work) recall(ctx context.Context, p part, known remembered) made {
+	m := made{sums: known.Sums, distInfo: known.DistInfo, reused: true}
+	// The bytes are wanted after Build has returned, when its own context may be over.
+	ctx = context.WithoutCancel(ctx)
+	again := sync.OnceValues(func() ([]*layer.Layer, error) {
+		entries, _, err := p.make(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return w.split(p, entries)
+	})
+	for i, sum := range known.Sums {
+		m.layers = append(m.layers, layer.Known(sum, func() (v1.Layer, error) {
+			layers, err := again()
+			if err != nil {
+				return nil, err
+			}
+			if i >= len(layers) {
+				return nil, layer.ErrChanged
+			}
+			return layers[i], nil
+		}))
+	}
+	return m
+}

@@ -1,0 +1,350 @@
+package imagebuild_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"mlenv/imagebuild"
+	"mlenv/imagebuild/base"
+	"mlenv/imagebuild/base/basetest"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/serving"
+)
+
+// makeWheel writes a wheel with a valid RECORD.
+func makeWheel(t *testing.T, dir, name, version string, files map[string]string) imagebuild.Wheel {
+	t.Helper()
+	info := name + "-" + version + ".dist-info/"
+	all := map[string]string{
+		info + "METADATA": "Metadata-Version: 2.1\nName: " + name + "\nVersion: " + version + "\n",
+		info + "WHEEL":    "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+	}
+	for k, v := range files {
+		all[k] = v
+	}
+	var names []string
+	for k := range all {
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	record := ""
+	for _, k := range names {
+		sum := sha256.Sum256([]byte(all[k]))
+		record += fmt.Sprintf("%s,sha256=%s,%d\n", k, base64.RawURLEncoding.EncodeToString(sum[:]), len(all[k]))
+	}
+	all[info+"RECORD"] = record + info + "RECORD,,\n"
+	names = append(names, info+"RECORD")
+
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for _, k := range names {
+		w, err := z.Create(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(all[k])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	filename := name + "-" + version + "-py3-none-any.whl"
+	file := filepath.Join(dir, filename)
+	if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(b.Bytes())
+	return imagebuild.Wheel{
+		Filename: filename, Name: name, SHA256: hex.EncodeToString(sum[:]), Size: int64(b.Len()),
+		Path: func(context.Context) (string, error) { return file, nil },
+	}
+}
+
+// opened counts how often the wheels' files are asked for.
+func opened(r *imagebuild.Recipe) *atomic.Int64 {
+	n := &atomic.Int64{}
+	for i := range r.Wheels {
+		path := r.Wheels[i].Path
+		r.Wheels[i].Path = func(ctx context.Context) (string, error) {
+			n.Add(1)
+			return path(ctx)
+		}
+	}
+	return n
+}
+
+func makeRecipe(t *testing.T, model fs.FS) imagebuild.Recipe {
+	t.Helper()
+	img, err := basetest.Slim("3.11.9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := base.Inspect(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt, err := serving.New(serving.Input{Kind: serving.MLflow, MLflowVersion: pep440.MustParse("3.1.0")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	first := makeWheel(t, dir, "alpha", "1.0", map[string]string{"alpha/__init__.py": "x = 1\n", "shared/readme": "same\n"})
+	first.Requested = true
+	return imagebuild.Recipe{
+		Base: b, BaseImage: img, BaseName: "registry.example/python:3.11.9-slim",
+		Wheels: []imagebuild.Wheel{
+			first,
+			makeWheel(t, dir, "beta", "2.0", map[string]string{"beta.py": "y = 2\n", "shared/readme": "same\n",
+				"beta-2.0.dist-info/entry_points.txt": "[console_scripts]\nbeta = beta:main\n"}),
+		},
+		Lock: []byte("lock-version = \"1.0\"\n"), Model: model, Code: []string{"code"}, Runtime: rt,
+		Labels:      map[string]string{"io.mlenv.run.id": "r1"},
+		Annotations: map[string]string{"io.mlenv.run.id": "r1"},
+		Created:     time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	}
+}
+
+func model() fstest.MapFS {
+	return fstest.MapFS{
+		"MLmodel":                      {Data: []byte("run_id: r1\n")},
+		"requirements.txt":             {Data: []byte("alpha==1.0\n")},
+		"code/pricing/__init__.py":     {Data: []byte("")},
+		"code/__pycache__/x.pyc":       {Data: []byte("no")},
+		"model.pkl":                    {Data: bytes.Repeat([]byte("weights "), 20000)},
+		"artifacts/weights.bin":        {Data: bytes.Repeat([]byte{7}, 100000)},
+		"artifacts/run.sh":             {Data: []byte("#!/bin/sh\n"), Mode: 0o700},
+		"artifacts/empty/.placeholder": {},
+	}
+}
+
+func build(t *testing.T, b *imagebuild.Builder, r imagebuild.Recipe) *imagebuild.Image {
+	t.Helper()
+	img, err := b.Build(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := img.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return img
+}
+
+func digest(t *testing.T, img v1.Image) string {
+	t.Helper()
+	d, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.String()
+}
+
+func TestBuild(t *testing.T) {
+	r := makeRecipe(t, model())
+	img := build(t, &imagebuild.Builder{Jobs: 2}, r)
+	if err := validate.Image(img); err != nil {
+		t.Error(err)
+	}
+	files := extract(t, img)
+	for name, want := range map[string]string{
+		"opt/venv/pyvenv.cfg":         "home = /usr/local/bin\ninclude-system-site-packages = false\nversion = 3.11.9\nexecutable = /usr/local/bin/python3.11\n",
+		"opt/venv/bin/python":         "-> /usr/local/bin/python3.11",
+		"opt/venv/bin/python3.11":     "-> python",
+		"opt/venv/lib64":              "-> lib",
+		"opt/venv/pylock.toml":        "lock-version = \"1.0\"\n",
+		"opt/ml/model/MLmodel":        "run_id: r1\n",
+		"usr/lib64/placeholder-never": "",
+		"opt/venv/lib/python3.11/site-packages/alpha/__init__.py":             "x = 1\n",
+		"opt/venv/lib/python3.11/site-packages/beta.py":                       "y = 2\n",
+		"opt/venv/lib/python3.11/site-packages/shared/readme":                 "same\n",
+		"opt/venv/lib/python3.11/site-packages/alpha-1.0.dist-info/INSTALLER": "mlenv\n",
+		"opt/venv/lib/python3.11/site-packages/alpha-1.0.dist-info/REQUESTED": "",
+		"opt/ml/model/code/pricing/__init__.py":                               "",
+		"lib":                                                                 "-> usr/lib",
+	} {
+		if got := files[name]; got != want {
+			t.Errorf("%s holds %q, want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"opt/ml/model/code/__pycache__/x.pyc", "opt/venv/lib/python3.11/site-packages/beta-2.0.dist-info/REQUESTED"} {
+		if _, ok := files[name]; ok {
+			t.Errorf("%s is in the image", name)
+		}
+	}
+	if got := files["opt/venv/bin/beta"]; !strings.HasPrefix(got, "#!/opt/venv/bin/python") {
+		t.Errorf("bin/beta begins with %.40q", got)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	img := build(t, &imagebuild.Builder{}, makeRecipe(t, model()))
+	file, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := file.Config
+	env := strings.Join(c.Env, "\n")
+	for _, want := range []string{"PATH=/opt/venv/bin:/usr/local/bin:", "LANG=C.UTF-8", "PYTHONUNBUFFERED=1", "PYTHON_VERSION=3.11.9", "HOME=/tmp"} {
+		if !strings.Contains(env, want) {
+			t.Errorf("the environment lacks %s:\n%s", want, env)
+		}
+	}
+	if _, ok := c.ExposedPorts["8080/tcp"]; !ok || c.User != "1000:0" || c.StopSignal != "SIGTERM" || c.WorkingDir == "" {
+		t.Errorf("configuration %+v", c)
+	}
+	if c.Healthcheck == nil || c.Healthcheck.Test[0] != "CMD" || c.Entrypoint[0] != serving.Python || c.Cmd != nil {
+		t.Errorf("health check %v, entrypoint %v, command %v", c.Healthcheck, c.Entrypoint, c.Cmd)
+	}
+	if c.Labels["io.mlenv.run.id"] != "r1" || !file.Created.Equal(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)) {
+		t.Errorf("labels %v, created %v", c.Labels, file.Created)
+	}
+	if len(file.History) < len(img.Contents)-2 || len(file.RootFS.DiffIDs) != len(img.Contents) {
+		t.Errorf("%d entries of history, %d diffIDs, %d layers", len(file.History), len(file.RootFS.DiffIDs), len(img.Contents))
+	}
+}
+
+// TestReproducible builds the same from different places, with caches cold, warm and damaged.
+func TestReproducible(t *testing.T) {
+	cache := t.TempDir()
+	want := ""
+	check := func(name string, b *imagebuild.Builder, m fs.FS) *imagebuild.Image {
+		t.Helper()
+		img := build(t, b, makeRecipe(t, m)) // new wheel files each time, in another directory
+		if got := digest(t, img); want == "" {
+			want = got
+		} else if got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+		if err := validate.Image(img); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		return img
+	}
+	check("without a cache", &imagebuild.Builder{}, model())
+	check("cold", &imagebuild.Builder{Cache: cache, Jobs: 3}, model())
+	check("warm", &imagebuild.Builder{Cache: cache, Jobs: 1}, model())
+	damage(t, cache, func(data []byte) []byte { return data[:len(data)/2] })
+	check("truncated", &imagebuild.Builder{Cache: cache}, model())
+	damage(t, cache, func(data []byte) []byte { return bytes.Replace(data, []byte("sha256:"), []byte("sha256:0"), 1) })
+	check("changed", &imagebuild.Builder{Cache: cache}, model())
+
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	local := time.Local
+	defer func() { time.Local = local }()
+	time.Local = time.FixedZone("nowhere", 5*3600)
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, model()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(dir, "artifacts/run.sh"), 0o744); err != nil {
+		t.Fatal(err)
+	}
+	check("on disk, with another umask and zone", &imagebuild.Builder{Cache: t.TempDir()}, os.DirFS(dir))
+}
+
+func damage(t *testing.T, dir string, change func([]byte) []byte) {
+	t.Helper()
+	n := 0
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		n++
+		return os.WriteFile(name, change(data), 0o644)
+	})
+	if err != nil || n == 0 {
+		t.Fatalf("damaged %d files: %v", n, err)
+	}
+}
+
+// TestRemembered builds twice: the second time no wheel is opened until somebody wants its bytes.
+func TestRemembered(t *testing.T) {
+	b := &imagebuild.Builder{Cache: t.TempDir()}
+	build(t, b, makeRecipe(t, model()))
+	r := makeRecipe(t, model())
+	n := opened(&r)
+	img := build(t, b, r)
+	if n.Load() != 0 {
+		t.Errorf("wheels were opened %d times", n.Load())
+	}
+	if err := validate.Image(img); err != nil {
+		t.Error(err)
+	}
+	if n.Load() != 2 {
+		t.Errorf("reading the layers opened %d wheels, want 2", n.Load())
+	}
+}
+
+// TestRelogged changes what changes when a model is logged again: the last layer alone is new.
+func TestRelogged(t *testing.T) {
+	b := &imagebuild.Builder{Cache: t.TempDir()}
+	before := build(t, b, makeRecipe(t, model()))
+	again := model()
+	again["MLmodel"] = &fstest.MapFile{Data: []byte("run_id: r2\n")}
+	after := build(t, b, makeRecipe(t, again))
+	if n := newLayers(before, after); n != 1 {
+		t.Errorf("%d layers are new, want 1", n)
+	}
+	again["model.pkl"] = &fstest.MapFile{Data: bytes.Repeat([]byte("wiser   "), 20000)}
+	if n := newLayers(before, build(t, b, makeRecipe(t, again))); n != 2 {
+		t.Errorf("%d layers are new, want 2", n)
+	}
+}
+
+func newLayers(before, after *imagebuild.Image) int {
+	n := 0
+	for _, l := range after.Contents {
+		if !slices.ContainsFunc(before.Contents, func(o imagebuild.Layer) bool { return o.Digest == l.Digest }) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestCollision(t *testing.T) {
+	tests := map[string]map[string]string{
+		"a file":                 {"alpha/__init__.py": "other\n"},
+		"a file for a directory": {"alpha": "other\n"},
+		"a directory for a file": {"beta.py/x": "other\n"},
+	}
+	for name, files := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := makeRecipe(t, nil)
+			r.Wheels = append(r.Wheels, makeWheel(t, t.TempDir(), "gamma", "3.0", files))
+			_, err := (&imagebuild.Builder{}).Build(context.Background(), r)
+			var c *imagebuild.Collision
+			if !errors.As(err, &c) {
+				t.Fatalf("got %v, want a collision", err)
+			}
+			if !strings.Contains(err.Error(), "gamma-3.0-py3-none-any.whl") || strings.Count(err.Error(), ".whl")+strings.Count(err.Error(), "virtual") < 2 {
+				t.Errorf("%v does not name both", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,175 @@
+package imagebuild
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"mlenv/imagebuild/layer"
+)
+
+// modelFiles lists the files of the model, sorted by path.
+func (w *work) modelFiles() ([]layer.Entry, error) {
+	files, err := treeFiles(w.recipe.Model, ".", w.paths.model)
+	if err != nil {
+		return nil, fmt.Errorf("reading the model's files: %w", err)
+	}
+	return files, nil
+}
+
+// treeFiles lists the files below root as they lie below at in the image. Compiled Python files are
+// left out: they come and go when a model is tried, and must not change its image. A link to a file
+// is the file.
+func treeFiles(fsys fs.FS, root, at string) ([]layer.Entry, error) {
+	var out []layer.Entry
+	err := fs.WalkDir(fsys, root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		switch {
+		case d.IsDir() && d.Name() == "__pycache__":
+			return fs.SkipDir
+		case d.IsDir() || path.Ext(name) == ".pyc":
+			return nil
+		}
+		info, err := fs.Stat(fsys, name)
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("%s is neither a file nor a link to one", name)
+		}
+		mode := fs.FileMode(0o644)
+		if info.Mode()&0o100 != 0 {
+			mode = 0o755
+		}
+		rel := name
+		if root != "." {
+			rel = strings.TrimPrefix(strings.TrimPrefix(name, root), "/")
+		}
+		out = append(out, layer.Entry{Path: path.Join(at, rel), Mode: mode, Source: name,
+			Content: layer.Content{Size: info.Size(), Open: func() (io.ReadCloser, error) { return fsys.Open(name) }}})
+		return nil
+	})
+	return out, err
+}
+
+// extraPart is the layer of code that is not the model's own; nil where there is none.
+func (w *work) extraPart() (*part, error) {
+	var entries []layer.Entry
+	for _, t := range w.recipe.Extra {
+		files, err := treeFiles(t.FS, t.Root, path.Join(w.paths.code, path.Base(t.Root)))
+		if err != nil {
+			return nil, fmt.Errorf("reading code: %w", err)
+		}
+		entries = append(entries, files...)
+	}
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	return &part{holds: "code", make: func(context.Context) ([]layer.Entry, map[string]string, error) {
+		return layer.WithParents(entries, w.paths.code), nil, nil
+	}}, nil
+}
+
+// sortModel tells code, larger and small files apart.
+func (w *work) sortModel(files []layer.Entry) (code, large, small []layer.Entry) {
+	for _, f := range files {
+		rel := strings.TrimPrefix(f.Path, w.paths.model+"/")
+		switch {
+		case isBelow(rel, w.recipe.Code):
+			code = append(code, f)
+		case f.Content.Size > smallFile && rel != "MLmodel":
+			large = append(large, f)
+		default:
+			small = append(small, f)
+		}
+	}
+	return code, large, small
+}
+
+func isBelow(name string, dirs []string) bool {
+	for _, dir := range dirs {
+		dir = path.Clean(dir)
+		if name == dir || strings.HasPrefix(name, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// modelPart is a layer of files of the model. It is remembered by their content, which is hashed
+// each time, unless the file system vouches for it (see digest).
+func (w *work) modelPart(holds string, files []layer.Entry) part {
+	files = append([]layer.Entry{}, files...)
+	type id struct{ Path, Mode, SHA256 string }
+	p := part{holds: holds}
+	p.make = func(context.Context) ([]layer.Entry, map[string]string, error) {
+		return layer.WithParents(files, w.paths.model), nil, nil
+	}
+	p.prepare = func(ctx context.Context) (any, error) {
+		var key []id
+		for i, f := range files {
+			sum, err := w.digest(ctx, f)
+			if err != nil {
+				return nil, err
+			}
+			files[i].Content.Sum = v1.Hash{Algorithm: "sha256", Hex: sum}
+			key = append(key, id{f.Path, f.Mode.String(), sum})
+		}
+		return key, nil
+	}
+	return p
+}
+
+// settled is how long a file must have been left alone before its digest was remembered, so that a
+// change within the same tick of the file system's clock cannot hide.
+const settled = 2 * time.Second
+
+// digest gives the SHA-256 of a file's content. A large file that has the size, inode, and times of
+// modification and change that it had when it was hashed before is not read again, as long as it
+// had come to rest by then: the times are those of the file system, which sets the second itself.
+func (w *work) digest(ctx context.Context, f layer.Entry) (string, error) {
+	name := strings.TrimPrefix(f.Path, w.paths.model+"/")
+	key, changed, ok := stamp(w.recipe.Model, name)
+	if f.Content.Size <= largeFile {
+		ok = false // quick enough to hash
+	}
+	var sum string
+	if ok && !w.Fresh {
+		if at, found := w.memory.get("files", key, &sum); found && at.After(changed.Add(settled)) {
+			return sum, nil
+		}
+	}
+	file, err := f.Content.Open()
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return file.Read(p)
+	})); err != nil {
+		return "", fmt.Errorf("reading the model's %s: %w", name, err)
+	}
+	sum = hex.EncodeToString(h.Sum(nil))
+	if again, _, same := stamp(w.recipe.Model, name); ok && same && again == key {
+		return sum, w.memory.put("files", key, sum)
+	}
+	return sum, nil
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -1,0 +1,220 @@
+package sink
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+func newReader(data []byte) io.Reader { return bytes.NewReader(data) }
+
+// refName is the annotation by which an image of a layout is found (OCI image-spec, annotations).
+const refName = "org.opencontainers.image.ref.name"
+
+const layoutFile = `{"imageLayoutVersion":"1.0.0"}`
+
+// Layout writes to an OCI image layout directory, which is made if need be; other images in it
+// stay. name is the image's name in the layout and replaces an image of the same name; "" names
+// none, and replaces an image without a name.
+func Layout(dir, name string) Sink {
+	return func(ctx context.Context, a Artifact) (Sent, error) {
+		blobs, desc, err := a.blobs()
+		if err != nil {
+			return Sent{}, err
+		}
+		if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
+			return Sent{}, err
+		}
+		var sent int64
+		for _, b := range blobs {
+			n, err := writeBlob(ctx, dir, b)
+			if err != nil {
+				return Sent{}, fmt.Errorf("writing blob %s: %w", b.digest, err)
+			}
+			sent += n
+		}
+		if err := writeFile(filepath.Join(dir, "oci-layout"), []byte(layoutFile)); err != nil {
+			return Sent{}, err
+		}
+		index, err := mergeIndex(filepath.Join(dir, "index.json"), named(desc, name), name)
+		if err != nil {
+			return Sent{}, err
+		}
+		if err := writeFile(filepath.Join(dir, "index.json"), index); err != nil {
+			return Sent{}, err
+		}
+		return Sent{Reference: "oci:" + dir + "@" + desc.Digest.String(), Bytes: sent}, nil
+	}
+}
+
+func named(d v1.Descriptor, name string) v1.Descriptor {
+	if name != "" {
+		d.Annotations = map[string]string{refName: name}
+	}
+	return d
+}
+
+// mergeIndex gives an index.json with the descriptor in the place of one of the same name.
+func mergeIndex(file string, d v1.Descriptor, name string) ([]byte, error) {
+	index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}
+	old, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	if err == nil {
+		before := v1.IndexManifest{}
+		if err := json.Unmarshal(old, &before); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", file, err)
+		}
+		index.Annotations = before.Annotations
+		for _, m := range before.Manifests {
+			if m.Annotations[refName] != name && m.Digest != d.Digest {
+				index.Manifests = append(index.Manifests, m)
+			}
+		}
+	}
+	index.Manifests = append(index.Manifests, d)
+	return json.Marshal(index)
+}
+
+// writeBlob writes a blob unless it is there, and gives the number of bytes written.
+func writeBlob(ctx context.Context, dir string, b blob) (int64, error) {
+	name := filepath.Join(dir, "blobs", b.digest.Algorithm, b.digest.Hex)
+	if info, err := os.Stat(name); err == nil && info.Size() == b.size {
+		return 0, nil
+	}
+	return b.size, replace(name, func(w io.Writer) error { return copyBlob(ctx, w, b) })
+}
+
+// copyBlob copies a blob and makes sure that it is what it is called.
+func copyBlob(ctx context.Context, w io.Writer, b blob) error {
+	r, err := b.open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	h := sha256.New()
+	n, err := io.Copy(io.MultiWriter(w, h), &cancelReader{ctx, r})
+	if err != nil {
+		return err
+	}
+	if sum := hex.EncodeToString(h.Sum(nil)); n != b.size || sum != b.digest.Hex {
+		return fmt.Errorf("want %d bytes with digest %s, got %d with sha256:%s", b.size, b.digest, n, sum)
+	}
+	return nil
+}
+
+type cancelReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *cancelReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+func writeFile(name string, data []byte) error {
+	return replace(name, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// replace writes a file beside its place and renames it when it is whole and on the disk.
+func replace(name string, write func(w io.Writer) error) error {
+	return rename(name, func(f *os.File) error {
+		if err := write(f); err != nil {
+			return err
+		}
+		return f.Sync()
+	})
+}
+
+func rename(name string, write func(f *os.File) error) (err error) {
+	temp, err := os.CreateTemp(filepath.Dir(name), ".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(temp.Name()) // of a file that nobody knows
+		}
+	}()
+	if err := write(temp); err != nil {
+		return errors.Join(err, temp.Close())
+	}
+	if err := temp.Chmod(0o644); err != nil {
+		return errors.Join(err, temp.Close())
+	}
+	if err := temp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), name)
+}
+
+// OCITar writes an OCI image layout as one tar file, whose bytes depend on the artifact and the
+// name alone.
+func OCITar(file, name string) Sink {
+	return func(ctx context.Context, a Artifact) (Sent, error) {
+		blobs, desc, err := a.blobs()
+		if err != nil {
+			return Sent{}, err
+		}
+		index, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex,
+			Manifests: []v1.Descriptor{named(desc, name)}})
+		if err != nil {
+			return Sent{}, err
+		}
+		err = replace(file, func(w io.Writer) error { return writeOCITar(ctx, w, blobs, index) })
+		if err != nil {
+			return Sent{}, fmt.Errorf("writing %s: %w", file, err)
+		}
+		info, err := os.Stat(file)
+		if err != nil {
+			return Sent{}, err
+		}
+		return Sent{Reference: "oci-tar:" + file + "@" + desc.Digest.String(), Bytes: info.Size()}, nil
+	}
+}
+
+func writeOCITar(ctx context.Context, w io.Writer, blobs []blob, index []byte) error {
+	t := tar.NewWriter(w)
+	header := func(name string, size int64) error {
+		return t.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: size, ModTime: time.Unix(0, 0), Format: tar.FormatPAX})
+	}
+	for _, file := range []struct {
+		name string
+		data []byte
+	}{{"oci-layout", []byte(layoutFile)}, {"index.json", index}} {
+		if err := header(file.name, int64(len(file.data))); err != nil {
+			return err
+		}
+		if _, err := t.Write(file.data); err != nil {
+			return err
+		}
+	}
+	for _, b := range blobs {
+		if err := header("blobs/"+b.digest.Algorithm+"/"+b.digest.Hex, b.size); err != nil {
+			return err
+		}
+		if err := copyBlob(ctx, t, b); err != nil {
+			return fmt.Errorf("writing blob %s: %w", b.digest, err)
+		}
+	}
+	return t.Close()
+}

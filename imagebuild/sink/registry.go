@@ -1,0 +1,117 @@
+package sink
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// RegistryOptions say how a registry is spoken to. The zero value asks for nothing that needs
+// credentials.
+type RegistryOptions struct {
+	Keychain  authn.Keychain    // nil: anonymous
+	Transport http.RoundTripper // nil: the default one
+	Jobs      int               // blobs sent at once; 0: 4
+	Places    *Places           // remembers where blobs are; nil: nothing is remembered
+	UserAgent string
+}
+
+// Registry pushes to a registry. What is there already is not sent, what the same registry is known
+// to have in another repository is mounted, the manifest and so the tag come last. Requests that
+// fail for a passing reason are repeated; a blob whose upload broke off is sent again from its
+// beginning, as go-containerregistry sends each in one piece.
+func Registry(ref string, o RegistryOptions) Sink {
+	return func(ctx context.Context, a Artifact) (Sent, error) {
+		target, err := name.ParseReference(ref)
+		if err != nil {
+			return Sent{}, fmt.Errorf("reading the reference %q: %w", ref, err)
+		}
+		digest, err := a.Digest()
+		if err != nil {
+			return Sent{}, err
+		}
+		counter := &countingTransport{next: o.Transport}
+		if counter.next == nil {
+			counter.next = remote.DefaultTransport
+		}
+		opts := o.remote(ctx, counter)
+		if a.Image != nil {
+			err = remote.Write(target, o.Places.mountable(a.Image, target.Context()), opts...)
+		} else {
+			err = remote.WriteIndex(target, &mountableIndex{a.Index, o.Places, target.Context()}, opts...)
+		}
+		if err != nil {
+			return Sent{}, fmt.Errorf("pushing to %s: %w", target, err)
+		}
+		if err := o.Places.remember(a, target.Context()); err != nil {
+			return Sent{}, err
+		}
+		return Sent{Reference: target.Name() + "@" + digest.String(), Bytes: counter.sent.Load()}, nil
+	}
+}
+
+func (o RegistryOptions) remote(ctx context.Context, t http.RoundTripper) []remote.Option {
+	jobs := o.Jobs
+	if jobs < 1 {
+		jobs = 4
+	}
+	opts := []remote.Option{remote.WithContext(ctx), remote.WithTransport(t), remote.WithJobs(jobs)}
+	if o.Keychain != nil {
+		opts = append(opts, remote.WithAuthFromKeychain(o.Keychain))
+	}
+	if o.UserAgent != "" {
+		opts = append(opts, remote.WithUserAgent(o.UserAgent))
+	}
+	return opts
+}
+
+// countingTransport counts the bytes of request bodies.
+type countingTransport struct {
+	next http.RoundTripper
+	sent atomic.Int64
+}
+
+func (c *countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return c.next.RoundTrip(r)
+	}
+	out := r.Clone(r.Context())
+	out.Body = &countingBody{r.Body, &c.sent}
+	return c.next.RoundTrip(out)
+}
+
+type countingBody struct {
+	io.ReadCloser
+	sent *atomic.Int64
+}
+
+func (b *countingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.sent.Add(int64(n))
+	return n, err
+}
+
+// imageIndex has a name of its own because v1.ImageIndex has a method ImageIndex.
+type imageIndex = v1.ImageIndex
+
+// mountableIndex gives an index's images with layers that can be mounted.
+type mountableIndex struct {
+	imageIndex
+	places *Places
+	target name.Repository
+}
+
+func (m *mountableIndex) Image(h v1.Hash) (v1.Image, error) {
+	img, err := m.imageIndex.Image(h)
+	if err != nil {
+		return nil, err
+	}
+	return m.places.mountable(img, m.target), nil
+}

@@ -1,0 +1,158 @@
+// Package sink sends an image to where it is wanted: a registry, an OCI layout, a tarball, the
+// daemon of a container engine. Whatever happens on the way, no sink shows a partial image under
+// its name: registries get the tag last, files and directories are renamed when they are whole.
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Artifact is what is sent: the image of one platform, or the index of several.
+type Artifact struct {
+	Image v1.Image // nil: Index
+	Index v1.ImageIndex
+}
+
+// Digest of the manifest or index.
+func (a Artifact) Digest() (v1.Hash, error) {
+	if a.Image != nil {
+		return a.Image.Digest()
+	}
+	return a.Index.Digest()
+}
+
+// Sent tells what a sink did.
+type Sent struct {
+	Reference string `json:"reference"` // with the digest, as far as the kind of sink knows digests
+	Bytes     int64  `json:"bytes"`     // of content sent or written
+}
+
+// Sink sends an artifact.
+type Sink func(ctx context.Context, a Artifact) (Sent, error)
+
+// ErrOnePlatform says that a kind of sink cannot hold an index.
+var ErrOnePlatform = errors.New("it holds the image of one platform only")
+
+// blob is one file of an OCI layout.
+type blob struct {
+	digest v1.Hash
+	size   int64
+	open   func() (io.ReadCloser, error)
+}
+
+// manifestOf is what images and indexes have in common.
+type manifestOf interface {
+	Digest() (v1.Hash, error)
+	Size() (int64, error)
+	MediaType() (types.MediaType, error)
+	RawManifest() ([]byte, error)
+}
+
+// blobs lists the blobs of an artifact, each once, content before what names it, and gives the
+// artifact's own descriptor.
+func (a Artifact) blobs() ([]blob, v1.Descriptor, error) {
+	c := &collector{seen: map[v1.Hash]bool{}}
+	if a.Image != nil {
+		d, err := c.image(a.Image)
+		return c.list, d, err
+	}
+	d, err := c.index(a.Index)
+	return c.list, d, err
+}
+
+type collector struct {
+	list []blob
+	seen map[v1.Hash]bool
+}
+
+func (c *collector) add(b blob) {
+	if !c.seen[b.digest] {
+		c.seen[b.digest] = true
+		c.list = append(c.list, b)
+	}
+}
+
+func (c *collector) bytes(digest v1.Hash, data []byte) {
+	c.add(blob{digest, int64(len(data)), func() (io.ReadCloser, error) { return io.NopCloser(newReader(data)), nil }})
+}
+
+func (c *collector) image(img v1.Image) (v1.Descriptor, error) {
+	layers, err := img.Layers()
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	for _, l := range layers {
+		digest, err := l.Digest()
+		if err != nil {
+			return v1.Descriptor{}, err
+		}
+		size, err := l.Size()
+		if err != nil {
+			return v1.Descriptor{}, err
+		}
+		c.add(blob{digest, size, l.Compressed})
+	}
+	name, err := img.ConfigName()
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	config, err := img.RawConfigFile()
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	c.bytes(name, config)
+	return c.manifest(img)
+}
+
+func (c *collector) index(idx v1.ImageIndex) (v1.Descriptor, error) {
+	m, err := idx.IndexManifest()
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	for _, d := range m.Manifests {
+		switch {
+		case d.MediaType.IsImage():
+			img, err := idx.Image(d.Digest)
+			if err != nil {
+				return v1.Descriptor{}, err
+			}
+			if _, err := c.image(img); err != nil {
+				return v1.Descriptor{}, err
+			}
+		case d.MediaType.IsIndex():
+			child, err := idx.ImageIndex(d.Digest)
+			if err != nil {
+				return v1.Descriptor{}, err
+			}
+			if _, err := c.index(child); err != nil {
+				return v1.Descriptor{}, err
+			}
+		default:
+			return v1.Descriptor{}, fmt.Errorf("an index that names a %s", d.MediaType)
+		}
+	}
+	return c.manifest(idx)
+}
+
+func (c *collector) manifest(m manifestOf) (v1.Descriptor, error) {
+	raw, err := m.RawManifest()
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	digest, err := m.Digest()
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	t, err := m.MediaType()
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	c.bytes(digest, raw)
+	return v1.Descriptor{MediaType: t, Size: int64(len(raw)), Digest: digest}, nil
+}
