@@ -41,8 +41,8 @@ type member struct {
 }
 
 // readArchive reads the zip directory (APPNOTE.TXT 4.3; zip64 included) and checks it.
-func (w *Wheel) readArchive(r io.ReaderAt, size int64) error {
-	z, err := zip.NewReader(r, size)
+func (w *Wheel) readArchive(size int64) error {
+	z, err := zip.NewReader(w.file, size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // paths are checked below
 		return fmt.Errorf("reading the zip directory: %w", err)
 	}

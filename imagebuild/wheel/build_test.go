@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -59,6 +60,9 @@ func build(t testing.TB, files []zipped) string {
 		if f.change != nil {
 			f.change(h)
 		}
+		if strings.HasSuffix(f.name, "/") && f.body != "" { // a zip.Writer does not write such a thing, so it is put in below
+			h.Name = strings.TrimSuffix(f.name, "/") + "\x00"
+		}
 		w, err := z.CreateHeader(h)
 		if err != nil {
 			t.Fatal(err)
@@ -70,8 +74,9 @@ func build(t testing.TB, files []zipped) string {
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
+	data := bytes.ReplaceAll(b.Bytes(), []byte("x\x00"), []byte("x/"))
 	name := filepath.Join(t.TempDir(), "demo_pkg-1.0-py3-none-any.whl")
-	if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(name, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return name

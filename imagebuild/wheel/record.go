@@ -34,9 +34,12 @@ func parseRecord(b []byte) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
+		line, _ := r.FieldPos(0)
 		if len(fields) > 3 {
-			line, _ := r.FieldPos(0)
 			return nil, fmt.Errorf("line %d: more than three fields", line)
+		}
+		if strings.ContainsAny(strings.Join(fields, ""), "\r\n\x00") {
+			return nil, fmt.Errorf("line %d: a field with a line end", line)
 		}
 		fields = append(fields, "", "")
 		rows = append(rows, row{fields[0], fields[1], fields[2]})

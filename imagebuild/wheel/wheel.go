@@ -33,7 +33,8 @@ type Wheel struct {
 	// Notes are what is odd about the wheel, though no reason to refuse it, in the order of the paths.
 	Notes []Note
 
-	file     *os.File
+	file     io.ReaderAt
+	close    func() error
 	base     string // of the file's name
 	distInfo string // with ".dist-info"
 	members  []*member
@@ -61,35 +62,39 @@ func Open(path string) (*Wheel, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Wheel{file: f, base: filepath.Base(path)}
-	if err := w.read(); err != nil {
+	fi, err := f.Stat()
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
+	w, err := read(f, fi.Size(), filepath.Base(path))
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	w.close = f.Close
 	return w, nil
 }
 
-func (w *Wheel) read() error {
-	fi, err := w.file.Stat()
-	if err != nil {
-		return err
-	}
+// read reads what Open reads. Base is the base name of the file.
+func read(r io.ReaderAt, size int64, base string) (*Wheel, error) {
+	w := &Wheel{file: r, base: base}
 	for _, step := range []func() error{
-		func() error { return w.readArchive(w.file, fi.Size()) },
+		func() error { return w.readArchive(size) },
 		w.findDistInfo, w.readRecord, w.readWheel, w.readEntryPoints,
 	} {
 		if err := step(); err != nil {
 			var e *Error
 			if errors.As(err, &e) {
-				return err
+				return nil, err
 			}
-			return w.fail("", err)
+			return nil, w.fail("", err)
 		}
 	}
 	if w.byName[w.distInfo+"/METADATA"] == nil {
-		return w.fail(w.distInfo+"/METADATA", errMissing)
+		return nil, w.fail(w.distInfo+"/METADATA", errMissing)
 	}
-	return nil
+	return w, nil
 }
 
 var errMissing = errors.New("the wheel lacks this file")
@@ -99,7 +104,7 @@ func (w *Wheel) fail(path string, err error) error {
 }
 
 // Close closes the file. Entries made of the wheel can then no longer be read.
-func (w *Wheel) Close() error { return w.file.Close() }
+func (w *Wheel) Close() error { return w.close() }
 
 // DistInfo returns the name of the .dist-info directory: "flask-3.0.0.dist-info".
 func (w *Wheel) DistInfo() string { return w.distInfo }
