@@ -1,0 +1,138 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+
+	"mlenv/resolve"
+	"mlenv/resolve/serving"
+)
+
+// Names of the files in a build context.
+const (
+	pylockFile     = "pylock.toml"
+	lockedFile     = "requirements.lock"
+	openFile       = "requirements.txt"
+	buildFile      = "build-requirements.txt"
+	installerFile  = "installer.txt"
+	sourceFile     = "source-requirements.txt"
+	constraintFile = "constraints.txt"
+	condaFile      = "environment.yml"
+	explicitFile   = "conda-explicit.txt"
+)
+
+// Data is what a template is given. It embeds the runtime contract: .Entrypoint, .Env (a list of
+// .Name and .Value), .PathPrefix, .Port, .Healthcheck, .StopSignal, .User and .WorkingDir.
+type Data struct {
+	serving.Runtime
+
+	Title        string     // what the model is called, "" if unknown
+	Base         string     // image reference
+	BuildCommand string     // the line that builds the image
+	Notes        [][]string // paragraphs for the comment at the top
+
+	Venv, ModelPath, CodePath string // where things lie in the image
+	ModelCode                 bool   // the context has model-code/, laid out as below ModelPath
+	ExtraCode                 bool   // the context has extra-code/
+	SystemPackages            []resolve.SystemPackage
+	Labels                    []serving.Var
+
+	Locked          bool   // versions and hashes are pinned
+	LockFile        string // what the installer reads; "" where conda reads it all
+	BuildFile       string // build dependencies, "" if none
+	InstallerFile   string // what brings uv
+	InstallerLocked bool   // InstallerFile has hashes
+	SourceFile      string // requirements that come as source, "" if none
+	SourceTrees     bool   // the context has source/
+	ConstraintFile  string // keeps SourceFile from moving what is locked, "" if not locked
+	LocalWheels     bool   // the context has wheels/
+	CondaFile       string
+	CondaExplicit   string // an explicit lock, "" if none
+
+	NetworkSecret bool   // an index other than the default is asked, maybe with credentials
+	SecretMount   string // the RUN option that mounts the credentials, with a space before it
+
+	HealthInterval, HealthTimeout, HealthStartPeriod, HealthRetries int
+}
+
+func newData(in Input) Data {
+	src := splitSources(in.Spec)
+	d := Data{
+		Runtime: *in.Runtime,
+		Title:   in.Title, Base: in.Base,
+		Venv: serving.Venv, ModelPath: serving.ModelPath, CodePath: serving.CodePath,
+		ModelCode: in.ModelCode, ExtraCode: in.ExtraCode,
+		SystemPackages: in.Spec.SystemPackages, Labels: in.Labels,
+		Locked:        in.Lock != nil,
+		InstallerFile: installerFile, InstallerLocked: in.InstallerLock != nil,
+		LocalWheels:    len(LocalWheels(in.Spec)) > 0,
+		SourceTrees:    len(SourceTrees(in.Spec)) > 0,
+		CondaFile:      condaFile,
+		HealthInterval: serving.HealthInterval, HealthTimeout: serving.HealthTimeout,
+		HealthStartPeriod: serving.HealthStartPeriod, HealthRetries: serving.HealthRetries,
+	}
+	if len(in.Spec.BuildDependencies) > 0 {
+		d.BuildFile = buildFile
+	}
+	d.LockFile = openFile
+	switch {
+	case in.Installer == Conda:
+		d.Locked, d.LockFile, d.BuildFile = false, "", ""
+		if in.CondaExplicit != nil {
+			d.CondaExplicit = explicitFile
+			if len(in.Spec.Requirements) > 0 {
+				d.LockFile = openFile
+			}
+		}
+	case d.Locked && in.Installer == UV:
+		d.LockFile = pylockFile
+	case d.Locked:
+		d.LockFile = lockedFile
+	}
+	if in.Installer != Conda && len(src) > 0 {
+		d.SourceFile = sourceFile
+		if d.Locked {
+			d.ConstraintFile = constraintFile
+		}
+	}
+	d.secrets(in)
+	d.notes(in, src)
+	return d
+}
+
+func (d *Data) secrets(in Input) {
+	d.BuildCommand = "DOCKER_BUILDKIT=1 docker build -t NAME:TAG ."
+	if len(in.Indexes) == 0 && len(in.FindLinks) == 0 {
+		return
+	}
+	d.NetworkSecret = true
+	d.SecretMount = " --mount=type=secret,id=netrc,target=/root/.netrc"
+	d.BuildCommand = "DOCKER_BUILDKIT=1 docker build --secret id=netrc,src=$HOME/.netrc -t NAME:TAG ."
+}
+
+func (d *Data) notes(in Input, src []resolve.Requirement) {
+	if len(in.Spec.EnvironmentVariables) > 0 {
+		d.Notes = append(d.Notes, append([]string{"The model wants these set when the container runs; it records no values:"},
+			indent(in.Spec.EnvironmentVariables)...))
+	}
+	if d.SourceFile != "" {
+		var names []string
+		for _, r := range src {
+			names = append(names, strings.TrimSpace(fmt.Sprintf("%s %s%s", r.Name, r.URL, r.Path)))
+		}
+		d.Notes = append(d.Notes, append([]string{"These come as source and are built here, their own dependencies not locked:"},
+			indent(names)...))
+	}
+	if in.Installer == Conda && in.CondaExplicit == nil {
+		d.Notes = append(d.Notes, []string{"conda solves anew at every build. For the same packages each time, give mlenv",
+			"an explicit lock (--conda-lock) made by 'micromamba env export --explicit'."})
+	}
+}
+
+func indent(lines []string) []string {
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = "  " + l
+	}
+	return out
+}

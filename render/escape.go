@@ -1,0 +1,81 @@
+package render
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"text/template"
+	"unicode"
+)
+
+// functions are what the templates can call. Everything that comes from a model or a flag passes
+// through one of them, for nothing but them knows how Dockerfiles quote.
+var functions = template.FuncMap{
+	"comment":    comment,
+	"json":       execForm,
+	"quote":      quote,
+	"word":       word,
+	"variable":   variable,
+	"debianName": debianName,
+}
+
+// comment makes text fit for one comment line: control characters, line breaks among them, become
+// spaces.
+func comment(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == unicode.ReplacementChar {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// execForm writes the JSON form of ENTRYPOINT, CMD and HEALTHCHECK, in which nothing is expanded.
+func execForm(args []string) (string, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(args); err != nil {
+		return "", fmt.Errorf("encoding command: %w", err)
+	}
+	return strings.ReplaceAll(strings.TrimSpace(b.String()), `","`, `", "`), nil
+}
+
+// quote writes a double-quoted word, as ENV and LABEL take it. A control character cannot be
+// written in a Dockerfile at all.
+func quote(s string) (string, error) {
+	for _, r := range s {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+			return "", fmt.Errorf("value %q has a character that a Dockerfile cannot hold", s)
+		}
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`).Replace(s) + `"`, nil
+}
+
+var (
+	wordForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9@:._/+-]*$`)
+	variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+	debianForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
+)
+
+// word lets through an image reference or a user, which stand unquoted.
+func word(s string) (string, error) { return matching(wordForm, "an image reference or user", s) }
+
+// variable lets through the name of an environment variable.
+func variable(s string) (string, error) {
+	return matching(variableForm, "the name of an environment variable", s)
+}
+
+// debianName lets through a package name (Debian policy, 5.6.7).
+func debianName(s string) (string, error) {
+	return matching(debianForm, "the name of a Debian package", s)
+}
+
+func matching(form *regexp.Regexp, what, s string) (string, error) {
+	if !form.MatchString(s) {
+		return "", fmt.Errorf("%q is not %s", s, what)
+	}
+	return s, nil
+}

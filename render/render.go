@@ -1,0 +1,138 @@
+// Package render writes documents that describe an environment: a Dockerfile and the files that
+// it reads. It touches no network and no disk.
+package render
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"strings"
+	"text/template"
+
+	"mlenv/resolve"
+	"mlenv/resolve/pylock"
+	"mlenv/resolve/serving"
+	"mlenv/templates"
+)
+
+// Installer is the program that installs the packages when the Dockerfile is built.
+type Installer string
+
+// The installers.
+const (
+	UV    Installer = "uv"
+	Pip   Installer = "pip"
+	Conda Installer = "conda" // micromamba, for packages that only conda has
+)
+
+// ParseInstaller reads the name of an installer. "" chooses: conda where the Spec has conda
+// packages, else uv.
+func ParseInstaller(s string, spec *resolve.Spec) (Installer, error) {
+	switch i := Installer(s); i {
+	case UV, Pip, Conda:
+		return i, nil
+	case "":
+		if len(spec.Conda.Packages) > 0 {
+			return Conda, nil
+		}
+		return UV, nil
+	}
+	return "", fmt.Errorf("unknown installer %q: it is uv, pip or conda", s)
+}
+
+// Input is everything that a Dockerfile depends on.
+type Input struct {
+	Installer     Installer
+	Base          string        // image reference, with its digest where it is known
+	Title         string        // what the model is called, for the comment at the top
+	Spec          *resolve.Spec // the merged environment
+	Lock          *pylock.Lock  // nil leaves the versions to the installer
+	InstallerLock *pylock.Lock  // of uv itself; nil leaves its version open
+	CondaExplicit []byte        // an explicit conda lock ("@EXPLICIT"), nil if none
+	Indexes       []string      // Simple indexes in order, without credentials; empty: the installer's default
+	FindLinks     []string
+	Runtime       *serving.Runtime
+	Labels        []serving.Var
+	ModelCode     bool // the model has code of its own
+	ExtraCode     bool // code from outside goes with it
+}
+
+// File is one file of a build context.
+type File struct {
+	Name string // relative to the context, slash-separated
+	Data []byte
+}
+
+// Templates gives the built-in templates; the files of override replace those of the same name
+// and may add others. Its data is Data.
+func Templates(override fs.FS) (*template.Template, error) {
+	t, err := template.New("").Funcs(functions).ParseFS(templates.FS, "*.tmpl")
+	if err != nil {
+		return nil, fmt.Errorf("parsing built-in templates: %w", err)
+	}
+	if override == nil {
+		return t, nil
+	}
+	if t, err = t.ParseFS(override, "*.tmpl"); err != nil {
+		return nil, fmt.Errorf("parsing templates: %w", err)
+	}
+	return t, nil
+}
+
+// Dockerfile renders the Dockerfile alone. name is the template to run: "" is the installer's.
+func Dockerfile(in Input, t *template.Template, name string) ([]byte, error) {
+	if name == "" {
+		name = string(in.Installer) + ".tmpl"
+	}
+	var b bytes.Buffer
+	if err := t.ExecuteTemplate(&b, name, newData(in)); err != nil {
+		return nil, fmt.Errorf("writing Dockerfile: %w", err)
+	}
+	return tidy(b.Bytes()), nil
+}
+
+// Context renders every file of the build context that is not a copy of something: the
+// Dockerfile, its .dockerignore and what the installer reads. The caller adds the directories
+// model, model-code, extra-code, wheels and source.
+func Context(in Input, t *template.Template, name string) ([]File, error) {
+	dockerfile, err := Dockerfile(in, t, name)
+	if err != nil {
+		return nil, err
+	}
+	files := []File{{"Dockerfile", dockerfile}}
+	reqs, err := requirementFiles(in)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, reqs...)
+	return append(files, File{".dockerignore", dockerignore(files)}), nil
+}
+
+// dockerignore lets in what the Dockerfile copies and nothing that came to lie beside it.
+func dockerignore(files []File) []byte {
+	var b strings.Builder
+	b.WriteString("*\n")
+	for _, f := range files {
+		if f.Name != "Dockerfile" {
+			fmt.Fprintf(&b, "!%s\n", f.Name)
+		}
+	}
+	for _, dir := range []string{"extra-code", "model", "model-code", "source", "wheels"} {
+		fmt.Fprintf(&b, "!%s\n", dir)
+	}
+	b.WriteString("**/__pycache__\n")
+	return []byte(b.String())
+}
+
+// tidy takes out the blank lines that templates leave: never two in a row, none at either end.
+func tidy(data []byte) []byte {
+	var out []string
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimRight(line, " \t\r\n")
+		if line == "" && (len(out) == 0 || out[len(out)-1] == "") {
+			continue
+		}
+		out = append(out, line)
+	}
+	return []byte(strings.TrimRight(strings.Join(out, "\n"), "\n") + "\n")
+}
