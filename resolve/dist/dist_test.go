@@ -53,6 +53,23 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+func TestFitsPython(t *testing.T) {
+	for _, c := range []struct {
+		python, requires string
+		want             bool
+	}{
+		{"3.11", "", true}, {"3.11", ">=3.8", true}, {"3.11", ">=3.11.1", false}, {"3.11.1", ">=3.11.1", true},
+		{"3.11", "<3.11", false}, {"3.11", "==3.11.*", true}, {"3.14.0rc1", ">=3.14", true}, {"3.14.0rc1", "<3.14", false},
+	} {
+		if got := target(c.python, "amd64", "glibc:2.36").FitsPython(specifiers(c.requires)); got != c.want {
+			t.Errorf("%s in %q: %v", c.python, c.requires, got)
+		}
+	}
+	if !(Target{}).FitsPython(specifiers(">=3.8")) {
+		t.Error("no Python fits not")
+	}
+}
+
 // TestEnvironmentAsPackaging compares with the Python that runs, on Linux.
 func TestEnvironmentAsPackaging(t *testing.T) {
 	python := os.Getenv("MLENV_PYTHON")

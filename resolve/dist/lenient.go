@@ -56,8 +56,8 @@ func ParseRequiresPython(s string) (set pep440.Specifiers, err error) {
 // version specifier.
 func parseRequirement(s string) (pep508.Requirement, error) {
 	r, first := pep508.Parse(s)
-	if first == nil || strings.Contains(s, "@") {
-		return r, first
+	if first == nil {
+		return r, nil
 	}
 	rest, marker, found := strings.Cut(s, ";")
 	if found {

@@ -89,6 +89,16 @@ func (t Target) PythonVersion() pep440.Version {
 	return pep440.MustParse(fmt.Sprintf("%d.%d.0", major, minor))
 }
 
+// FitsPython reports whether the target's Python satisfies a Requires-Python. As in pip, a
+// pre-release of Python counts as the release that it leads to.
+func (t Target) FitsPython(requires pep440.Specifiers) bool {
+	if requires.IsZero() || t.Python.IsZero() {
+		return true
+	}
+	release := append(t.Python.Release(), 0, 0)[:3]
+	return requires.Match(pep440.MustParse(fmt.Sprintf("%d.%d.%d", release[0], release[1], release[2])))
+}
+
 // minor gives the first two numbers of the Python version.
 func (t Target) minor() (major, minor uint64) {
 	release := append(t.Python.Release(), 0, 0)

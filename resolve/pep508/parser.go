@@ -72,8 +72,7 @@ func (p *parser) name() string {
 	for n < len(s) && nameByte(s[n]) {
 		n++
 	}
-	// The name ends where a word does.
-	for n > 0 && (s[n-1] == '.' || s[n-1] == '-' || wordAt(s, n)) {
+	for s[n-1] == '.' || s[n-1] == '-' {
 		n--
 	}
 	p.pos += n

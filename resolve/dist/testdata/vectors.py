@@ -51,7 +51,8 @@ def targets():
             for libc in ["glibc:2.17", "glibc:2.28", "glibc:2.36", "glibc:2.5", "musl:1.1", "musl:1.2"]:
                 if rnd.random() < 0.5:
                     rows.append([python, arch, libc, " ".join(target_tags(python, arch, libc))])
-    rows.append(["3.11", "amd64", "glibc:3.1", " ".join(target_tags("3.11", "amd64", "glibc:3.1"))])
+    for python, arch, libc in [("3.11", "amd64", "glibc:3.20"), ("3.12", "arm64", "musl:2.0")]:
+        rows.append([python, arch, libc, " ".join(target_tags(python, arch, libc))])
     return rows
 
 
