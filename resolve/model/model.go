@@ -5,6 +5,8 @@ package model
 import (
 	"io"
 	"io/fs"
+
+	"mlenv/resolve/internal/source"
 )
 
 // Value is a scalar as written, with its place. Credentials in URLs have been removed.
@@ -72,14 +74,6 @@ type Signature struct {
 // IsZero reports that the model has no signature.
 func (s Signature) IsZero() bool { return s == Signature{} }
 
-// Read reads the model at the root of fsys. Errors about the model's files are of type *Error,
-// joined with errors.Join when there are several.
-func Read(fsys fs.FS) (*Model, error) { panic("unwritten") }
-
-// Open reads the model in a directory of the file system, given the directory or its MLmodel
-// file. Symbolic links may not leave the directory. The model's FS is usable until Close.
-func Open(path string) (*Model, error) { panic("unwritten") }
-
 // Close releases what Open opened; it is a no-op for a model of Read.
 func (m *Model) Close() error {
 	if m.closer == nil {
@@ -112,11 +106,4 @@ func (f *Flavor) Get(key string) Value {
 }
 
 // Error is one thing wrong with a file of the model.
-type Error struct {
-	File string
-	Line int
-	Msg  string
-	Hint string
-}
-
-func (e *Error) Error() string { panic("unwritten") }
+type Error = source.Error

@@ -1,0 +1,133 @@
+package model
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/internal/source"
+)
+
+// environment checks that the files that MLmodel names are there, and looks for those that it
+// does not name: MLflow takes python_env.yaml and conda.yaml by these names.
+func (r *reader) environment() {
+	m := r.model
+	for _, v := range []Value{m.CondaEnv, m.VirtualEnv} {
+		if v.Text == "" {
+			continue
+		}
+		if info, err := fs.Stat(r.fsys, v.Text); errors.Is(err, fs.ErrNotExist) {
+			r.fail(v.Line, "", "env names %q, but the model has no such file", v.Text)
+		} else if err != nil {
+			r.errs = append(r.errs, source.Unreadable(v.Text, err))
+		} else if info.IsDir() {
+			r.fail(v.Line, "", "env names %q, which is a directory", v.Text)
+		}
+	}
+	if m.CondaEnv.Text == "" {
+		m.UnnamedConda = r.noticed(condaFile)
+	}
+	if m.VirtualEnv.Text == "" {
+		m.UnnamedVirtual = r.noticed(pythonEnvFile)
+	}
+}
+
+// noticed gives the name back if there is such a file.
+func (r *reader) noticed(name string) string {
+	info, err := fs.Stat(r.fsys, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return ""
+	case err != nil:
+		r.errs = append(r.errs, source.Unreadable(name, err))
+		return ""
+	case info.IsDir():
+		r.errs = append(r.errs, &Error{File: name, Msg: "is a directory, not a file"})
+		return ""
+	}
+	return name
+}
+
+// files looks for the files that go with a model without being named in it.
+func (r *reader) files() {
+	m := r.model
+	m.RequirementsTxt = r.noticed("requirements.txt")
+	m.ConstraintsTxt = r.noticed("constraints.txt")
+	m.OriginalRequirementsTxt = r.noticed("original_requirements.txt")
+	m.PythonVersionFile = r.noticed(".python-version")
+	m.PyProject = r.noticed("pyproject.toml")
+	m.UVLock = r.noticed("uv.lock")
+	if name := r.noticed(inputExample); m.InputExample.Text == "" && name != "" {
+		m.InputExample = Value{Text: name}
+	}
+	if name := r.noticed(servingExample); m.ServingExample == "" {
+		m.ServingExample = name
+	}
+	if r.noticed(envVarsFile) != "" {
+		r.envVarsFile()
+	}
+	entries, err := fs.ReadDir(r.fsys, wheelsDirectory)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.errs = append(r.errs, source.Unreadable(wheelsDirectory, err))
+	}
+	for _, entry := range entries {
+		if !entry.IsDir() && strings.HasSuffix(entry.Name(), ".whl") {
+			m.Wheels = append(m.Wheels, path.Join(wheelsDirectory, entry.Name()))
+		}
+	}
+	slices.Sort(m.Wheels)
+}
+
+// envVarsFile reads environment_variables.txt: a name on each line, and comments.
+func (r *reader) envVarsFile() {
+	data, err := source.ReadFile(r.fsys, envVarsFile)
+	if err == nil {
+		if e := source.CheckUTF8(envVarsFile, data); e != nil {
+			err = e
+		}
+	}
+	if err != nil {
+		r.errs = append(r.errs, err)
+		return
+	}
+	n := 0
+	for text := range strings.Lines(string(data)) {
+		n++
+		if text = strings.TrimSpace(text); !strings.HasPrefix(text, "#") {
+			r.envVar(text, envVarsFile, n)
+		}
+	}
+}
+
+// check refuses the models that have no Python environment.
+func (r *reader) check(root *source.Node) {
+	m := r.model
+	for _, f := range m.Metadata {
+		if f.Key == externalKey && strings.EqualFold(f.Value.Text, "true") {
+			r.errs = nil // files that are not there are no news
+			r.fail(f.Value.Line, "", "the model is external (%s): its files are kept elsewhere and there is no environment to read", externalKey)
+			return
+		}
+	}
+	if m.Flavor(pyfunc) != nil || len(r.errs) > 0 {
+		return
+	}
+	const hint = "mlenv serves models through the python_function flavor: log the model with it"
+	if len(m.Flavors) == 0 {
+		r.fail(0, hint, "the model has no flavors")
+		return
+	}
+	var names []string
+	for _, f := range m.Flavors {
+		names = append(names, f.Name)
+	}
+	line := m.Flavors[0].Line
+	for _, p := range root.Pairs {
+		if p.Key == "flavors" {
+			line = p.Line
+		}
+	}
+	r.fail(line, hint, "the model has no python_function flavor, only %s", strings.Join(names, ", "))
+}
