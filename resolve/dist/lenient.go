@@ -3,25 +3,32 @@ package dist
 import (
 	"regexp"
 	"strings"
+	"sync"
 
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 )
 
-// mends are the mistakes of published metadata that uv mends, too. They are
-// tried in turn, each on what the ones before have left.
-var mends = []struct {
-	wrong *regexp.Regexp
-	right string
-}{
-	{regexp.MustCompile(`(\d)([<>=~!])`), "$1,$2"},                    // >=7.2.0<8.0.0
-	{regexp.MustCompile(`!=~((?:\d+\.)*\d+)`), "!=$1.*"},              // !=~5.0
-	{regexp.MustCompile(`(<=|>=|<|>)(\s*\d+(?:\.\d+)*)\.\*`), "$1$2"}, // >=1.9.*
-	{regexp.MustCompile(`(\d)\*`), "$1.*"},                            // !=3.0*
-	{regexp.MustCompile(`>dev`), ">0.0.0dev"},
-	{regexp.MustCompile(`(\d(?:a|b|rc)\d+)\.0\b`), "$1"}, // >=9.0.0a1.0
-	{regexp.MustCompile(`['"]`), ""},                     // >='2.6'
+// mends are the mistakes of published metadata that uv mends, too, and what
+// is meant. They are tried in turn, each on what the ones before have left.
+var mends = [...]struct{ wrong, right string }{
+	{`(\d)([<>=~!])`, "$1,$2"},                    // >=7.2.0<8.0.0
+	{`!=~((?:\d+\.)*\d+)`, "!=$1.*"},              // !=~5.0
+	{`(<=|>=|<|>)(\s*\d+(?:\.\d+)*)\.\*`, "$1$2"}, // >=1.9.*
+	{`(\d)\*`, "$1.*"},                            // !=3.0*
+	{`>dev`, ">0.0.0dev"},
+	{`(\d(?:a|b|rc)\d+)\.0\b`, "$1"}, // >=9.0.0a1.0
+	{`['"]`, ""},                     // >='2.6'
 }
+
+// wrongs are the expressions of mends, compiled when first needed: few
+// programs ever do.
+var wrongs = sync.OnceValue(func() (compiled [len(mends)]*regexp.Regexp) {
+	for i, m := range mends {
+		compiled[i] = regexp.MustCompile(m.wrong)
+	}
+	return compiled
+})
 
 // mend calls parse with s and then with s mended further and further, until
 // it gives no error. The error is the first.
@@ -30,8 +37,8 @@ func mend(s string, parse func(string) error) error {
 	if first == nil {
 		return nil
 	}
-	for _, m := range mends {
-		if mended := m.wrong.ReplaceAllString(s, m.right); mended != s {
+	for i, wrong := range wrongs() {
+		if mended := wrong.ReplaceAllString(s, mends[i].right); mended != s {
 			s = mended
 			if parse(s) == nil {
 				return nil
