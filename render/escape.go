@@ -34,13 +34,17 @@ func comment(s string) string {
 
 // execForm writes the JSON form of ENTRYPOINT, CMD and HEALTHCHECK, in which nothing is expanded.
 func execForm(args []string) (string, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(args); err != nil {
-		return "", fmt.Errorf("encoding command: %w", err)
+	words := make([]string, len(args))
+	for i, arg := range args {
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(arg); err != nil {
+			return "", fmt.Errorf("encoding command: %w", err)
+		}
+		words[i] = strings.TrimSpace(b.String())
 	}
-	return strings.ReplaceAll(strings.TrimSpace(b.String()), `","`, `", "`), nil
+	return "[" + strings.Join(words, ", ") + "]", nil
 }
 
 // quote writes a double-quoted word, as ENV and LABEL take it. A control character cannot be
