@@ -1,4 +1,8 @@
-// Package pylock reads and writes PEP 751 lock files (pylock.toml).
+// Package pylock reads and writes lock files in the standard format of PEP 751 (pylock.toml).
+//
+// A Lock holds what mlenv works with. Keys that it has no use for (attestation-identities, other
+// tools' tables) are read over, as the standard allows, so a lock from pip or uv is as good an
+// input as one of mlenv's own.
 package pylock
 
 import (
@@ -8,10 +12,13 @@ import (
 	"mlenv/resolve/pep508"
 )
 
+// Version is the version of the format that Format writes.
+const Version = "1.0"
+
 // Lock is one lock file.
 type Lock struct {
-	LockVersion      string // "1.0"
-	Environments     []pep508.Marker
+	LockVersion      string          // "1.0"
+	Environments     []pep508.Marker // where the lock may be used; none: everywhere
 	RequiresPython   pep440.Specifiers
 	Extras           []pep508.Name
 	DependencyGroups []string
@@ -21,14 +28,15 @@ type Lock struct {
 	Tool             Tool // [tool.mlenv]
 }
 
-// Package is one entry of packages.
+// Package is one entry of packages. It has either files (Sdist, Wheels) or one of VCS, Directory
+// and Archive.
 type Package struct {
 	Name           pep508.Name
 	Version        pep440.Version // zero for a source tree
 	Marker         pep508.Marker
 	RequiresPython pep440.Specifiers
 	Dependencies   []Dependency
-	Index          string
+	Index          string // URL of the index that it was found on
 	VCS            *VCS
 	Directory      *Directory
 	Archive        *Archive
@@ -42,20 +50,20 @@ type Dependency struct {
 	Version pep440.Version // zero where the name is enough
 }
 
-// File is a wheel or an sdist.
+// File is a wheel or an sdist. It has a URL, a Path or both.
 type File struct {
 	Name       string // file name
 	URL        string
-	Path       string // relative to the lock, slash-separated
-	Size       int64  // bytes; 0 where unknown
-	UploadTime time.Time
+	Path       string            // relative to the lock, slash-separated
+	Size       int64             // bytes; 0 where unknown
+	UploadTime time.Time         // UTC; zero where unknown
 	Hashes     map[string]string // algorithm to lower-case hex
 }
 
 // Archive is packages.archive.
 type Archive struct {
 	URL, Path    string
-	Size         int64
+	Size         int64 // bytes; 0 where unknown
 	UploadTime   time.Time
 	Subdirectory string
 	Hashes       map[string]string
@@ -82,9 +90,3 @@ type Tool struct {
 	Serve      string   // mlflow, mlserver or none
 	Requested  []string // names of the root requirements, sorted
 }
-
-// Parse reads a lock; name is for error messages.
-func Parse(name string, data []byte) (*Lock, error) { panic("unwritten") }
-
-// Format writes a lock, deterministic to the byte: Parse(Format(x)) == x.
-func Format(l *Lock) []byte { panic("unwritten") }

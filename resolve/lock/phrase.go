@@ -1,0 +1,286 @@
+package lock
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/pubgrub"
+)
+
+// spec is a requirement without its marker.
+func spec(r *pep508.Requirement) string {
+	q := *r
+	q.Marker = pep508.Marker{}
+	return q.String()
+}
+
+// fact states a fact as a clause without a full stop.
+func (s *story) fact(d *pubgrub.Derivation) string {
+	if d.Left != nil {
+		return s.derived(d.Terms)
+	}
+	n, ok := noteOf(d)
+	switch {
+	case ok && d.Dependency == nil:
+		return fmt.Sprintf("you limit %s%s", spec(n.requirement), where(n.root.From))
+	case ok && d.Package < 0:
+		return fmt.Sprintf("you require %s%s%s", spec(n.requirement), where(n.root.From), s.lack(d.Dependency))
+	case ok && n.same:
+		return s.subject(d.Package, d.Versions) + " goes with the same version of itself"
+	case ok:
+		verb := "needs"
+		if s.plural(d.Package, d.Versions) {
+			verb = "need"
+		}
+		return fmt.Sprintf("%s %s %s%s", s.subject(d.Package, d.Versions), verb, spec(n.requirement), s.lack(d.Dependency))
+	}
+	return s.excluded(d)
+}
+
+// lack says why nothing satisfies a requirement, "" if something does.
+func (s *story) lack(d *pubgrub.Dependency) string {
+	if !d.Allowed.Empty() {
+		return ""
+	}
+	pr := s.f.p.projects[d.Package]
+	switch {
+	case pr.missing != nil:
+		return ", but no index has a package of that name"
+	case len(pr.versions) == 0:
+		return ", but the index lists no files for it"
+	case pr.direct != nil:
+		return fmt.Sprintf(", but %s is fixed to %s%s", pr.name, pr.versions[0].version, where(pr.direct.From))
+	}
+	newest := pr.versions[len(pr.versions)-1].version
+	for _, c := range slices.Backward(pr.versions) {
+		if !c.version.IsPrerelease() {
+			newest = c.version
+			break
+		}
+	}
+	return fmt.Sprintf(", but there is no such version (the newest is %s)", newest)
+}
+
+// excluded states why versions do not count.
+func (s *story) excluded(d *pubgrub.Derivation) string {
+	w := s.f.p.w
+	who := s.subject(d.Package, d.Versions)
+	have, are := "has", "is"
+	if s.plural(d.Package, d.Versions) {
+		have, are = "have", "are"
+	}
+	c := s.f.p.projects[d.Package].versions[d.Versions.Max()]
+	target := fmt.Sprintf("Python %s on %s (%s)", w.target.Python, w.target.Platform(), w.target.Libc)
+	switch d.Note {
+	case isPrerelease:
+		return fmt.Sprintf("%s %s a pre-release, which counts only where it is asked for (--pre)", who, are)
+	case isYanked:
+		return fmt.Sprintf("%s %s yanked%s, which counts only where it is pinned by ==", who, are, yankedBecause(c))
+	case wrongHash:
+		return fmt.Sprintf("no file of %s has one of the hashes written beside its requirement", who)
+	case noBinary:
+		return fmt.Sprintf("the wheels of %s are excluded by --no-binary", who)
+	case tooNew:
+		return fmt.Sprintf("%s %s not uploaded before %s", who, are, w.p.Cutoff.UTC().Format("2006-01-02T15:04:05Z"))
+	case wrongPython:
+		return fmt.Sprintf("%s %s for Python %s", who, are, requiresPython(c))
+	case wrongTags:
+		return fmt.Sprintf("%s %s no wheel for %s, only for %s", who, have, target, tagsOf(c))
+	case onlySource:
+		return fmt.Sprintf("%s %s no wheel at all, only %s", who, have, sourcesOf(c))
+	}
+	return fmt.Sprintf("%s cannot be used: %v", who, d.Note)
+}
+
+func yankedBecause(c *candidate) string {
+	for _, f := range c.files {
+		if f.YankedReason != "" {
+			return " (" + f.YankedReason + ")"
+		}
+	}
+	return ""
+}
+
+func requiresPython(c *candidate) string {
+	for _, f := range c.files {
+		if f.RequiresPython != "" {
+			return f.RequiresPython
+		}
+	}
+	return "other versions"
+}
+
+func sourcesOf(c *candidate) string {
+	for _, f := range c.files {
+		if !f.Wheel {
+			return "a source distribution (" + f.Filename + ")"
+		}
+	}
+	return "other files"
+}
+
+// tagsOf sums up what a version has wheels for.
+func tagsOf(c *candidate) string {
+	var pythons, platforms []string
+	add := func(list *[]string, s string) {
+		if !slices.Contains(*list, s) {
+			*list = append(*list, s)
+		}
+	}
+	for _, f := range c.files {
+		for _, t := range f.Tags {
+			python := t.Python
+			if t.ABI == "abi3" {
+				python += " and newer"
+			} else if t.ABI == "none" && t.Platform == "any" {
+				python = "any " + python
+			} else if strings.HasSuffix(t.ABI, "t") && strings.HasPrefix(t.ABI, "cp") {
+				continue
+			}
+			add(&pythons, python)
+			add(&platforms, platform(t.Platform))
+		}
+	}
+	const most = 8
+	if len(pythons) > most {
+		pythons = append([]string{"…"}, pythons[len(pythons)-most:]...)
+	}
+	return and(pythons) + " on " + and(platforms)
+}
+
+// platform shortens a platform tag to what matters to a reader.
+func platform(tag string) string {
+	for _, p := range []string{"macosx", "musllinux", "win", "android", "ios"} {
+		if strings.HasPrefix(tag, p) {
+			switch p {
+			case "macosx":
+				return "macOS"
+			case "win":
+				return "Windows"
+			case "musllinux":
+				return "musl Linux " + machine(tag)
+			}
+			return p
+		}
+	}
+	if strings.Contains(tag, "linux") {
+		return "Linux " + machine(tag)
+	}
+	return tag
+}
+
+// machine is the architecture at the end of a platform tag.
+func machine(tag string) string {
+	for _, m := range []string{"x86_64", "aarch64", "i686", "ppc64le", "s390x", "armv7l", "riscv64", "loongarch64"} {
+		if strings.HasSuffix(tag, m) {
+			return m
+		}
+	}
+	return tag[strings.LastIndexByte(tag, '_')+1:]
+}
+
+// derived states what follows, by the shape of its terms.
+func (s *story) derived(terms []pubgrub.Term) string {
+	var yes, no []pubgrub.Term
+	for _, t := range terms {
+		if t.Negative {
+			no = append(no, t)
+		} else {
+			yes = append(yes, t)
+		}
+	}
+	list := func(terms []pubgrub.Term) []string {
+		var out []string
+		for _, t := range terms {
+			out = append(out, s.subject(t.Package, t.Versions))
+		}
+		return out
+	}
+	switch {
+	case len(terms) == 0:
+		return "your requirements cannot be met together"
+	case len(no) == 0 && len(yes) == 1:
+		return list(yes)[0] + " cannot be used"
+	case len(no) == 0:
+		return and(list(yes)) + " exclude each other"
+	case len(yes) == 0 && len(no) == 1:
+		return list(no)[0] + " must be used"
+	case len(yes) == 0:
+		return strings.Join(list(no), " or ") + " must be used"
+	}
+	verb := " needs "
+	if len(yes) > 1 || s.plural(yes[0].Package, yes[0].Versions) {
+		verb = " need "
+	}
+	return and(list(yes)) + verb + strings.Join(list(no), " or ")
+}
+
+// subject names a package with some of its versions.
+func (s *story) subject(id int, set pubgrub.Set) string {
+	it, pr := s.f.p.items[id], s.f.p.projects[id]
+	name := string(it.name)
+	if it.extra != "" {
+		name += "[" + string(it.extra) + "]"
+	}
+	if versions := pr.phrase(set); versions != "" {
+		return name + " " + versions
+	}
+	return "every version of " + name
+}
+
+// plural reports whether subject names several versions.
+func (s *story) plural(id int, set pubgrub.Set) bool {
+	return set.Len() > 1 && s.f.p.projects[id].phrase(set) != ""
+}
+
+// phrase puts a set of versions into words: a version, a range, or a few of them; "" stands for
+// all. A gap of versions that do not count anyway is no gap.
+func (pr *project) phrase(set pubgrub.Set) string {
+	type run struct{ lo, hi int }
+	var runs []run
+	open := false // the last run may go on
+	for i, c := range pr.versions {
+		switch {
+		case set.Has(i) && open:
+			runs[len(runs)-1].hi = i
+		case set.Has(i):
+			runs = append(runs, run{i, i})
+			open = true
+		case c.why == usable:
+			open = false
+		}
+	}
+	if len(runs) == 0 {
+		return "(no version)"
+	}
+	first, last := 0, len(pr.versions)-1
+	for first < last && !set.Has(first) && pr.versions[first].why != usable {
+		first++
+	}
+	for last > first && !set.Has(last) && pr.versions[last].why != usable {
+		last--
+	}
+	if runs[0].lo == first && runs[0].hi == last && last > first {
+		return ""
+	}
+	v := func(i int) string { return pr.versions[i].version.String() }
+	if len(runs) > 3 {
+		return fmt.Sprintf("(%d versions from %s to %s)", set.Len(), v(runs[0].lo), v(runs[len(runs)-1].hi))
+	}
+	var parts []string
+	for _, r := range runs {
+		switch {
+		case r.lo == r.hi:
+			parts = append(parts, v(r.lo))
+		case r.hi == last:
+			parts = append(parts, v(r.lo)+" and newer")
+		case r.lo == first:
+			parts = append(parts, v(r.hi)+" and older")
+		default:
+			parts = append(parts, v(r.lo)+" to "+v(r.hi))
+		}
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,300 @@
+package lock
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"mlenv/resolve/dist"
+	"mlenv/resolve/index"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/pubgrub"
+)
+
+// reason says why a version does not count. The greater ones hide the lesser: a version is named
+// after the file of it that came closest.
+type reason int
+
+const (
+	usable      reason = iota
+	outOfLimits        // by a constraint
+	isPrerelease
+	isYanked
+	wrongHash
+	noBinary
+	tooNew
+	wrongPython
+	wrongTags
+	onlySource
+)
+
+// candidate is one version of a project.
+type candidate struct {
+	version pep440.Version
+	why     reason
+	wheels  []*dist.File // that fit the target, the best first
+	files   []dist.File  // all of the version
+	yanked  bool
+
+	once     sync.Once
+	metadata *dist.Metadata
+	err      error
+}
+
+// project is what the target can use of one name. It is built once and read by many.
+type project struct {
+	name     pep508.Name
+	versions []*candidate // ascending
+	missing  error        // no index knows the name
+	err      error        // the index could not answer
+	direct   *Root        // it is fixed by a direct reference
+	prefer   []pep440.Specifiers
+	keep     pep440.Version // of the previous lock, zero if none
+
+	limits []*Root // constraints
+	pinned bool    // by a constraint
+
+	sets map[string]pubgrub.Set // of the solver's goroutine
+}
+
+// load lists a project's versions and which of them count.
+func (w *world) load(name pep508.Name) *project {
+	pr := &project{name: name, sets: map[string]pubgrub.Set{}, prefer: w.soft[name], keep: w.keep[name]}
+	if r := w.direct[name]; r != nil {
+		w.loadDirect(pr, r)
+		return pr
+	}
+	files, err := w.index.Files(w.ctx, name)
+	if missing := (*index.NotFoundError)(nil); errors.As(err, &missing) {
+		pr.missing = err
+		return pr
+	}
+	if err != nil {
+		pr.err = err
+		return pr
+	}
+	w.limit(pr)
+	judge := w.judge(pr)
+	finals := false
+	for len(files) > 0 {
+		n := 1
+		for n < len(files) && files[n].Version.Equal(files[0].Version) {
+			n++
+		}
+		c := judge.candidate(files[:n:n])
+		files = files[n:]
+		pr.versions = append(pr.versions, c)
+		finals = finals || !c.version.IsPrerelease() && c.why != tooNew
+	}
+	if finals && !w.p.Pre && !w.p.prereleases[name] {
+		for _, c := range pr.versions {
+			if c.version.IsPrerelease() && c.why == usable && !c.version.Equal(pr.keep) {
+				c.why = isPrerelease
+			}
+		}
+	}
+	for _, c := range pr.versions {
+		if c.why == usable && slices.ContainsFunc(pr.limits, func(r *Root) bool { return !r.Specifier.Match(c.version) }) {
+			c.why = outOfLimits
+		}
+	}
+	return pr
+}
+
+// limit finds the constraints on a project.
+func (w *world) limit(pr *project) {
+	for i := range w.p.Constraints {
+		r := &w.p.Constraints[i]
+		if r.Name != pr.name || !w.applies(r) || r.Specifier.IsZero() {
+			continue
+		}
+		pr.limits = append(pr.limits, r)
+		_, pin := r.Specifier.Pin()
+		pr.pinned = pr.pinned || pin
+	}
+}
+
+// judge decides which files of one project count.
+type judge struct {
+	w        *world
+	pr       *project
+	hashes   []string
+	noBinary bool
+	pinned   []pep440.Specifiers // by ==: these admit yanked versions
+	pythons  map[string]bool     // Requires-Python as listed, and whether it admits the target's
+}
+
+func (w *world) judge(pr *project) *judge {
+	j := &judge{w: w, pr: pr, hashes: w.hashes[pr.name], pythons: map[string]bool{}}
+	has := func(list []string) bool {
+		return slices.ContainsFunc(list, func(s string) bool {
+			return s == ":all:" || pep508.NormalizeName(s) == pr.name
+		})
+	}
+	j.noBinary = has(w.p.NoBinary) && !has(w.p.OnlyBinary)
+	for _, roots := range [][]Root{w.p.Roots, w.p.Constraints} {
+		for i := range roots {
+			if _, ok := roots[i].Specifier.Pin(); ok && roots[i].Name == pr.name && w.applies(&roots[i]) {
+				j.pinned = append(j.pinned, roots[i].Specifier)
+			}
+		}
+	}
+	return j
+}
+
+func (j *judge) candidate(files []dist.File) *candidate {
+	c := &candidate{version: files[0].Version, files: files, why: onlySource}
+	kept := !j.pr.keep.IsZero() && c.version.Equal(j.pr.keep)
+	yanked := 0
+	for i := range files {
+		f := &files[i]
+		why := j.file(f, kept)
+		if why == isYanked {
+			yanked++
+			if kept || j.admitsYanked(c.version) {
+				why = usable
+			}
+		}
+		c.why = min(c.why, why)
+		if why == usable {
+			c.wheels = append(c.wheels, f)
+		}
+	}
+	c.yanked = yanked > 0 && yanked == len(c.wheels)
+	if len(c.wheels) > 1 {
+		slices.SortStableFunc(c.wheels, func(a, b *dist.File) int {
+			x, _ := j.w.tags.Rank(a.Tags)
+			y, _ := j.w.tags.Rank(b.Tags)
+			if x != y {
+				return x - y
+			}
+			// Of equal tags the greatest build number wins (PEP 427).
+			if d := dist.CompareBuild(b.Build, a.Build); d != 0 {
+				return d
+			}
+			return strings.Compare(a.Filename, b.Filename)
+		})
+	}
+	return c
+}
+
+func (j *judge) file(f *dist.File, kept bool) reason {
+	if !f.Wheel {
+		return onlySource
+	}
+	if _, ok := j.w.tags.Rank(f.Tags); !ok {
+		return wrongTags
+	}
+	switch {
+	case !j.python(f.RequiresPython):
+		return wrongPython
+	case !kept && j.tooNew(f):
+		return tooNew
+	case j.noBinary:
+		return noBinary
+	case len(j.hashes) > 0 && !hasHash(f, j.hashes):
+		return wrongHash
+	case f.Yanked:
+		return isYanked
+	}
+	return usable
+}
+
+func (j *judge) tooNew(f *dist.File) bool {
+	return !j.w.p.Cutoff.IsZero() && (f.UploadTime.IsZero() || !f.UploadTime.Before(j.w.p.Cutoff))
+}
+
+func (j *judge) admitsYanked(v pep440.Version) bool {
+	return j.w.p.yanked[j.pr.name] || slices.ContainsFunc(j.pinned, func(s pep440.Specifiers) bool { return s.Match(v) })
+}
+
+func (j *judge) python(s string) bool {
+	if s == "" {
+		return true
+	}
+	ok, known := j.pythons[s]
+	if !known {
+		set, err := dist.ParseRequiresPython(s)
+		ok = err != nil || set.Match(j.w.python)
+		j.pythons[s] = ok
+	}
+	return ok
+}
+
+func hasHash(f *dist.File, hashes []string) bool {
+	for _, h := range hashes {
+		algorithm, sum, _ := strings.Cut(h, ":")
+		if got := f.Hashes[algorithm]; got != "" && strings.EqualFold(got, sum) {
+			return true
+		}
+	}
+	return false
+}
+
+// best is the version to be tried first of those that ok admits, -1 if there is none: the kept
+// one, then what a soft requirement prefers, then the newest.
+func (pr *project) best(ok func(i int) bool) int {
+	newest := -1
+	if !pr.keep.IsZero() {
+		for i, c := range pr.versions {
+			if c.version.Equal(pr.keep) && ok(i) {
+				return i
+			}
+		}
+	}
+	for i := len(pr.versions) - 1; i >= 0; i-- {
+		if !ok(i) {
+			continue
+		}
+		if len(pr.prefer) == 0 {
+			return i
+		}
+		if newest < 0 {
+			newest = i
+		}
+		if pr.versions[i].why != usable {
+			continue
+		}
+		if !slices.ContainsFunc(pr.prefer, func(s pep440.Specifiers) bool { return !s.Match(pr.versions[i].version) }) {
+			return i
+		}
+	}
+	return newest
+}
+
+// meta reads the metadata of a version's best wheel.
+func (w *world) meta(c *candidate) (*dist.Metadata, error) {
+	c.once.Do(func() {
+		f := c.wheels[0]
+		m, err := w.index.Metadata(w.ctx, *f)
+		switch {
+		case err != nil:
+			c.err = unusable(err)
+		case m.Name != "" && m.Name != f.Name:
+			c.err = &pubgrub.Unavailable{Note: fmt.Sprintf("its metadata is that of %s", m.Name)}
+		case !m.Version.IsZero() && !m.Version.Equal(c.version):
+			c.err = &pubgrub.Unavailable{Note: fmt.Sprintf("its metadata is that of version %s", m.Version)}
+		case len(m.Invalid) > 0:
+			c.err = &pubgrub.Unavailable{Note: fmt.Sprintf("its requirement %q is not valid", m.Invalid[0])}
+		case !m.RequiresPython.Match(w.python):
+			c.err = &pubgrub.Unavailable{Note: fmt.Sprintf("it needs Python %s", m.RequiresPython)}
+		}
+		c.metadata = m
+	})
+	return c.metadata, c.err
+}
+
+// unusable turns what is wrong with one file into what rules out its version. Everything else
+// says nothing of the file and ends the search.
+func unusable(err error) error {
+	switch {
+	case errors.As(err, new(*index.NotFoundError)):
+		return &pubgrub.Unavailable{Note: "its file is gone from the index"}
+	case errors.As(err, new(*index.FormatError)), errors.As(err, new(*index.HashError)):
+		return &pubgrub.Unavailable{Note: "its metadata cannot be read: " + err.Error()}
+	}
+	return err
+}

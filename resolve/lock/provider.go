@@ -1,0 +1,196 @@
+package lock
+
+import (
+	"strings"
+
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/pubgrub"
+)
+
+// item is a package as the solver counts them: a project, or a project with one of its extras. The
+// latter has the same versions, and each needs the same version of the project itself, and what
+// the extra adds.
+type item struct {
+	name  pep508.Name
+	extra pep508.Name
+}
+
+// need is the note on a dependency.
+type need struct {
+	requirement *pep508.Requirement
+	root        *Root // who wrote it, nil for a package's own requirement
+	same        bool  // a project with an extra needs the project: not worth a word
+}
+
+// provider shows a world to the solver.
+type provider struct {
+	w        *world
+	ids      map[item]int
+	items    []item
+	projects []*project
+	tried    []int // how often a version was chosen
+}
+
+func newProvider(w *world) *provider { return &provider{w: w, ids: map[item]int{}} }
+
+func (p *provider) id(it item) int {
+	id, ok := p.ids[it]
+	if !ok {
+		id = len(p.items)
+		p.ids[it] = id
+		p.items = append(p.items, it)
+		p.projects = append(p.projects, p.w.project(it.name))
+		p.tried = append(p.tried, 0)
+	}
+	return id
+}
+
+// Versions implements pubgrub.Provider.
+func (p *provider) Versions(id int) (int, []pubgrub.Exclusion, error) {
+	pr := p.projects[id]
+	if pr.err != nil {
+		return 0, nil, pr.err
+	}
+	n := len(pr.versions)
+	sets := map[reason]pubgrub.Set{}
+	var out []pubgrub.Exclusion
+	if p.items[id].extra == "" {
+		out = pr.constraints()
+	}
+	for why := isPrerelease; why <= onlySource; why++ {
+		for i, c := range pr.versions {
+			if c.why != why {
+				continue
+			}
+			if sets[why] == nil {
+				sets[why] = pubgrub.NewSet(n)
+			}
+			sets[why].Add(i)
+		}
+		if sets[why] != nil {
+			out = append(out, pubgrub.Exclusion{Versions: sets[why], Note: why})
+		}
+	}
+	return n, out, nil
+}
+
+// constraints gives what each constraint rules out.
+func (pr *project) constraints() []pubgrub.Exclusion {
+	var out []pubgrub.Exclusion
+	for _, r := range pr.limits {
+		set := pubgrub.NewSet(len(pr.versions))
+		for i, c := range pr.versions {
+			if !r.Specifier.Match(c.version) {
+				set.Add(i)
+			}
+		}
+		if !set.Empty() {
+			out = append(out, pubgrub.Exclusion{Versions: set, Note: need{requirement: &r.Requirement, root: r}})
+		}
+	}
+	return out
+}
+
+// allowed is the set of a project's versions that a specifier admits.
+func (pr *project) allowed(s pep440.Specifiers) pubgrub.Set {
+	key := s.String()
+	set, ok := pr.sets[key]
+	if !ok {
+		set = pubgrub.NewSet(len(pr.versions))
+		for i, c := range pr.versions {
+			if s.Match(c.version) {
+				set.Add(i)
+			}
+		}
+		pr.sets[key] = set
+	}
+	return set
+}
+
+// dependencies turns a requirement into the solver's terms: one on the project and one for each
+// extra.
+func (p *provider) dependencies(out []pubgrub.Dependency, n need) ([]pubgrub.Dependency, error) {
+	r := n.requirement
+	pr := p.w.project(r.Name)
+	if pr.err != nil {
+		return nil, pr.err
+	}
+	d := pubgrub.Dependency{Allowed: pr.allowed(r.Specifier), Note: n}
+	if n.root != nil && n.root.Soft {
+		d.Allowed = pr.allowed(pep440.Specifiers{})
+	} else if _, ok := r.Specifier.Pin(); ok || pr.pinned {
+		d.Rank = pubgrub.Pinned
+	}
+	if pr.direct != nil {
+		d.Rank = pubgrub.Fixed
+	}
+	d.Package = p.id(item{name: r.Name})
+	out = append(out, d)
+	for _, x := range r.Extras {
+		d.Package = p.id(item{r.Name, x})
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// Dependencies implements pubgrub.Provider.
+func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
+	it, pr := p.items[id], p.projects[id]
+	m, err := p.w.meta(pr.versions[v])
+	if err != nil {
+		return nil, err
+	}
+	var out []pubgrub.Dependency
+	if it.extra != "" {
+		self := pubgrub.NewSet(len(pr.versions))
+		self.Add(v)
+		out = append(out, pubgrub.Dependency{Package: p.id(item{name: it.name}), Allowed: self, Note: need{same: true}})
+	}
+	rs := p.w.requirements(m, it.extra)
+	for _, r := range rs {
+		p.w.crawl(r)
+	}
+	for _, r := range rs {
+		if r.URL != "" && !p.w.given(r) {
+			return nil, &pubgrub.Unavailable{Note: "it needs " + r.String() + ", a direct reference; write that among your own requirements to allow it"}
+		}
+		if out, err = p.dependencies(out, need{requirement: r}); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// given reports whether a direct reference of a package is one that a root makes too.
+func (w *world) given(r *pep508.Requirement) bool {
+	root := w.direct[r.Name]
+	if root == nil {
+		return false
+	}
+	have, _, _ := strings.Cut(root.URL, "#")
+	want, _, _ := strings.Cut(r.URL, "#")
+	return have == want
+}
+
+// Choose implements pubgrub.Provider.
+func (p *provider) Choose(id int, allowed pubgrub.Set) int {
+	pr := p.projects[id]
+	v := pr.best(func(i int) bool { return allowed.Has(i) })
+	p.tried[id]++
+	// A package of which several versions were tried in vain will see many more: its metadata is
+	// read in growing batches.
+	if n := p.tried[id]; n >= 4 && n&(n-1) == 0 {
+		batch := min(n*2, 50)
+		for i := range allowed.Down() {
+			if i >= v || pr.versions[i].why != usable {
+				continue
+			}
+			p.w.prefetch(pr.versions[i])
+			if batch--; batch == 0 {
+				break
+			}
+		}
+	}
+	return v
+}

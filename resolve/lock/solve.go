@@ -1,0 +1,250 @@
+package lock
+
+import (
+	"errors"
+	"slices"
+
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/pubgrub"
+)
+
+// pick is one project chosen for one target.
+type pick struct {
+	name      pep508.Name
+	candidate *candidate
+	project   *project
+	needs     []pep508.Name // sorted
+}
+
+// picks is the choice for one target.
+type picks struct {
+	world *world
+	list  []*pick // by name
+}
+
+func (p *picks) find(name pep508.Name) *pick {
+	i, ok := slices.BinarySearchFunc(p.list, name, func(a *pick, n pep508.Name) int {
+		switch {
+		case a.name < n:
+			return -1
+		case a.name > n:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return nil
+	}
+	return p.list[i]
+}
+
+func (p *picks) versions() map[pep508.Name]pep440.Version {
+	m := map[pep508.Name]pep440.Version{}
+	for _, x := range p.list {
+		m[x.name] = x.candidate.version
+	}
+	return m
+}
+
+// solveAll solves every target. The later ones prefer what the earlier ones chose, and if they
+// cannot follow, the earlier ones try to follow them: one version everywhere is worth a second
+// look.
+func (s *session) solveAll() ([]*picks, error) {
+	kept := s.previous()
+	var all []*picks
+	for i, t := range s.p.Targets {
+		keep := kept
+		if i > 0 {
+			keep = join(kept, all[0].versions())
+		}
+		p, err := s.solve(s.world(t, keep))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	if len(all) < 2 || differences(all) == 0 {
+		return all, nil
+	}
+	var again []*picks
+	last := all[len(all)-1].versions()
+	for _, t := range s.p.Targets {
+		p, err := s.solve(s.world(t, join(kept, last)))
+		if err != nil {
+			return nil, err
+		}
+		again = append(again, p)
+	}
+	if differences(again) < differences(all) {
+		return again, nil
+	}
+	return all, nil
+}
+
+// join adds versions to those kept, which come first.
+func join(kept, more map[pep508.Name]pep440.Version) map[pep508.Name]pep440.Version {
+	m := map[pep508.Name]pep440.Version{}
+	for n, v := range more {
+		m[n] = v
+	}
+	for n, v := range kept {
+		m[n] = v
+	}
+	return m
+}
+
+// differences counts the versions beyond one of each project.
+func differences(all []*picks) int {
+	n := 0
+	first := map[pep508.Name]pep440.Version{}
+	for _, p := range all {
+		for _, x := range p.list {
+			if v, ok := first[x.name]; !ok {
+				first[x.name] = x.candidate.version
+			} else if !v.Equal(x.candidate.version) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// previous gives the versions to be kept from the previous lock.
+func (s *session) previous() map[pep508.Name]pep440.Version {
+	keep := map[pep508.Name]pep440.Version{}
+	if s.p.Previous == nil || s.p.UpgradeAll {
+		return keep
+	}
+	for i := range s.p.Previous.Packages {
+		p := &s.p.Previous.Packages[i]
+		if _, twice := keep[p.Name]; twice || p.Version.IsZero() || slices.Contains(s.p.Upgrade, p.Name) {
+			continue
+		}
+		keep[p.Name] = p.Version
+	}
+	return keep
+}
+
+// solve finds the choice for one target. If there is none among what is admitted at first, what
+// only explicit requirements of packages admit (their pre-releases and pins of yanked versions)
+// is admitted too, for those packages that the failure was about.
+func (s *session) solve(w *world) (*picks, error) {
+	for {
+		p, failure, err := w.try(w.p)
+		if err == nil {
+			return p, nil
+		}
+		if failure == nil {
+			return nil, err
+		}
+		if wider := failure.widen(); wider != nil {
+			s.p = wider
+			w = s.world(w.target, w.keep)
+			continue
+		}
+		if hard, ok := withoutSoft(s.p); ok {
+			// Hints and explanations are about what the user asked for.
+			s.p = hard
+			w = s.world(w.target, w.keep)
+			continue
+		}
+		return nil, failure.explain()
+	}
+}
+
+// withoutSoft drops the soft roots of a problem, and says whether there were any.
+func withoutSoft(p *Problem) (*Problem, bool) {
+	q := *p
+	q.Roots = slices.DeleteFunc(slices.Clone(p.Roots), func(r Root) bool { return r.Soft })
+	return &q, len(q.Roots) < len(p.Roots)
+}
+
+// failure is an unsolved attempt.
+type failure struct {
+	p   *provider
+	why *pubgrub.Derivation
+}
+
+// try runs the solver once.
+func (w *world) try(p *Problem) (*picks, *failure, error) {
+	pv := newProvider(w)
+	var roots []pubgrub.Dependency
+	var err error
+	for i := range p.Roots {
+		if r := &p.Roots[i]; w.applies(r) {
+			w.crawl(r.wanted())
+		}
+	}
+	for i := range p.Roots {
+		r := &p.Roots[i]
+		if !w.applies(r) || r.Soft && !w.has(r.Name) {
+			continue
+		}
+		if roots, err = pv.dependencies(roots, need{requirement: &r.Requirement, root: r}); err != nil {
+			return nil, nil, err
+		}
+	}
+	solution, err := pubgrub.Solve(pv, roots)
+	if none := (*pubgrub.NoSolution)(nil); errors.As(err, &none) {
+		return nil, &failure{p: pv, why: none.Why}, err
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return pv.picks(solution), nil, nil
+}
+
+// wanted is what of a root may be read ahead.
+func (r *Root) wanted() *pep508.Requirement {
+	if r.Soft {
+		q := r.Requirement
+		q.Specifier = pep440.Specifiers{}
+		return &q
+	}
+	return &r.Requirement
+}
+
+// has reports whether some version of a project can be used at all.
+func (w *world) has(name pep508.Name) bool {
+	pr := w.project(name)
+	return pr.err != nil || slices.ContainsFunc(pr.versions, func(c *candidate) bool { return c.why == usable })
+}
+
+// picks reads a solution.
+func (p *provider) picks(solution []int) *picks {
+	out := &picks{world: p.w}
+	byName := map[pep508.Name]*pick{}
+	for id, v := range solution {
+		if v < 0 {
+			continue
+		}
+		it := p.items[id]
+		pr := p.projects[id]
+		x := byName[it.name]
+		if x == nil {
+			x = &pick{name: it.name, project: pr, candidate: pr.versions[v]}
+			byName[it.name] = x
+			out.list = append(out.list, x)
+		}
+		m, _ := p.w.meta(pr.versions[v]) // the solver has read it
+		for _, r := range p.w.requirements(m, it.extra) {
+			x.needs = append(x.needs, r.Name)
+		}
+		if it.extra != "" && !slices.Contains(m.ProvidesExtra, it.extra) {
+			p.w.warn("%s %s has no extra %q", it.name, pr.versions[v].version, it.extra)
+		}
+	}
+	for _, x := range out.list {
+		slices.Sort(x.needs)
+		x.needs = slices.Compact(x.needs)
+		x.needs = slices.DeleteFunc(x.needs, func(n pep508.Name) bool { return n == x.name })
+	}
+	slices.SortFunc(out.list, func(a, b *pick) int {
+		if a.name < b.name {
+			return -1
+		}
+		return 1
+	})
+	return out
+}

@@ -1,0 +1,177 @@
+package lock
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+)
+
+// session is one call of Solve.
+type session struct {
+	ctx      context.Context
+	index    Index
+	p        *Problem
+	crawlers *sync.WaitGroup
+	warned   map[string]bool
+}
+
+func (s *session) warn(format string, args ...any) {
+	m := fmt.Sprintf(format, args...)
+	if s.p.Warn != nil && !s.warned[m] {
+		s.warned[m] = true
+		s.p.Warn(m)
+	}
+}
+
+// world is what the packages look like from one target, under one problem. Projects are built
+// when first asked for, by whoever asks first: the solver, or a crawler that runs ahead of it.
+type world struct {
+	*session
+	p      *Problem // hides the session's, which may be widened while crawlers still read
+	target dist.Target
+	tags   dist.TagSet
+	env    pep508.Environment
+	python pep440.Version
+
+	direct map[pep508.Name]*Root               // fixed by a URL or path
+	hashes map[pep508.Name][]string            // that a root demands
+	soft   map[pep508.Name][]pep440.Specifiers // preferences of soft roots
+	keep   map[pep508.Name]pep440.Version      // versions to be tried first
+
+	mu       sync.Mutex
+	projects map[pep508.Name]*building
+	crawled  map[string]bool
+}
+
+type building struct {
+	once    sync.Once
+	project *project
+}
+
+func (s *session) world(t dist.Target, keep map[pep508.Name]pep440.Version) *world {
+	w := &world{
+		session: s, p: s.p, target: t, tags: t.TagSet(), env: t.Environment(), python: t.PythonVersion(),
+		direct: map[pep508.Name]*Root{}, hashes: map[pep508.Name][]string{}, soft: map[pep508.Name][]pep440.Specifiers{},
+		keep: keep, projects: map[pep508.Name]*building{}, crawled: map[string]bool{},
+	}
+	for i := range s.p.Roots {
+		r := &s.p.Roots[i]
+		if !w.applies(r) {
+			continue
+		}
+		if r.URL != "" {
+			w.direct[r.Name] = r
+		}
+		w.hashes[r.Name] = append(w.hashes[r.Name], r.Hashes...)
+		if r.Soft && !r.Specifier.IsZero() {
+			w.soft[r.Name] = append(w.soft[r.Name], r.Specifier)
+		}
+	}
+	for i := range s.p.Constraints {
+		if r := &s.p.Constraints[i]; w.applies(r) {
+			w.hashes[r.Name] = append(w.hashes[r.Name], r.Hashes...)
+		}
+	}
+	return w
+}
+
+// applies reports whether a root's marker holds on the target.
+func (w *world) applies(r *Root) bool { return r.Marker.Eval(w.env) }
+
+func (w *world) project(name pep508.Name) *project {
+	w.mu.Lock()
+	b := w.projects[name]
+	if b == nil {
+		b = &building{}
+		w.projects[name] = b
+	}
+	w.mu.Unlock()
+	b.once.Do(func() { b.project = w.load(name) })
+	return b.project
+}
+
+// requirements gives what a version needs on the target, by itself (extra "") or for one extra in
+// addition.
+func (w *world) requirements(m *dist.Metadata, extra pep508.Name) []*pep508.Requirement {
+	var out []*pep508.Requirement
+	env := w.env
+	if extra != "" {
+		env.Extras = []pep508.Name{extra}
+	}
+	for i := range m.RequiresDist {
+		r := &m.RequiresDist[i]
+		if r.Marker.IsZero() {
+			if extra == "" {
+				out = append(out, r)
+			}
+			continue
+		}
+		if extra != "" && (!r.Marker.UsesExtra() || r.Marker.Eval(w.env)) {
+			continue
+		}
+		if r.Marker.Eval(env) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// crawl reads ahead: what a requirement will probably pick, and what that needs, in the
+// background. The solver then finds most of what it asks for already there.
+func (w *world) crawl(r *pep508.Requirement) {
+	var b strings.Builder
+	b.WriteString(string(r.Name))
+	for _, x := range r.Extras {
+		b.WriteString("," + string(x))
+	}
+	if !r.Specifier.IsZero() {
+		b.WriteString(";" + r.Specifier.String())
+	}
+	key := b.String()
+	w.mu.Lock()
+	seen := w.crawled[key]
+	w.crawled[key] = true
+	w.mu.Unlock()
+	if seen || w.ctx.Err() != nil {
+		return
+	}
+	w.crawlers.Add(1)
+	go func() {
+		defer w.crawlers.Done()
+		pr := w.project(r.Name)
+		i := pr.best(func(i int) bool { return pr.versions[i].why == usable && r.Specifier.Match(pr.versions[i].version) })
+		if i < 0 || w.ctx.Err() != nil {
+			return
+		}
+		m, err := w.meta(pr.versions[i])
+		if err != nil {
+			return
+		}
+		w.follow(m, "")
+		for _, x := range r.Extras {
+			w.follow(m, x)
+		}
+	}()
+}
+
+func (w *world) follow(m *dist.Metadata, extra pep508.Name) {
+	for _, r := range w.requirements(m, extra) {
+		w.crawl(r)
+	}
+}
+
+// prefetch reads the metadata of a version in the background.
+func (w *world) prefetch(c *candidate) {
+	w.crawlers.Add(1)
+	go func() {
+		defer w.crawlers.Done()
+		if w.ctx.Err() == nil {
+			w.meta(c)
+		}
+	}()
+}

@@ -1,0 +1,207 @@
+package pylock
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Format writes a lock, deterministic to the byte: Parse gives an equal Lock back, and formatting
+// that gives the same bytes. Packages and files stay in the order they have.
+func Format(l *Lock) []byte {
+	w := &writer{}
+	w.str("lock-version", l.LockVersion)
+	if len(l.Environments) > 0 {
+		w.list("environments", len(l.Environments), func(i int) string { return quote(l.Environments[i].String()) })
+	}
+	w.str("requires-python", l.RequiresPython.String())
+	names(w, "extras", l.Extras)
+	names(w, "dependency-groups", l.DependencyGroups)
+	names(w, "default-groups", l.DefaultGroups)
+	fmt.Fprintf(w, "created-by = %s\n", quote(l.CreatedBy))
+	if len(l.Packages) == 0 {
+		w.WriteString("packages = []\n")
+	}
+	for i := range l.Packages {
+		w.pkg(&l.Packages[i])
+	}
+	w.tool(&l.Tool)
+	return w.Bytes()
+}
+
+type writer struct{ bytes.Buffer }
+
+// str writes a key unless its value is empty.
+func (w *writer) str(key, value string) {
+	if value != "" {
+		fmt.Fprintf(w, "%s = %s\n", key, quote(value))
+	}
+}
+
+// list writes an array over several lines.
+func (w *writer) list(key string, n int, element func(i int) string) {
+	if n == 0 {
+		return
+	}
+	fmt.Fprintf(w, "%s = [\n", key)
+	for i := range n {
+		fmt.Fprintf(w, "    %s,\n", element(i))
+	}
+	w.WriteString("]\n")
+}
+
+// names writes an array on one line unless it is empty.
+func names[S ~string](w *writer, key string, list []S) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "%s = [", key)
+	for i, s := range list {
+		if i > 0 {
+			w.WriteString(", ")
+		}
+		w.WriteString(quote(string(s)))
+	}
+	w.WriteString("]\n")
+}
+
+func (w *writer) pkg(p *Package) {
+	w.WriteString("\n[[packages]]\n")
+	w.str("name", string(p.Name))
+	w.str("version", p.Version.String())
+	w.str("marker", p.Marker.String())
+	w.str("requires-python", p.RequiresPython.String())
+	w.list("dependencies", len(p.Dependencies), func(i int) string {
+		d := &p.Dependencies[i]
+		t := inline{}
+		t.str("name", string(d.Name))
+		t.str("version", d.Version.String())
+		return t.String()
+	})
+	if v := p.VCS; v != nil {
+		t := inline{}
+		t.str("type", v.Type)
+		t.str("url", v.URL)
+		t.str("path", v.Path)
+		t.str("requested-revision", v.RequestedRevision)
+		t.str("commit-id", v.CommitID)
+		t.str("subdirectory", v.Subdirectory)
+		fmt.Fprintf(w, "vcs = %s\n", t)
+	}
+	if d := p.Directory; d != nil {
+		t := inline{}
+		t.str("path", d.Path)
+		if d.Editable {
+			t.raw("editable", "true")
+		}
+		t.str("subdirectory", d.Subdirectory)
+		fmt.Fprintf(w, "directory = %s\n", t)
+	}
+	if a := p.Archive; a != nil {
+		t := inline{}
+		t.location(a.URL, a.Path, a.Size, a.UploadTime)
+		t.hashes(a.Hashes)
+		t.str("subdirectory", a.Subdirectory)
+		fmt.Fprintf(w, "archive = %s\n", t)
+	}
+	w.str("index", p.Index)
+	if p.Sdist != nil {
+		fmt.Fprintf(w, "sdist = %s\n", p.Sdist.toml())
+	}
+	w.list("wheels", len(p.Wheels), func(i int) string { return p.Wheels[i].toml() })
+}
+
+func (w *writer) tool(t *Tool) {
+	start := w.Len()
+	w.WriteString("\n[tool.mlenv]\n")
+	empty := w.Len()
+	w.str("spec-digest", t.SpecDigest)
+	w.str("python", t.Python)
+	names(w, "targets", t.Targets)
+	w.str("base-name", t.BaseName)
+	w.str("base-digest", t.BaseDigest)
+	w.str("serve", t.Serve)
+	w.list("requested", len(t.Requested), func(i int) string { return quote(t.Requested[i]) })
+	if w.Len() == empty {
+		w.Truncate(start)
+	}
+}
+
+func (f *File) toml() string {
+	t := inline{}
+	t.str("name", f.Name)
+	t.location(f.URL, f.Path, f.Size, f.UploadTime)
+	t.hashes(f.Hashes)
+	return t.String()
+}
+
+// inline is an inline table.
+type inline struct{ b []byte }
+
+func (t inline) String() string { return "{" + string(t.b) + "}" }
+
+func (t *inline) raw(key, value string) {
+	if len(t.b) > 0 {
+		t.b = append(t.b, ", "...)
+	}
+	t.b = append(t.b, key...)
+	t.b = append(t.b, " = "...)
+	t.b = append(t.b, value...)
+}
+
+func (t *inline) str(key, value string) {
+	if value != "" {
+		t.raw(key, quote(value))
+	}
+}
+
+func (t *inline) location(url, path string, size int64, upload time.Time) {
+	if !upload.IsZero() {
+		t.raw("upload-time", upload.UTC().Format(time.RFC3339Nano))
+	}
+	t.str("url", url)
+	t.str("path", path)
+	if size != 0 {
+		t.raw("size", strconv.FormatInt(size, 10))
+	}
+}
+
+func (t *inline) hashes(hashes map[string]string) {
+	h := inline{}
+	for _, k := range slices.Sorted(maps.Keys(hashes)) {
+		h.raw(key(k), quote(hashes[k]))
+	}
+	t.raw("hashes", h.String())
+}
+
+// key writes a TOML key, quoted unless it can be bare.
+func key(s string) string {
+	for _, r := range s {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-' {
+			return quote(s)
+		}
+	}
+	if s == "" {
+		return quote(s)
+	}
+	return s
+}
+
+// quote writes a TOML basic string.
+func quote(s string) string {
+	b := []byte{'"'}
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case r < ' ' || r == 0x7f:
+			b = fmt.Appendf(b, "\\u%04X", r)
+		default:
+			b = append(b, string(r)...)
+		}
+	}
+	return string(append(b, '"'))
+}

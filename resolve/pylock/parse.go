@@ -1,0 +1,341 @@
+package pylock
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+)
+
+// Error is something wrong with a lock file.
+type Error struct {
+	File string
+	Line int // from 1; 0 for the file as a whole
+	Msg  string
+}
+
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return e.File + ": " + e.Msg
+	}
+	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
+}
+
+// The raw types mirror the file. Values whose text has a grammar of its own stay text here.
+type rawLock struct {
+	LockVersion      *string      `toml:"lock-version"`
+	Environments     []string     `toml:"environments"`
+	RequiresPython   string       `toml:"requires-python"`
+	Extras           []string     `toml:"extras"`
+	DependencyGroups []string     `toml:"dependency-groups"`
+	DefaultGroups    []string     `toml:"default-groups"`
+	CreatedBy        *string      `toml:"created-by"`
+	Packages         []rawPackage `toml:"packages"`
+	Tool             struct {
+		Mlenv rawTool `toml:"mlenv"`
+	} `toml:"tool"`
+}
+
+type rawPackage struct {
+	Name           *string          `toml:"name"`
+	Version        *string          `toml:"version"`
+	Marker         string           `toml:"marker"`
+	RequiresPython string           `toml:"requires-python"`
+	Dependencies   []map[string]any `toml:"dependencies"`
+	Index          string           `toml:"index"`
+	VCS            *rawVCS          `toml:"vcs"`
+	Directory      *rawDirectory    `toml:"directory"`
+	Archive        *rawFile         `toml:"archive"`
+	Sdist          *rawFile         `toml:"sdist"`
+	Wheels         []rawFile        `toml:"wheels"`
+}
+
+type rawVCS struct {
+	Type              string `toml:"type"`
+	URL               string `toml:"url"`
+	Path              string `toml:"path"`
+	RequestedRevision string `toml:"requested-revision"`
+	CommitID          string `toml:"commit-id"`
+	Subdirectory      string `toml:"subdirectory"`
+}
+
+type rawDirectory struct {
+	Path         string `toml:"path"`
+	Subdirectory string `toml:"subdirectory"`
+	Editable     bool   `toml:"editable"`
+}
+
+type rawFile struct {
+	Name         string            `toml:"name"`
+	URL          string            `toml:"url"`
+	Path         string            `toml:"path"`
+	Size         int64             `toml:"size"`
+	UploadTime   any               `toml:"upload-time"`
+	Subdirectory string            `toml:"subdirectory"`
+	Hashes       map[string]string `toml:"hashes"`
+}
+
+type rawTool struct {
+	SpecDigest string   `toml:"spec-digest"`
+	Python     string   `toml:"python"`
+	Targets    []string `toml:"targets"`
+	BaseName   string   `toml:"base-name"`
+	BaseDigest string   `toml:"base-digest"`
+	Serve      string   `toml:"serve"`
+	Requested  []string `toml:"requested"`
+}
+
+// fault is what is wrong below a key; the file's line is looked up for it at the end.
+type fault struct {
+	pkg int // index in packages, -1 outside of them
+	key string
+	msg string
+}
+
+func (f *fault) Error() string { return f.msg }
+
+func faultf(key, format string, args ...any) error {
+	return &fault{pkg: -1, key: key, msg: key + ": " + fmt.Sprintf(format, args...)}
+}
+
+// Parse reads a lock of format version 1; name is for error messages, which are *Error.
+func Parse(name string, data []byte) (*Lock, error) {
+	var raw rawLock
+	if err := toml.Unmarshal(data, &raw); err != nil {
+		e := &Error{File: name, Msg: strings.TrimPrefix(err.Error(), "toml: ")}
+		if d := (*toml.DecodeError)(nil); errors.As(err, &d) {
+			e.Line, _ = d.Position()
+			if key := d.Key(); len(key) > 0 {
+				e.Msg = strings.Join(key, ".") + ": " + e.Msg
+			}
+		}
+		return nil, e
+	}
+	l, err := raw.lock()
+	if f := (*fault)(nil); errors.As(err, &f) {
+		return nil, &Error{File: name, Line: locate(data, f.pkg, f.key), Msg: f.msg}
+	}
+	return l, err
+}
+
+func (r *rawLock) lock() (*Lock, error) {
+	switch {
+	case r.LockVersion == nil:
+		return nil, faultf("lock-version", "is missing; this is not a PEP 751 lock file")
+	case *r.LockVersion != "1" && !strings.HasPrefix(*r.LockVersion, "1."):
+		return nil, faultf("lock-version", "%q is not supported, 1.0 is", *r.LockVersion)
+	case r.CreatedBy == nil:
+		return nil, faultf("created-by", "is missing")
+	case r.Packages == nil:
+		return nil, faultf("packages", "is missing")
+	}
+	l := &Lock{
+		LockVersion: *r.LockVersion, CreatedBy: *r.CreatedBy,
+		DependencyGroups: r.DependencyGroups, DefaultGroups: r.DefaultGroups,
+		Tool: Tool(r.Tool.Mlenv),
+	}
+	for _, s := range r.Environments {
+		m, err := pep508.ParseMarker(s)
+		if err != nil {
+			return nil, faultf("environments", "%v", err)
+		}
+		l.Environments = append(l.Environments, m)
+	}
+	var err error
+	if l.RequiresPython, err = pep440.ParseSpecifiers(r.RequiresPython); err != nil {
+		return nil, faultf("requires-python", "%v", err)
+	}
+	for _, s := range r.Extras {
+		n, err := normalName("extras", s)
+		if err != nil {
+			return nil, err
+		}
+		l.Extras = append(l.Extras, n)
+	}
+	for i := range r.Packages {
+		p, err := r.Packages[i].pkg()
+		if err != nil {
+			if f := (*fault)(nil); errors.As(err, &f) {
+				who := fmt.Sprintf("packages[%d]", i)
+				if n := r.Packages[i].Name; n != nil {
+					who = "package " + *n
+				}
+				f.pkg, f.msg = i, who+": "+f.msg
+			}
+			return nil, err
+		}
+		l.Packages = append(l.Packages, p)
+	}
+	return l, nil
+}
+
+func normalName(key, s string) (pep508.Name, error) {
+	if !pep508.ValidName(s) {
+		return "", faultf(key, "%q is not a name", s)
+	}
+	if n := pep508.NormalizeName(s); string(n) != s {
+		return "", faultf(key, "%q is not normalized, %q is", s, n)
+	}
+	return pep508.Name(s), nil
+}
+
+func (r *rawPackage) pkg() (p Package, err error) {
+	if r.Name == nil {
+		return p, faultf("name", "is missing")
+	}
+	if p.Name, err = normalName("name", *r.Name); err != nil {
+		return p, err
+	}
+	if r.Version != nil {
+		if p.Version, err = pep440.Parse(*r.Version); err != nil {
+			return p, faultf("version", "%v", err)
+		}
+	}
+	if p.Marker, err = pep508.ParseMarker(r.Marker); err != nil {
+		return p, faultf("marker", "%v", err)
+	}
+	if p.RequiresPython, err = pep440.ParseSpecifiers(r.RequiresPython); err != nil {
+		return p, faultf("requires-python", "%v", err)
+	}
+	for _, d := range r.Dependencies {
+		dep, err := dependency(d)
+		if err != nil {
+			return p, err
+		}
+		p.Dependencies = append(p.Dependencies, dep)
+	}
+	p.Index = r.Index
+	return p, r.sources(&p)
+}
+
+func dependency(d map[string]any) (Dependency, error) {
+	name, ok := d["name"].(string)
+	if !ok {
+		return Dependency{}, faultf("dependencies", "an entry has no name")
+	}
+	n, err := normalName("dependencies", name)
+	if err != nil {
+		return Dependency{}, err
+	}
+	dep := Dependency{Name: n}
+	if v, ok := d["version"].(string); ok {
+		if dep.Version, err = pep440.Parse(v); err != nil {
+			return dep, faultf("dependencies", "%v", err)
+		}
+	}
+	return dep, nil
+}
+
+// sources reads where the package comes from and holds the rules on what excludes what.
+func (r *rawPackage) sources(p *Package) (err error) {
+	direct := 0
+	if v := r.VCS; v != nil {
+		direct++
+		p.VCS = (*VCS)(v)
+		if v.Type == "" || v.CommitID == "" || v.URL == "" && v.Path == "" {
+			return faultf("vcs", "type, commit-id and one of url and path are needed")
+		}
+	}
+	if d := r.Directory; d != nil {
+		direct++
+		p.Directory = &Directory{Path: d.Path, Subdirectory: d.Subdirectory, Editable: d.Editable}
+		if d.Path == "" {
+			return faultf("directory", "path is missing")
+		}
+	}
+	if a := r.Archive; a != nil {
+		direct++
+		f, err := a.file("archive")
+		if err != nil {
+			return err
+		}
+		p.Archive = &Archive{URL: f.URL, Path: f.Path, Size: f.Size, UploadTime: f.UploadTime,
+			Subdirectory: a.Subdirectory, Hashes: f.Hashes}
+	}
+	files := len(r.Wheels)
+	if r.Sdist != nil {
+		files++
+		f, err := r.Sdist.named("sdist")
+		if err != nil {
+			return err
+		}
+		p.Sdist = &f
+	}
+	for i := range r.Wheels {
+		f, err := r.Wheels[i].named("wheels")
+		if err != nil {
+			return err
+		}
+		w, err := dist.ParseWheelName(f.Name)
+		switch {
+		case err != nil:
+			return faultf("wheels", "%v", err)
+		case w.Name != p.Name:
+			return faultf("wheels", "%s is a wheel of %s", f.Name, w.Name)
+		case !p.Version.IsZero() && !w.Version.Equal(p.Version):
+			return faultf("wheels", "%s is not version %s", f.Name, p.Version)
+		}
+		p.Wheels = append(p.Wheels, f)
+	}
+	switch {
+	case direct > 0 && files > 0:
+		return faultf("name", "files beside vcs, directory or archive")
+	case direct+files == 0:
+		return faultf("name", "neither files nor one of vcs, directory and archive")
+	case direct > 1:
+		return faultf("name", "more than one of vcs, directory and archive")
+	}
+	return nil
+}
+
+func (r *rawFile) file(key string) (File, error) {
+	f := File{Name: r.Name, URL: r.URL, Path: r.Path, Size: r.Size}
+	switch {
+	case f.URL == "" && f.Path == "":
+		return f, faultf(key, "neither url nor path")
+	case len(r.Hashes) == 0:
+		return f, faultf(key, "no hashes")
+	case f.Size < 0:
+		return f, faultf(key, "size %d", f.Size)
+	}
+	switch t := r.UploadTime.(type) {
+	case nil:
+	case time.Time:
+		f.UploadTime = t.UTC()
+	case toml.LocalDateTime:
+		f.UploadTime = t.AsTime(time.UTC)
+	default:
+		return f, faultf(key, "upload-time is not a date with a time")
+	}
+	f.Hashes = make(map[string]string, len(r.Hashes))
+	for k, v := range r.Hashes {
+		f.Hashes[k] = strings.ToLower(v)
+	}
+	return f, nil
+}
+
+// named fills in the name, which may be left to the URL or path.
+func (r *rawFile) named(key string) (File, error) {
+	f, err := r.file(key)
+	if err != nil || f.Name != "" {
+		return f, err
+	}
+	if f.Path != "" {
+		f.Name = path.Base(strings.ReplaceAll(f.Path, `\`, "/"))
+		return f, nil
+	}
+	u, err := url.Parse(f.URL)
+	if err != nil {
+		return f, faultf(key, "url %q is not a URL", f.URL)
+	}
+	f.Name = path.Base(u.Path)
+	return f, nil
+}
