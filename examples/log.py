@@ -6,7 +6,9 @@
 Each example wants one minor version of MLflow (see EXAMPLES); .ci/oracle/README.md makes the
 environments. The models are logged through a tracking server on loopback with proxied artifacts,
 so that MLmodel's artifact_path is the server's and not a path of the machine. What MLflow makes
-anew each time stays: run_id, model_id, model_uuid, the time, and with them nothing else.
+anew each time stays: run_id, model_id, model_uuid, the time, and with them nothing else. MLflow 2
+writes no such path, and logs into a folder. A model logged as code keeps the absolute path of that
+code in model_code_path (unused when it is loaded): its folder is written as /project here.
 
 predictions.json maps each example to its input (what a client posts to /invocations) and to the
 prediction that the model gave in Python when it was loaded back from the directory.
@@ -60,8 +62,17 @@ def where(name):
 
 def log_sklearn(_):
     model, x, _ = classifier()
+    more = {}
+    if mlflow.__version__.startswith("2."):
+        # MLflow 2.9 imports pkg_resources, names no setuptools among its requirements, and wrote it
+        # without a version in python_env.yaml; what setuptools is today no longer has that module.
+        more["extra_pip_requirements"] = ["setuptools==69.5.1"]
     return mlflow.sklearn.log_model(
-        model, **where("flowers"), signature=infer_signature(x, model.predict(x)), input_example=x
+        model,
+        **where("flowers"),
+        signature=infer_signature(x, model.predict(x)),
+        input_example=x,
+        **more,
     )
 
 
@@ -77,6 +88,27 @@ from pricing.rates import rate
 def price(distance, hour, currency):
     """The fare as people write it."""
     return f"{humanize.intcomma(round(distance * rate(hour), 2), 2)} {currency}"
+''',
+    "pricing/model.py": '''"""The model: its class is pickled by name, so its code must come along."""
+
+import json
+
+import mlflow
+
+from pricing.fares import price
+
+
+class Fares(mlflow.pyfunc.PythonModel):
+    """Fares of rides, with a booking fee."""
+
+    def load_context(self, context):
+        with open(context.artifacts["tariff"]) as f:
+            self.fee = json.load(f)["booking_fee"]
+
+    def predict(self, context, model_input, params=None):
+        currency = (params or {}).get("currency", "EUR")
+        rides = zip(model_input["distance"], model_input["hour"])
+        return [price(distance + self.fee, hour, currency) for distance, hour in rides]
 ''',
     "pricing/rates.py": '''"""Rates of the hours."""
 
@@ -99,19 +131,7 @@ def log_pyfunc_code(work):
     write(work, PRICING)
     Path("tariff.json").write_text('{"booking_fee": 1.5}\n')
     sys.path.insert(0, str(work))
-    from pricing.fares import price
-
-    class Fares(mlflow.pyfunc.PythonModel):
-        def load_context(self, context):
-            with open(context.artifacts["tariff"]) as f:
-                self.fee = json.load(f)["booking_fee"]
-
-        def predict(self, context, model_input, params=None):
-            currency = (params or {}).get("currency", "EUR")
-            return [
-                price(d + self.fee, h, currency)
-                for d, h in zip(model_input["distance"], model_input["hour"])
-            ]
+    from pricing.model import Fares
 
     x = pd.DataFrame({"distance": [3.2, 812.0], "hour": [9, 23]})
     signature = infer_signature(x, ["10.00 EUR"], params={"currency": "EUR"})
@@ -292,8 +312,10 @@ def log(name, how):
             info = how(Path(work))
         got = mlflow.artifacts.download_artifacts(artifact_uri=info.model_uri, dst_path=work + "/got")
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(got, target, ignore=shutil.ignore_patterns("__pycache__", "registered_model_meta", "metadata"))
+        shutil.copytree(got, target, ignore=shutil.ignore_patterns("__pycache__", "registered_model_meta"))
         os.chdir(HERE)
+    mlmodel = target / "MLmodel"
+    mlmodel.write_text(mlmodel.read_text().replace(work, "/project"))
 
 
 def request(name):
@@ -337,7 +359,9 @@ def main(names):
     sys.dont_write_bytecode = True
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
-        server, uri = start_server(folder)
+        server, uri = None, Path(folder).as_uri()
+        if version.startswith("3."):
+            server, uri = start_server(folder)
         try:
             mlflow.set_tracking_uri(uri)
             mlflow.set_experiment("examples")
@@ -346,7 +370,8 @@ def main(names):
                 record[name] = predict(name)
                 print(name, "logged", flush=True)
         finally:
-            stop(server)
+            if server:
+                stop(server)
     if "sklearn" in names:
         disagree()
         record["disagree"] = record["sklearn"]
