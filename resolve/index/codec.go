@@ -14,11 +14,12 @@ import (
 
 // The cache keeps pages parsed. The form is made for opening fast: one read, one string of which
 // all others are parts, every version and every row of tags parsed once however many files share
-// it, and the files already in order.
+// it, the files already in order, and those of a version decoded when asked for.
 //
-//	page   = version flags url etag modified fetched fresh count{table} table... count{files} file...
+//	page   = format flags url etag modified fetched fresh body
+//	body   = count{table} table... count{groups} (version count length)... file...
 //	table  = the strings that files share: versions, tags, Requires-Python, reasons, algorithms
-//	file   = flags url filename version size uploaded [tags build] [requires] [reason] hashes [hashes]
+//	file   = flags url filename version size [uploaded] [tags] [build] [requires] [reason] hashes [hashes]
 //	hashes = count (algorithm hex)...
 //
 // Numbers are varints, strings have their length before them, words of the table are numbers.
@@ -54,14 +55,17 @@ func (e *encoder) string(s string) {
 	e.buf = append(e.buf, s...)
 }
 
-func (e *encoder) word(s string) {
+func (e *encoder) word(s string) { e.uint(e.number(s)) }
+
+// number gives the number of a word of the table.
+func (e *encoder) number(s string) uint64 {
 	n, ok := e.words[s]
 	if !ok {
 		n = uint64(len(e.table))
 		e.words[s] = n
 		e.table = append(e.table, s)
 	}
-	e.uint(n)
+	return n
 }
 
 func (e *encoder) hashes(m map[string]string) {
@@ -136,13 +140,32 @@ func (e *encoder) file(f *dist.File) {
 	}
 }
 
-// encode gives the cache's form of the page. Index and Name are those of the caller who decodes.
-func (p *page) encode() []byte {
-	body := &encoder{words: map[string]uint64{}, buf: make([]byte, 0, 256*len(p.Files))}
-	for i := range p.Files {
-		body.file(&p.Files[i])
+// encodeBody puts the files into the cache's form, from which they are decoded henceforth.
+func (p *page) encodeBody(name pep508.Name, index string) error {
+	files := &encoder{words: map[string]uint64{}}
+	groups := &encoder{words: files.words}
+	for i, g := range p.groups {
+		from := len(files.buf)
+		for j := range g.files {
+			files.file(&g.files[j])
+		}
+		groups.uint(files.number(p.versions[i].Text()))
+		groups.uint(uint64(g.count))
+		groups.uint(uint64(len(files.buf) - from))
 	}
-	head := &encoder{buf: make([]byte, 0, len(body.buf)+64*len(body.table)+1024)}
+	head := &encoder{buf: make([]byte, 0, len(files.buf)+len(groups.buf)+64*len(files.table)+64)}
+	head.uint(uint64(len(files.table)))
+	for _, s := range files.table {
+		head.string(s)
+	}
+	head.uint(uint64(len(p.groups)))
+	head.buf = append(append(head.buf, groups.buf...), files.buf...)
+	return p.setBody(string(head.buf), name, index)
+}
+
+// encode gives the cache's form of the page.
+func (p *page) encode() []byte {
+	head := &encoder{buf: make([]byte, 0, len(p.body)+1024)}
 	head.uint(codecVersion)
 	var flags uint64
 	if p.Missing {
@@ -154,12 +177,7 @@ func (p *page) encode() []byte {
 	head.string(p.Modified)
 	head.int(p.Fetched.Unix())
 	head.int(int64(p.Fresh / time.Second))
-	head.uint(uint64(len(body.table)))
-	for _, s := range body.table {
-		head.string(s)
-	}
-	head.uint(uint64(len(p.Files)))
-	return append(head.buf, body.buf...)
+	return append(head.buf, p.body...)
 }
 
 type decoder struct {
@@ -306,6 +324,21 @@ func (d *decoder) file(f *dist.File) {
 	}
 }
 
+// files decodes the files of a group into the slice.
+func (d *decoder) files(files []dist.File, code string, name pep508.Name, index string) error {
+	d.s, d.bad = code, false
+	for i := range files {
+		files[i].Name, files[i].Index = name, index
+		if d.file(&files[i]); d.bad {
+			return errCodec
+		}
+	}
+	if d.s != "" {
+		return errCodec
+	}
+	return nil
+}
+
 // decodePage reads what encode gave. name and index are put into every file.
 func decodePage(data []byte, name pep508.Name, index string) (*page, error) {
 	d := &decoder{s: string(data)}
@@ -316,6 +349,16 @@ func decodePage(data []byte, name pep508.Name, index string) (*page, error) {
 	p := &page{Missing: flags&flagMissing != 0, URL: d.string(), ETag: d.string(), Modified: d.string()}
 	p.Fetched = time.Unix(d.int(), 0)
 	p.Fresh = time.Duration(d.int()) * time.Second
+	if d.bad {
+		return nil, errCodec
+	}
+	return p, p.setBody(d.s, name, index)
+}
+
+// setBody makes an encoded body the page's, and reads its table and versions.
+func (p *page) setBody(body string, name pep508.Name, index string) error {
+	d := &decoder{s: body}
+	p.body, p.decoder, p.name, p.index = body, d, name, index
 	n := d.count()
 	d.table = make([]string, n)
 	for i := range d.table {
@@ -323,16 +366,21 @@ func decodePage(data []byte, name pep508.Name, index string) (*page, error) {
 	}
 	d.versions = make([]pep440.Version, n)
 	d.tags = make([][]dist.Tag, n)
-	p.Files = make([]dist.File, d.count())
-	for i := range p.Files {
-		if d.bad {
-			return nil, errCodec
+	p.groups = make([]group, d.count())
+	p.versions = make([]pep440.Version, len(p.groups))
+	lengths := make([]int, len(p.groups))
+	for i := range p.groups {
+		p.versions[i] = d.version()
+		p.groups[i].count, lengths[i] = d.count(), d.count()
+	}
+	for i, n := range lengths {
+		if n > len(d.s) || p.groups[i].count > n {
+			return errCodec
 		}
-		p.Files[i].Name, p.Files[i].Index = name, index
-		d.file(&p.Files[i])
+		p.groups[i].code, d.s = d.s[:n], d.s[n:]
 	}
 	if d.bad || d.s != "" {
-		return nil, errCodec
+		return errCodec
 	}
-	return p, nil
+	return nil
 }

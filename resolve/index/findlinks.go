@@ -20,7 +20,7 @@ import (
 // findLinks gives the files of a project in the find-links locations, in the locations' order
 // where names and versions are equal.
 func (c *Client) findLinks(ctx context.Context, name pep508.Name) ([]dist.File, error) {
-	var lists [][]dist.File
+	var all []dist.File
 	for _, location := range c.s.FindLinks {
 		links, err := c.links.get(ctx, location, func(ctx context.Context) ([]link, error) {
 			return c.readLocation(ctx, location)
@@ -28,14 +28,9 @@ func (c *Client) findLinks(ctx context.Context, name pep508.Name) ([]dist.File, 
 		if err != nil {
 			return nil, err
 		}
-		if files := projectFiles(links, name, ""); len(files) > 0 {
-			lists = append(lists, files)
-		}
+		all = append(all, projectFiles(links, name, "")...)
 	}
-	if len(lists) == 0 {
-		return nil, nil
-	}
-	return mergeFiles(lists), nil
+	return all, nil
 }
 
 // readLocation lists one find-links location: a directory, a page, or one file. A local one that

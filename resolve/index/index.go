@@ -12,7 +12,6 @@ package index
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -97,7 +96,8 @@ type Client struct {
 	metadata memo[string, *dist.Metadata]
 	files    memo[string, string]
 	roots    memo[string, bool]
-	merged   memo[pep508.Name, []dist.File]
+	projects memo[pep508.Name, *page]
+	lists    memo[pep508.Name, []dist.File]
 }
 
 type pageKey struct {
@@ -184,116 +184,4 @@ func (s *Settings) fill() {
 	if s.Progress == nil {
 		s.Progress = func(Event) {}
 	}
-}
-
-// Files lists the files of a project that the find-links locations and the indexes have, sorted by
-// version and then file name; of files of one name only the first is listed, find-links before
-// indexes. What is no wheel or source distribution with a valid version is left out. The slice and
-// what is in it are shared: they must not be changed.
-//
-// A name that is nowhere is a *NotFoundError. A server that could not be asked is a *NetworkError,
-// a page that is none a *FormatError, and a page that is not in the cache, when Offline is set, an
-// *OfflineError: none of them means that the name does not exist.
-func (c *Client) Files(ctx context.Context, name pep508.Name) ([]dist.File, error) {
-	if !pep508.ValidName(string(name)) || pep508.NormalizeName(string(name)) != name {
-		return nil, fmt.Errorf("finding %q: no normalized project name", name)
-	}
-	return c.merged.get(ctx, name, func(ctx context.Context) ([]dist.File, error) {
-		files, err := c.find(ctx, name)
-		if err == nil {
-			c.s.Progress(Event{Kind: PageRead, Name: string(name)})
-		}
-		return files, err
-	})
-}
-
-func (c *Client) find(ctx context.Context, name pep508.Name) ([]dist.File, error) {
-	var lists [][]dist.File
-	linked, err := c.findLinks(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if len(linked) > 0 {
-		lists = append(lists, linked)
-	}
-	found, err := c.ask(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if lists = append(lists, found...); len(lists) == 0 {
-		return nil, c.notFound(name)
-	}
-	return mergeFiles(lists), nil
-}
-
-// ask gives the files of the indexes that count under the strategy, one list for each.
-func (c *Client) ask(ctx context.Context, name pep508.Name) ([][]dist.File, error) {
-	if c.s.Strategy == UnsafeBestMatch {
-		return c.askAll(ctx, name)
-	}
-	for _, index := range c.indexes {
-		p, err := c.page(ctx, index, name)
-		if err != nil {
-			return nil, err
-		}
-		if !p.Missing {
-			return [][]dist.File{p.Files}, nil
-		}
-	}
-	return nil, nil
-}
-
-func (c *Client) askAll(ctx context.Context, name pep508.Name) ([][]dist.File, error) {
-	pages := make([]*page, len(c.indexes))
-	errs := make([]error, len(c.indexes))
-	done := make(chan struct{})
-	for i, index := range c.indexes {
-		go func() {
-			pages[i], errs[i] = c.page(ctx, index, name)
-			done <- struct{}{}
-		}()
-	}
-	for range c.indexes {
-		<-done
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	var lists [][]dist.File
-	for _, p := range pages {
-		if !p.Missing {
-			lists = append(lists, p.Files)
-		}
-	}
-	return lists, nil
-}
-
-func (c *Client) notFound(name pep508.Name) error {
-	e := &NotFoundError{Name: name}
-	for _, u := range c.indexes {
-		e.Where = append(e.Where, redact(u))
-	}
-	for _, l := range c.s.FindLinks {
-		e.Where = append(e.Where, Redact(l))
-	}
-	return e
-}
-
-// mergeFiles joins lists; the first of the files of one name stays.
-func mergeFiles(lists [][]dist.File) []dist.File {
-	if len(lists) == 1 {
-		return lists[0]
-	}
-	seen := map[string]bool{}
-	var all []dist.File
-	for _, files := range lists {
-		for _, f := range files {
-			if !seen[f.Filename] {
-				seen[f.Filename] = true
-				all = append(all, f)
-			}
-		}
-	}
-	sortFiles(all)
-	return all
 }

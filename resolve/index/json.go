@@ -1,123 +1,232 @@
 package index
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
 
-type jsonFile struct {
-	Filename       string            `json:"filename"`
-	URL            string            `json:"url"`
-	Hashes         map[string]string `json:"hashes"`
-	RequiresPython *string           `json:"requires-python"`
-	Size           int64             `json:"size"`
-	UploadTime     string            `json:"upload-time"`
-	Yanked         any               `json:"yanked"`
-	Core           any               `json:"core-metadata"`
-	DistInfo       any               `json:"dist-info-metadata"`
-}
-
 // parseJSON reads a page as PEP 691 has it, with the fields of PEP 700 and 714, as a stream, and
-// calls emit for each file.
+// calls emit for each file. The link is emit's only until it returns.
 func parseJSON(r io.Reader, base *url.URL, emit func(*link)) error {
-	d := json.NewDecoder(r)
-	if err := delim(d, '{'); err != nil {
-		return err
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return err
-		}
-		switch key {
+	p := &jsonParser{s: newScanner(r), links: linker{base}, shared: map[string]string{}, emit: emit}
+	err := p.s.object(func(key []byte) error {
+		switch string(key) {
 		case "meta":
-			var meta struct {
-				Version string `json:"api-version"`
-			}
-			if err := d.Decode(&meta); err != nil {
-				return err
-			}
-			if meta.Version != "" && !strings.HasPrefix(meta.Version, "1.") {
-				return fmt.Errorf("the page has version %q of the repository API, not 1", meta.Version)
-			}
+			return p.meta()
 		case "files":
-			if err := delim(d, '['); err != nil {
-				return err
-			}
-			for d.More() {
-				var f jsonFile
-				if err := d.Decode(&f); err != nil {
-					return err
-				}
-				if l := f.link(linker{base}); l != nil {
-					emit(l)
-				}
-			}
-			if err := delim(d, ']'); err != nil {
-				return err
-			}
-		default:
-			var skip json.RawMessage
-			if err := d.Decode(&skip); err != nil {
-				return err
-			}
+			return p.s.array(p.file)
 		}
-	}
-	return delim(d, '}')
-}
-
-func delim(d *json.Decoder, want json.Delim) error {
-	t, err := d.Token()
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
+		return p.s.skip()
+	})
 	if err != nil {
 		return err
 	}
-	if t != want {
-		return errors.New("the page is not the JSON of a project")
-	}
-	return nil
+	return p.s.finish()
 }
 
-func (f *jsonFile) link(links linker) *link {
-	abs, fragment, _, ok := links.resolve(f.URL)
-	if !ok || f.Filename == "" {
+type jsonParser struct {
+	s      *scanner
+	links  linker
+	shared map[string]string // strings that many files have
+	block  strings.Builder   // where the others lie, many in one allocation
+	emit   func(*link)
+}
+
+func (p *jsonParser) meta() error {
+	return p.s.object(func(key []byte) error {
+		if string(key) != "api-version" {
+			return p.s.skip()
+		}
+		v, err := p.text()
+		if err == nil && !strings.HasPrefix(v, "1.") {
+			err = fmt.Errorf("the page has version %q of the repository API, not 1", v)
+		}
+		return err
+	})
+}
+
+// text takes a string and keeps it. Anything else is passed over and gives "".
+func (p *jsonParser) text() (string, error) {
+	b, err := p.bytes()
+	return p.keep(b), err
+}
+
+// keep copies a string to where it lasts.
+func (p *jsonParser) keep(b []byte) string {
+	const block = 32 << 10
+	if len(b) > block/8 {
+		return string(b)
+	}
+	if p.block.Cap()-p.block.Len() < len(b) {
+		p.block = strings.Builder{}
+		p.block.Grow(block)
+	}
+	from := p.block.Len()
+	p.block.Write(b)
+	return p.block.String()[from:]
+}
+
+// share is text for what many files have in common.
+func (p *jsonParser) share() (string, error) {
+	b, err := p.bytes()
+	if err != nil || len(b) == 0 {
+		return "", err
+	}
+	v, ok := p.shared[string(b)]
+	if !ok {
+		v = string(b)
+		p.shared[v] = v
+	}
+	return v, nil
+}
+
+// bytes takes a string; anything else is passed over and gives nil.
+func (p *jsonParser) bytes() ([]byte, error) {
+	c, err := p.s.peek()
+	if err != nil {
+		return nil, err
+	}
+	if c != '"' {
+		return nil, p.s.skip()
+	}
+	return p.s.string()
+}
+
+// file takes one element of "files".
+func (p *jsonParser) file() error {
+	if c, err := p.s.peek(); err != nil || c != '{' {
+		if err != nil {
+			return err
+		}
+		return p.s.skip()
+	}
+	var l link
+	var href string
+	core := false
+	err := p.s.object(func(key []byte) (err error) {
+		switch string(key) {
+		case "filename":
+			l.filename, err = p.text()
+		case "url":
+			href, err = p.text()
+		case "hashes":
+			_, l.hashes, err = p.hashes()
+		case "requires-python":
+			l.requiresPython, err = p.share()
+		case "size":
+			l.size, err = p.number()
+		case "upload-time":
+			l.uploaded, err = p.time()
+		case "yanked":
+			l.yanked, l.reason, err = p.yanked()
+		case "core-metadata":
+			core = true
+			l.hasMetadata, l.metadataHashes, err = p.hashes()
+		case "dist-info-metadata":
+			if core {
+				return p.s.skip()
+			}
+			l.hasMetadata, l.metadataHashes, err = p.hashes()
+		default:
+			err = p.s.skip()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	abs, fragment, _, ok := p.links.resolve(href)
+	if !ok || href == "" || l.filename == "" {
 		return nil
 	}
-	l := &link{filename: f.Filename, url: abs, hashes: f.Hashes, size: f.Size}
+	l.url = abs
+	if strings.HasSuffix(abs, l.filename) {
+		l.filename = abs[len(abs)-len(l.filename):]
+	}
 	if len(l.hashes) == 0 {
 		l.hashes = fragmentHash(fragment)
 	}
-	if f.RequiresPython != nil {
-		l.requiresPython = *f.RequiresPython
+	p.emit(&l)
+	return nil
+}
+
+// hashes takes an object of hashes; or true or false, as the metadata fields may have it.
+func (p *jsonParser) hashes() (is bool, m map[string]string, err error) {
+	c, err := p.s.peek()
+	switch {
+	case err != nil:
+		return false, nil, err
+	case c == 't' || c == 'f':
+		w, err := p.s.word()
+		return string(w) == "true", nil, err
+	case c != '{':
+		return false, nil, p.s.skip()
 	}
-	l.uploaded, _ = time.Parse(time.RFC3339, f.UploadTime)
-	switch y := f.Yanked.(type) {
-	case bool:
-		l.yanked = y
-	case string:
-		l.yanked, l.reason = true, y
-	}
-	m := f.Core
-	if m == nil {
-		m = f.DistInfo
-	}
-	switch m := m.(type) {
-	case bool:
-		l.hasMetadata = m
-	case map[string]any:
-		l.hasMetadata, l.metadataHashes = true, map[string]string{}
-		for k, v := range m {
-			if s, ok := v.(string); ok {
-				l.metadataHashes[k] = s
-			}
+	err = p.s.object(func(key []byte) error {
+		alg, ok := p.shared[string(key)]
+		if !ok {
+			alg = string(key)
+			p.shared[alg] = alg
 		}
+		v, err := p.text()
+		if v != "" {
+			if m == nil {
+				m = make(map[string]string, 1)
+			}
+			m[strings.ToLower(alg)] = strings.ToLower(v)
+		}
+		return err
+	})
+	return true, m, err
+}
+
+// yanked takes true, false, or the reason (PEP 592).
+func (p *jsonParser) yanked() (bool, string, error) {
+	c, err := p.s.peek()
+	if err != nil {
+		return false, "", err
 	}
-	return l
+	if c == '"' {
+		reason, err := p.share()
+		return true, reason, err
+	}
+	if c == 't' {
+		_, err = p.s.word()
+		return true, "", err
+	}
+	return false, "", p.s.skip()
+}
+
+func (p *jsonParser) number() (int64, error) {
+	if c, err := p.s.peek(); err != nil || c < '0' || c > '9' {
+		if err != nil {
+			return 0, err
+		}
+		return 0, p.s.skip()
+	}
+	w, err := p.s.word()
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(string(w), 10, 64)
+	if err != nil {
+		return 0, nil // 1e3 or 1.5, which is no size
+	}
+	return n, nil
+}
+
+func (p *jsonParser) time() (time.Time, error) {
+	b, err := p.bytes()
+	if err != nil || len(b) == 0 {
+		return time.Time{}, err
+	}
+	t, err := time.Parse(time.RFC3339, string(b))
+	if err != nil {
+		return time.Time{}, nil
+	}
+	return t.UTC().Truncate(time.Microsecond), nil
 }

@@ -1,16 +1,21 @@
 package index
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 )
 
-// page is what one index says of one project, in the form that the cache keeps.
+// page is what one index says of one project. Its files are kept in the cache's form and made
+// when somebody asks for those of a version: of the thousands of a large project a run looks at a
+// few.
 type page struct {
 	URL      string // after redirects, without credentials
 	ETag     string
@@ -18,7 +23,69 @@ type page struct {
 	Fetched  time.Time     // or last confirmed
 	Fresh    time.Duration // how long from Fetched it may be used unasked
 	Missing  bool          // the index does not have the project
-	Files    []dist.File   // sorted by version, then file name
+
+	body     string           // the files, encoded
+	versions []pep440.Version // ascending, distinct
+	groups   []group          // the files of each version
+
+	mu      sync.Mutex
+	decoder *decoder // of body
+	name    pep508.Name
+	index   string
+}
+
+// group is the files of one version, in the order of their names.
+type group struct {
+	files []dist.File // nil until decoded
+	code  string      // of count files
+	count int
+}
+
+// setFiles gives the page its files, in any order.
+func (p *page) setFiles(files []dist.File) {
+	files = sorted(files)
+	p.versions, p.groups = nil, nil
+	for from := 0; from < len(files); {
+		to := from + 1
+		for to < len(files) && files[to].Version.Compare(files[from].Version) == 0 {
+			to++
+		}
+		p.versions = append(p.versions, files[from].Version)
+		p.groups = append(p.groups, group{files: files[from:to:to], count: to - from})
+		from = to
+	}
+}
+
+// files gives the files of the version with that number.
+func (p *page) files(i int) ([]dist.File, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := &p.groups[i]
+	if g.files == nil && g.count > 0 {
+		files := make([]dist.File, g.count)
+		if err := p.decoder.files(files, g.code, p.name, p.index); err != nil {
+			return nil, &FormatError{URL: p.URL, Err: err}
+		}
+		g.files = files
+	}
+	return g.files, nil
+}
+
+// all gives all files, sorted by version and name.
+func (p *page) all() ([]dist.File, error) {
+	n := 0
+	for i := range p.groups {
+		n += p.groups[i].count
+	}
+	all := make([]dist.File, 0, n)
+	for i := range p.groups {
+		files, err := p.files(i)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, files...)
+	}
+	return all, nil
 }
 
 // link is one file as a page lists it, before its name is understood.
@@ -49,16 +116,26 @@ func (l *link) file(project pep508.Name, index string) (dist.File, bool) {
 	return f, true
 }
 
-// sortFiles orders by version, then file name; where both are equal the order stays.
-func sortFiles(files []dist.File) {
-	slices.SortStableFunc(files, func(a, b dist.File) int {
+// sorted orders files by version, then file name; where both are equal the order stays.
+func sorted(files []dist.File) []dist.File {
+	order := make([]int32, len(files))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(i, j int32) int {
+		a, b := &files[i], &files[j]
 		if a.Version.Text() != b.Version.Text() {
 			if c := a.Version.Compare(b.Version); c != 0 {
 				return c
 			}
 		}
-		return strings.Compare(a.Filename, b.Filename)
+		return cmp.Or(strings.Compare(a.Filename, b.Filename), cmp.Compare(i, j))
 	})
+	out := make([]dist.File, len(files))
+	for to, from := range order {
+		out[to] = files[from]
+	}
+	return out
 }
 
 // A linker makes absolute URLs of the references of one page.

@@ -1,7 +1,6 @@
 package index
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -103,7 +102,7 @@ func (c *Client) fetchPage(ctx context.Context, index *url.URL, name pep508.Name
 	})
 	var status *NetworkError
 	if errors.As(err, &status) && status.Status == http.StatusForbidden && c.readable(ctx, index) {
-		return &page{URL: u.String(), Missing: true}, nil
+		return &page{URL: redact(u), Missing: true}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -140,24 +139,27 @@ func (c *Client) readPage(r *http.Response, index *url.URL, name pep508.Name, ol
 		if old == nil {
 			return nil, &statusError{code: r.StatusCode, after: -1}
 		}
-		confirmed := *old
-		return &confirmed, nil
+		return old, nil
 	case http.StatusNotFound, http.StatusGone:
 		return &page{URL: withoutUser(r.Request.URL), Missing: true}, nil
 	default:
 		return nil, &statusError{code: r.StatusCode, after: -1}
 	}
 	p := &page{URL: withoutUser(r.Request.URL)}
+	var files []dist.File
 	in := &bounded{r: r.Body, left: maxPage}
 	err := parsePage(in, r.Header.Get("Content-Type"), r.Request.URL, func(l *link) {
 		if f, ok := l.file(name, index.String()); ok {
-			p.Files = append(p.Files, f)
+			files = append(files, f)
 		}
 	})
+	if err == nil {
+		p.setFiles(files)
+		err = p.encodeBody(name, index.String())
+	}
 	if err != nil {
 		return nil, &FormatError{URL: redact(r.Request.URL), Err: err}
 	}
-	sortFiles(p.Files)
 	return p, nil
 }
 
@@ -203,7 +205,7 @@ func parsePage(r io.Reader, contentType string, base *url.URL, emit func(*link))
 	}
 	switch {
 	case strings.HasSuffix(media, "json"):
-		return parseJSON(bufio.NewReaderSize(r, 1<<16), base, emit)
+		return parseJSON(r, base, emit)
 	case strings.HasSuffix(media, "html"), media == "":
 		return parseHTML(r, base, emit)
 	}
@@ -238,7 +240,7 @@ func (c *Client) localPage(index *url.URL, name pep508.Name) (*page, error) {
 		return nil, err
 	}
 	p := &page{URL: u.String()}
-	p.Files = projectFiles(links, name, index.String())
+	p.setFiles(projectFiles(links, name, index.String()))
 	return p, nil
 }
 
@@ -250,6 +252,5 @@ func projectFiles(links []link, name pep508.Name, index string) []dist.File {
 			files = append(files, f)
 		}
 	}
-	sortFiles(files)
 	return files
 }
