@@ -51,7 +51,8 @@ type Requirement struct {
 	URL       string           `json:"url,omitempty" yaml:"url,omitempty"`
 	Path      string           `json:"path,omitempty" yaml:"path,omitempty"`
 	Editable  bool             `json:"editable,omitempty" yaml:"editable,omitempty"`
-	Hashes    []string         `json:"hashes,omitempty" yaml:"hashes,omitempty"`
+	Hashes    []string         `json:"hashes,omitempty" yaml:"hashes,omitempty"` // declared, or of the local file: "sha256:…"
+	Digest    string           `json:"digest,omitempty" yaml:"digest,omitempty"` // of a local source directory: dirhash "h1:…"
 	From      []envfile.Origin `json:"from" yaml:"from"`
 }
 

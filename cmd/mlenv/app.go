@@ -20,6 +20,7 @@ type app struct {
 func (a *app) commands() []*cli.Command {
 	return []*cli.Command{
 		resolveCommand(a),
+		imageCommand(a),
 		completionCommand(a),
 		helpCommand(a),
 	}
@@ -28,16 +29,15 @@ func (a *app) commands() []*cli.Command {
 // tree is the whole command tree.
 func (a *app) tree() *cli.App {
 	root := &cli.App{
-		Name:            "mlenv",
-		Usage:           "turn an MLflow Model into its environment: a spec, a lock, a Dockerfile, an image",
-		HelpName:        "mlenv",
-		UsageText:       "mlenv COMMAND [flags] [arguments]",
-		Commands:        a.commands(),
-		HideHelpCommand: true,
-		HideVersion:     true,
-		Reader:          a.stdin,
-		Writer:          a.stdout,
-		ErrWriter:       a.stderr,
+		Name:        "mlenv",
+		Usage:       "turn an MLflow Model into its environment: a spec, a lock, a Dockerfile, an image",
+		HelpName:    "mlenv",
+		Commands:    a.commands(),
+		HideHelp:    true, // permute and writeHelp see to it
+		HideVersion: true,
+		Reader:      a.stdin,
+		Writer:      a.stdout,
+		ErrWriter:   a.stderr,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true},
 		},
@@ -50,7 +50,7 @@ func (a *app) tree() *cli.App {
 				_, err := fmt.Fprintln(a.stdout, versionLine())
 				return err
 			}
-			return cli.ShowAppHelp(c)
+			return writeHelp(a.stdout, []*cli.Command{{Name: "mlenv", Usage: c.App.Usage, Flags: c.App.Flags, Subcommands: c.App.Commands}})
 		},
 	}
 	settle(root.Commands)
@@ -59,10 +59,11 @@ func (a *app) tree() *cli.App {
 }
 
 // settle gives every command what the frame needs of it: usage errors that are printed like all
-// others, and no "help" subcommand, which would hide a model directory of that name.
+// others, and no help of package cli's, whose "help" subcommand would hide a model directory of
+// that name. A command that only has subcommands prints its help.
 func settle(commands []*cli.Command) {
 	for _, c := range commands {
-		c.HideHelpCommand = true
+		c.HideHelp = true
 		c.OnUsageError = asUsageError
 		settle(c.Subcommands)
 	}
@@ -78,11 +79,14 @@ func (a *app) run(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == completeWord {
 		return a.complete(root, args[1:])
 	}
-	args, err := permute(root, args)
-	if err != nil {
+	line, err := permute(root, args)
+	switch {
+	case err != nil:
 		return err
+	case line.help != nil:
+		return writeHelp(a.stdout, line.help)
 	}
-	return root.RunContext(ctx, append([]string{root.Name}, args...))
+	return root.RunContext(ctx, append([]string{root.Name}, line.args...))
 }
 
 // env gives an environment variable, "" where it is not set.

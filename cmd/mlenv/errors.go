@@ -32,10 +32,7 @@ func (e *usageError) Error() string { return e.msg }
 type findingsError struct{ count int }
 
 func (e *findingsError) Error() string {
-	if e.count == 1 {
-		return "1 finding must be dealt with"
-	}
-	return fmt.Sprintf("%d findings must be dealt with", e.count)
+	return plural(e.count, "finding") + " at or above the threshold"
 }
 
 func exitCode(err error) int {
@@ -53,7 +50,7 @@ func exitCode(err error) int {
 // printError prints err on stderr: each of several joined errors on its own line, with its hint
 // below it.
 func (a *app) printError(err error) {
-	if err == nil {
+	if err == nil || exitCode(err) == exitFindings {
 		return
 	}
 	paint := a.painter(a.stderr)

@@ -11,47 +11,61 @@ import (
 // level is one command on the way from the root to the command that runs, with the flags that
 // were given to it.
 type level struct {
-	name  string
-	flags []cli.Flag
-	subs  []*cli.Command
-	given []string
+	command *cli.Command
+	given   []string
+}
+
+// invocation is a command line in the order that package cli wants.
+type invocation struct {
+	args []string
+	help []*cli.Command // the path of the command whose help is asked for, nil if none is
 }
 
 // permute orders a command line as package cli wants it, all flags of a command before its
 // arguments, so that users may write them in any place. Which words are flags, which flags take
 // a value and which words are subcommands comes from the command tree alone. Flags become
 // "--name=value" under their first name; a flag of an outer command may follow an inner one; "--"
-// ends the flags; "-" is an argument or a value. "help CMD" becomes "CMD --help".
-func permute(root *cli.App, args []string) ([]string, error) {
+// ends the flags; "-" is an argument or a value. "help CMD" is "CMD --help".
+func permute(root *cli.App, args []string) (invocation, error) {
+	top := &cli.Command{Name: root.Name, Usage: root.Usage, Flags: root.Flags, Subcommands: root.Commands}
+	levels := []*level{{command: top}}
+	help := false
 	if len(args) > 0 && args[0] == "help" {
-		args = append(slices.Clone(args[1:]), "--help")
+		args, help = args[1:], true
 	}
-	levels := []*level{{name: root.Name, flags: root.Flags, subs: root.Commands}}
 	var operands []string
 	for len(args) > 0 {
 		arg, rest := args[0], args[1:]
-		inner := levels[len(levels)-1]
+		inner := levels[len(levels)-1].command
 		switch {
 		case arg == "--":
 			operands, rest = append(operands, rest...), nil
+		case arg == "--help" || arg == "-h" || arg == "-help":
+			help = true
 		case len(arg) > 1 && arg[0] == '-':
 			left, err := takeFlag(levels, arg, rest)
 			if err != nil {
-				return nil, err
+				return invocation{}, err
 			}
 			rest = left
-		case len(operands) == 0 && len(inner.subs) > 0:
-			sub := find(inner.subs, arg)
+		case len(operands) == 0 && len(inner.Subcommands) > 0:
+			sub := find(inner.Subcommands, arg)
 			if sub == nil {
-				return nil, unknownCommand(levels, arg)
+				return invocation{}, unknownCommand(levels, arg)
 			}
-			levels = append(levels, &level{name: sub.Name, flags: sub.Flags, subs: sub.Subcommands})
+			levels = append(levels, &level{command: sub})
 		default:
 			operands = append(operands, arg)
 		}
 		args = rest
 	}
-	return assemble(levels, operands)
+	if inner := levels[len(levels)-1].command; len(inner.Subcommands) > 0 && len(operands) > 0 {
+		return invocation{}, unknownCommand(levels, operands[0])
+	}
+	if help {
+		return invocation{help: commandPath(levels)}, nil
+	}
+	return invocation{args: assemble(levels, operands)}, nil
 }
 
 // takeFlag records the flag arg, and its value where it takes one, at the innermost level that
@@ -59,14 +73,14 @@ func permute(root *cli.App, args []string) ([]string, error) {
 func takeFlag(levels []*level, arg string, rest []string) ([]string, error) {
 	name, value, hasValue := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
 	for i := len(levels) - 1; i >= 0; i-- {
-		first, takesValue, ok := lookupFlag(levels[i].flags, name)
+		first, takesValue, ok := lookupFlag(levels[i].command.Flags, name)
 		if !ok {
 			continue
 		}
 		given := "--" + first
 		switch {
 		case takesValue && !hasValue && len(rest) == 0:
-			return nil, &usageError{msg: fmt.Sprintf("flag %s needs a value", arg), command: path(levels)}
+			return nil, &usageError{msg: fmt.Sprintf("flag %s needs a value", arg), command: words(levels)}
 		case takesValue && !hasValue:
 			given, rest = given+"="+rest[0], rest[1:]
 		case hasValue:
@@ -78,16 +92,12 @@ func takeFlag(levels []*level, arg string, rest []string) ([]string, error) {
 	return nil, unknownFlag(levels, arg, name)
 }
 
-// lookupFlag finds a flag by any of its names and gives its first one. --help is known to every
-// command, as package cli adds it only when the command runs.
+// lookupFlag finds a flag by any of its names and gives its first one.
 func lookupFlag(flags []cli.Flag, name string) (first string, takesValue, ok bool) {
 	for _, f := range flags {
 		if slices.Contains(f.Names(), name) {
 			return f.Names()[0], flagTakesValue(f), true
 		}
-	}
-	if name == "help" || name == "h" {
-		return "help", false, true
 	}
 	return "", false, false
 }
@@ -106,39 +116,39 @@ func find(commands []*cli.Command, name string) *cli.Command {
 	return nil
 }
 
-func assemble(levels []*level, operands []string) ([]string, error) {
-	if inner := levels[len(levels)-1]; len(inner.subs) > 0 && len(operands) > 0 {
-		return nil, unknownCommand(levels, operands[0])
-	}
+func assemble(levels []*level, operands []string) []string {
 	var out []string
 	for i, l := range levels {
 		if i > 0 {
-			out = append(out, l.name)
+			out = append(out, l.command.Name)
 		}
 		out = append(out, l.given...)
 	}
 	if len(operands) > 0 {
 		out = append(append(out, "--"), operands...)
 	}
-	return out, nil
+	return out
 }
 
-func path(levels []*level) string {
-	var names []string
-	for _, l := range levels[1:] {
-		names = append(names, l.name)
+func commandPath(levels []*level) []*cli.Command {
+	var path []*cli.Command
+	for _, l := range levels {
+		path = append(path, l.command)
 	}
-	return strings.Join(names, " ")
+	return path
 }
+
+// words is the path of commands without the root, as a usageError wants it.
+func words(levels []*level) string { return commandName(commandPath(levels[1:])) }
 
 func unknownCommand(levels []*level, word string) error {
 	var names []string
-	for _, c := range levels[len(levels)-1].subs {
+	for _, c := range levels[len(levels)-1].command.Subcommands {
 		if !c.Hidden {
 			names = append(names, c.Name)
 		}
 	}
-	e := &usageError{msg: fmt.Sprintf("unknown command %q", word), command: path(levels)}
+	e := &usageError{msg: fmt.Sprintf("unknown command %q", word), command: words(levels)}
 	if near := nearest(word, names); near != "" {
 		e.hint = "did you mean " + near + "?"
 	}
@@ -148,11 +158,11 @@ func unknownCommand(levels []*level, word string) error {
 func unknownFlag(levels []*level, arg, name string) error {
 	var names []string
 	for _, l := range levels {
-		for _, f := range l.flags {
+		for _, f := range l.command.Flags {
 			names = append(names, f.Names()[0])
 		}
 	}
-	e := &usageError{msg: fmt.Sprintf("unknown flag %s", strings.SplitN(arg, "=", 2)[0]), command: path(levels)}
+	e := &usageError{msg: fmt.Sprintf("unknown flag %s", strings.SplitN(arg, "=", 2)[0]), command: words(levels)}
 	if near := nearest(name, names); near != "" {
 		e.hint = "did you mean --" + near + "?"
 	}

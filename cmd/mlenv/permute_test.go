@@ -31,7 +31,7 @@ func permuteTree() *cli.App {
 				},
 			},
 		},
-		HideHelpCommand: true,
+		HideHelp: true,
 
 		DisableSliceFlagSeparator: true,
 	}
@@ -69,11 +69,11 @@ func TestPermute(t *testing.T) {
 		{"subcommand by its alias", "cache rm", "cache clean"},
 		{"argument named like a command", "lock cache", "lock -- cache"},
 		{"argument named like a flag", "lock output", "lock -- output"},
-		{"help", "help", "--help"},
-		{"help of a command", "help lock", "lock --help"},
-		{"help of a subcommand", "help cache prune", "cache prune --help"},
+		{"help", "help", "help of mlenv"},
+		{"help of a command", "help lock", "help of mlenv lock"},
+		{"help of a subcommand", "help cache prune", "help of mlenv cache prune"},
 		{"argument named help", "lock help", "lock -- help"},
-		{"help flag after the argument", "lock m -h", "lock --help -- m"},
+		{"help flag after the argument", "lock m -h", "help of mlenv lock"},
 		{"missing value", "lock m -o", "error: flag -o needs a value"},
 		{"unknown flag", "lock m --outptu=3", "error: unknown flag --outptu"},
 		{"unknown flag before a command", "--strict lock m", "error: unknown flag --strict"},
@@ -84,7 +84,10 @@ func TestPermute(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := permute(permuteTree(), strings.Fields(test.args))
-			text := strings.Join(got, " ")
+			text := strings.Join(got.args, " ")
+			if got.help != nil {
+				text = "help of " + commandName(got.help)
+			}
 			if err != nil {
 				text = "error: " + err.Error()
 			}
@@ -114,7 +117,7 @@ func TestPermuteReachesTheAction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := root.Run(append([]string{"mlenv"}, args...)); err != nil {
+	if err := root.Run(append([]string{"mlenv"}, args.args...)); err != nil {
 		t.Fatal(err)
 	}
 	want := seen{"-", []string{"a", "b,c"}, true, 3, []string{"m", "--x"}}

@@ -12,17 +12,25 @@ var version string
 // versionLine is what --version prints: the release or module version, the commit, and the
 // platform it was built for.
 func versionLine() string {
-	v, commit := version, ""
+	commit := ""
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if v == "" {
-			v = info.Main.Version
-		}
 		commit = buildCommit(info.Settings)
 	}
-	if v == "" || v == "(devel)" {
-		v = "devel"
+	return fmt.Sprintf("mlenv %s%s %s/%s %s", versionNumber(), commit, runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
+
+// userAgent is how mlenv names itself to indexes and registries.
+func userAgent() string { return "mlenv/" + versionNumber() }
+
+func versionNumber() string {
+	v := version
+	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
+		v = info.Main.Version
 	}
-	return fmt.Sprintf("mlenv %s%s %s/%s %s", v, commit, runtime.GOOS, runtime.GOARCH, runtime.Version())
+	if v == "" || v == "(devel)" {
+		return "devel"
+	}
+	return v
 }
 
 func buildCommit(settings []debug.BuildSetting) string {

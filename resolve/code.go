@@ -1,0 +1,124 @@
+package resolve
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"golang.org/x/mod/sumdb/dirhash"
+
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/model"
+)
+
+// CodeDigest is the "h1:" hash (golang.org/x/mod/sumdb/dirhash) of a directory or file of fsys.
+// The names that are hashed begin with the last element of the path, so that moving the whole
+// changes nothing. Compiled Python (__pycache__, *.pyc) is left out. Files are read as streams.
+func CodeDigest(fsys fs.FS, root string) (string, error) {
+	var files []string
+	err := fs.WalkDir(fsys, root, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == "__pycache__":
+			return fs.SkipDir
+		case d.IsDir() || strings.HasSuffix(name, ".pyc"):
+			return nil
+		}
+		info, err := fs.Stat(fsys, name)
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() {
+			return &fs.PathError{Op: "read", Path: name, Err: errors.New("neither a file nor a directory")}
+		}
+		files = append(files, name)
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	names := map[string]string{}
+	var hashed []string
+	for _, f := range files {
+		name := path.Base(root) + strings.TrimPrefix(f, root)
+		if root == "." {
+			name = f
+		}
+		names[name] = f
+		hashed = append(hashed, name)
+	}
+	return dirhash.Hash1(hashed, func(name string) (io.ReadCloser, error) { return fsys.Open(names[name]) })
+}
+
+// addCode adds the model's own code directories.
+func (m *merger) addCode(from *model.Model) error {
+	var errs []error
+	for _, c := range from.Code {
+		origin := envfile.Origin{File: c.File, Line: c.Line, Text: "code: " + c.Text}
+		digest, err := CodeDigest(from.FS, c.Text)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			m.find(ruleMissingFile, c.Text, []envfile.Origin{origin}, "%s names the code directory %s, which the model does not have", at(origin), c.Text)
+			continue
+		case err != nil:
+			errs = append(errs, fmt.Errorf("reading code: %w", err))
+			continue
+		}
+		m.spec.CodePaths = append(m.spec.CodePaths, CodePath{Path: c.Text, Digest: digest, From: []envfile.Origin{origin}})
+	}
+	return errors.Join(errs...)
+}
+
+// readLocal makes the contents of local requirements part of the spec: the sha256 of a
+// distribution, the dirhash of a source directory.
+func (m *merger) readLocal(fsys fs.FS) error {
+	var errs []error
+	for _, list := range [][]Requirement{m.spec.Requirements, m.spec.BuildDependencies} {
+		for i := range list {
+			r := &list[i]
+			if r.Path == "" || r.From[0].File == envfile.CommandLine {
+				continue
+			}
+			err := r.readLocal(fsys)
+			if errors.Is(err, fs.ErrNotExist) {
+				m.find(ruleMissingFile, r.Path, r.From, "%s requires %s, which the model does not have", at(r.From[0]), r.Path)
+				continue
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("reading a local requirement of %s: %w", at(r.From[0]), err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Requirement) readLocal(fsys fs.FS) error {
+	name := path.Clean(r.Path)
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		r.Digest, err = CodeDigest(fsys, name)
+		return err
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return err
+	}
+	if len(r.Hashes) == 0 {
+		r.Hashes = []string{"sha256:" + hex.EncodeToString(h.Sum(nil))}
+	}
+	return nil
+}

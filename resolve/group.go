@@ -1,0 +1,199 @@
+package resolve
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+)
+
+// entry is a requirement with the file that was read for it; Requirement.From names the file in
+// which it is written, which may be an included one.
+type entry struct {
+	envfile.Requirement
+	file *envfile.File
+}
+
+// group is all entries of one name and marker. The first entry is the winner of any conflict.
+type group struct {
+	name    pep508.Name
+	marker  pep508.Marker
+	entries []entry
+	files   []*envfile.File   // those that declare it
+	joined  pep440.Specifiers // of all entries that agree with the winner
+}
+
+// groupBy collects what pick takes from every file, in the order of precedence.
+func (m *merger) groupBy(pick func(*envfile.File) []envfile.Requirement) []*group {
+	var groups []*group
+	index := map[string]*group{}
+	for _, f := range m.files {
+		for _, r := range pick(f) {
+			g := index[key(r)]
+			if g == nil {
+				g = &group{name: r.Name, marker: r.Marker}
+				index[key(r)] = g
+				groups = append(groups, g)
+			}
+			g.add(entry{r, f})
+		}
+	}
+	return groups
+}
+
+// key is the identity of a requirement: its name and marker, or what it points at where only the
+// distribution could tell its name.
+func key(r envfile.Requirement) string {
+	name := string(r.Name)
+	if name == "" {
+		name = "\x00" + r.URL + r.Path
+	}
+	return name + "\x00" + r.Marker.String()
+}
+
+func (g *group) add(e entry) {
+	if !slices.Contains(g.files, e.file) {
+		g.files = append(g.files, e.file)
+	}
+	for _, have := range g.entries {
+		if have.From == e.From && text(have) == text(e) {
+			return // the same line, read through an include
+		}
+	}
+	g.entries = append(g.entries, e)
+}
+
+func (g *group) origins() []envfile.Origin {
+	var from []envfile.Origin
+	for _, e := range g.entries {
+		from = addOrigin(from, e.From)
+	}
+	return from
+}
+
+// subject names the group in findings.
+func (g *group) subject() string {
+	if g.name != "" {
+		return string(g.name)
+	}
+	return source(g.entries[0])
+}
+
+// source is what a direct requirement points at, "" for one that an index answers.
+func source(e entry) string {
+	if e.Path != "" {
+		return e.Path
+	}
+	return e.URL
+}
+
+// text is the requirement as messages show it.
+func text(e entry) string {
+	var b strings.Builder
+	b.WriteString(string(e.Name))
+	b.WriteString(extrasText(e.Extras))
+	switch s := source(e); {
+	case s != "" && e.Name != "":
+		b.WriteString(" @ " + s)
+	case s != "":
+		b.WriteString(s)
+	default:
+		b.WriteString(e.Specifier.String())
+	}
+	return b.String()
+}
+
+func extrasText(extras []pep508.Name) string {
+	if len(extras) == 0 {
+		return ""
+	}
+	words := make([]string, len(extras))
+	for i, x := range extras {
+		words[i] = string(x)
+	}
+	return "[" + strings.Join(words, ",") + "]"
+}
+
+// pinnedBySource gives the version of a direct requirement whose file name tells it (a wheel,
+// "Binary distribution format", file name convention).
+func pinnedBySource(e entry) (pep440.Version, bool) {
+	base, _, _ := strings.Cut(path.Base(source(e)), "#")
+	if !strings.HasSuffix(base, ".whl") {
+		return pep440.Version{}, false
+	}
+	parts := strings.Split(base, "-")
+	if len(parts) < 5 {
+		return pep440.Version{}, false
+	}
+	v, err := pep440.Parse(strings.ReplaceAll(parts[1], "_", "-"))
+	return v, err == nil
+}
+
+// relation says how two entries of a group go together.
+type relation int
+
+const (
+	equal relation = iota
+	compatible
+	contradictory
+)
+
+// relate compares e with what has been joined so far; direct is the direct requirement among
+// those, if there is one.
+func relate(joined pep440.Specifiers, direct *entry, e entry) relation {
+	switch {
+	case direct != nil && source(e) != "":
+		if source(*direct) == source(e) && direct.Editable == e.Editable {
+			return equal
+		}
+		return contradictory
+	case direct != nil:
+		return fits(*direct, e.Specifier)
+	case source(e) != "":
+		return fits(e, joined)
+	case samePin(joined, e.Specifier) || joined.String() == e.Specifier.String():
+		return equal
+	case joined.And(e.Specifier).Satisfiable():
+		return compatible
+	}
+	return contradictory
+}
+
+// fits compares a direct requirement with versions wanted of an index. Only where the file name
+// tells the version can they be seen to contradict each other.
+func fits(direct entry, wanted pep440.Specifiers) relation {
+	if v, ok := pinnedBySource(direct); ok && !wanted.Match(v) {
+		return contradictory
+	}
+	return compatible
+}
+
+// samePin reports two pins of one version that are spelled apart: ==1.0 and ==1.0.0.
+func samePin(a, b pep440.Specifiers) bool {
+	v, ok := a.Pin()
+	w, too := b.Pin()
+	return ok && too && v.Compare(w) == 0
+}
+
+// reduce drops from a satisfiable set what a pin in it makes superfluous. Of several pins the
+// most exact wins: ==2.0+cu118 over ==2.0.
+func reduce(s pep440.Specifiers) pep440.Specifiers {
+	var best pep440.Specifiers
+	var version pep440.Version
+	for _, c := range s.Clauses() {
+		one, err := pep440.ParseSpecifiers(c.Op + c.Version)
+		if err != nil {
+			return s
+		}
+		if v, ok := one.Pin(); ok && (version.IsZero() || version.Local() == "" && v.Local() != "") {
+			best, version = one, v
+		}
+	}
+	if version.IsZero() || !s.Match(version) {
+		return s
+	}
+	return best
+}

@@ -1,0 +1,56 @@
+package resolve
+
+import (
+	"slices"
+
+	"mlenv/resolve/envfile"
+)
+
+// mergeIndex joins pip's options. The order of extra indexes is kept, as some installers prefer
+// the first that has a name.
+func (m *merger) mergeIndex() {
+	p := &m.spec.PackageIndex
+	var first *envfile.Declaration
+	for _, f := range m.files {
+		o := f.Options
+		if o.IndexURL != nil {
+			m.compareIndex(first, o.IndexURL, f)
+			if first == nil {
+				first = o.IndexURL
+				p.IndexURL = first.Value
+			}
+		}
+		p.ExtraIndexURLs = appendValues(p.ExtraIndexURLs, o.ExtraIndexURLs)
+		p.FindLinks = appendValues(p.FindLinks, o.FindLinks)
+		p.TrustedHosts = appendValues(p.TrustedHosts, o.TrustedHosts)
+		p.NoBinary = appendValues(p.NoBinary, o.NoBinary)
+		p.OnlyBinary = appendValues(p.OnlyBinary, o.OnlyBinary)
+		p.NoIndex = p.NoIndex || o.NoIndex != nil
+		p.Pre = p.Pre || o.Pre != nil
+		p.PreferBinary = p.PreferBinary || o.PreferBinary != nil
+		p.RequireHashes = p.RequireHashes || o.RequireHashes != nil
+	}
+	slices.Sort(p.TrustedHosts)
+	slices.Sort(p.NoBinary)
+	slices.Sort(p.OnlyBinary)
+}
+
+// compareIndex reports two files that name different indexes. A flag may replace the model's
+// index without a word.
+func (m *merger) compareIndex(first, d *envfile.Declaration, f *envfile.File) {
+	if first == nil || first.Value == d.Value || f.Kind == envfile.Flags || first.From.File == envfile.CommandLine {
+		return
+	}
+	m.find(ruleIndexDiffers, "index-url", []envfile.Origin{first.From, d.From},
+		"%s names the index %s but %s names %s; the first is used",
+		at(first.From), first.Value, at(d.From), d.Value)
+}
+
+func appendValues(list []string, more []envfile.Declaration) []string {
+	for _, d := range more {
+		if !slices.Contains(list, d.Value) {
+			list = append(list, d.Value)
+		}
+	}
+	return list
+}

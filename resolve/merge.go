@@ -1,0 +1,206 @@
+package resolve
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/envfile"
+)
+
+// Merge joins environment files into one Spec. It is pure, and the order of its arguments does
+// not matter: where files disagree the winner is the one that MLflow itself would use (flags, then
+// python_env.yaml, requirements.txt, conda.yaml), and the disagreement is a finding.
+func Merge(files ...*envfile.File) *Spec {
+	m := newMerger(files)
+	m.mergeAll()
+	return m.finish()
+}
+
+// merger collects one Spec.
+type merger struct {
+	files []*envfile.File // in the order of precedence
+	spec  *Spec
+}
+
+func newMerger(files []*envfile.File) *merger {
+	m := &merger{files: slices.Clone(files), spec: &Spec{SchemaVersion: SchemaVersion}}
+	slices.SortStableFunc(m.files, func(a, b *envfile.File) int {
+		return cmp.Or(cmp.Compare(precedence(a.Kind), precedence(b.Kind)), cmp.Compare(a.Path, b.Path))
+	})
+	return m
+}
+
+// precedence ranks kinds of files as MLflow does, first the one that wins.
+func precedence(k envfile.Kind) int {
+	return slices.Index([]envfile.Kind{
+		envfile.Flags, envfile.PythonEnv, envfile.Requirements, envfile.Conda,
+		envfile.MLmodel, envfile.PythonVersionFile, envfile.PyProject,
+	}, k)
+}
+
+func (m *merger) mergeAll() {
+	m.mergePython()
+	m.mergeBuildDependencies()
+	m.mergeRequirements()
+	m.mergeConstraints()
+	m.mergeIndex()
+	m.mergeConda()
+	for _, f := range m.files {
+		for _, v := range f.Variables {
+			m.spec.EnvironmentVariables = append(m.spec.EnvironmentVariables, v.Value)
+		}
+		if f.Locked {
+			m.find(ruleLocked, f.Path, nil, "%s is a lock that MLflow wrote when it logged the model", f.Path)
+		}
+		for _, o := range f.CredentialsIn {
+			m.find(ruleCredentials, o.File, []envfile.Origin{o},
+				"a URL in %s carries credentials; they are left out here, but whoever reads the model has them", at(o))
+		}
+		for _, n := range f.Notes {
+			m.find(n.Rule, n.Subject, []envfile.Origin{n.From}, "%s", n.Message)
+		}
+	}
+}
+
+func (m *merger) mergeConda() {
+	for _, f := range m.files {
+		for _, c := range f.Channels {
+			if !slices.Contains(m.spec.Conda.Channels, c.Value) {
+				m.spec.Conda.Channels = append(m.spec.Conda.Channels, c.Value)
+			}
+		}
+		for _, p := range f.CondaPackages {
+			m.addCondaPackage(p)
+		}
+	}
+	packages := m.spec.Conda.Packages
+	if len(packages) == 0 {
+		return
+	}
+	var names []string
+	var from []envfile.Origin
+	for _, p := range packages {
+		names = append(names, p.Name)
+		from = append(from, p.From...)
+	}
+	slices.Sort(names)
+	m.find(ruleCondaPackages, "conda", from, "only conda can install %s", list(slices.Compact(names)))
+}
+
+func (m *merger) addCondaPackage(p envfile.CondaPackage) {
+	for i := range m.spec.Conda.Packages {
+		if have := &m.spec.Conda.Packages[i]; have.MatchSpec == p.MatchSpec {
+			have.From = addOrigin(have.From, p.From)
+			return
+		}
+	}
+	m.spec.Conda.Packages = append(m.spec.Conda.Packages,
+		CondaPackage{Name: p.Name, MatchSpec: p.MatchSpec, From: []envfile.Origin{p.From}})
+}
+
+// find reports a finding; its severity is the rule's.
+func (m *merger) find(rule, subject string, from []envfile.Origin, format string, args ...any) {
+	m.spec.Findings = append(m.spec.Findings, Finding{
+		Rule: rule, Severity: severity(rule), Subject: subject,
+		Message: fmt.Sprintf(format, args...), From: slices.Clone(from),
+	})
+}
+
+// finish sorts what has no order of its own, makes every list present and signs the spec with its
+// digest.
+func (m *merger) finish() *Spec {
+	s := m.spec
+	slices.Sort(s.EnvironmentVariables)
+	s.EnvironmentVariables = slices.Compact(s.EnvironmentVariables)
+	for _, list := range [][]Requirement{s.BuildDependencies, s.Requirements, s.Constraints} {
+		slices.SortStableFunc(list, compareRequirements)
+	}
+	slices.SortStableFunc(s.Conda.Packages, func(a, b CondaPackage) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.MatchSpec, b.MatchSpec))
+	})
+	slices.SortStableFunc(s.CodePaths, func(a, b CodePath) int { return cmp.Compare(a.Path, b.Path) })
+	slices.SortStableFunc(s.SystemPackages, func(a, b SystemPackage) int { return cmp.Compare(a.Name, b.Name) })
+	s.SortFindings()
+	s.fill()
+	s.Digest = s.digest()
+	return s
+}
+
+// SortFindings puts the findings into their order, worst first, and drops repeated ones. Whoever
+// adds findings to a Spec calls it.
+func (s *Spec) SortFindings() {
+	slices.SortStableFunc(s.Findings, func(a, b Finding) int {
+		return cmp.Or(
+			cmp.Compare(rank(a.Severity), rank(b.Severity)),
+			cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Subject, b.Subject),
+			slices.CompareFunc(a.From, b.From, compareOrigins), cmp.Compare(a.Message, b.Message))
+	})
+	s.Findings = slices.CompactFunc(s.Findings, func(a, b Finding) bool {
+		return a.Rule == b.Rule && a.Subject == b.Subject && a.Message == b.Message && slices.Equal(a.From, b.From)
+	})
+}
+
+func rank(s Severity) int { return slices.Index([]Severity{Error, Warning, Info}, s) }
+
+func compareRequirements(a, b Requirement) int {
+	return cmp.Or(
+		cmp.Compare(a.Name, b.Name), cmp.Compare(a.Marker, b.Marker), cmp.Compare(a.URL, b.URL),
+		cmp.Compare(a.Path, b.Path), cmp.Compare(a.Specifier, b.Specifier))
+}
+
+func compareOrigins(a, b envfile.Origin) int {
+	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Text, b.Text))
+}
+
+// fill replaces nil lists by empty ones, so that every key of the Spec is a list in every output.
+func (s *Spec) fill() {
+	s.Model.Flavors = orEmpty(s.Model.Flavors)
+	s.Python.From = orEmpty(s.Python.From)
+	s.BuildDependencies = orEmpty(s.BuildDependencies)
+	s.Requirements = orEmpty(s.Requirements)
+	s.Constraints = orEmpty(s.Constraints)
+	s.Conda.Channels = orEmpty(s.Conda.Channels)
+	s.Conda.Packages = orEmpty(s.Conda.Packages)
+	s.CodePaths = orEmpty(s.CodePaths)
+	s.EnvironmentVariables = orEmpty(s.EnvironmentVariables)
+	s.SystemPackages = orEmpty(s.SystemPackages)
+	s.Findings = orEmpty(s.Findings)
+	for i := range s.Findings {
+		s.Findings[i].From = orEmpty(s.Findings[i].From)
+	}
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// addOrigin adds o unless it is there: a file that is included and also read by itself declares
+// its entries once.
+func addOrigin(list []envfile.Origin, o envfile.Origin) []envfile.Origin {
+	if slices.Contains(list, o) {
+		return list
+	}
+	return append(list, o)
+}
+
+// at is the place of an entry for a message: "requirements.txt:3".
+func at(o envfile.Origin) string {
+	if o.Line == 0 {
+		return o.File
+	}
+	return fmt.Sprintf("%s:%d", o.File, o.Line)
+}
+
+// list joins words for a sentence: "a, b and c".
+func list(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}

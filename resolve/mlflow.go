@@ -1,0 +1,110 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/model"
+	"mlenv/resolve/pep440"
+)
+
+// mlflowNames are the distributions that bring mlflow, as MLflow itself counts them
+// (_is_mlflow_requirement).
+var mlflowNames = []string{"mlflow", "mlflow-skinny", "mlflow-tracing"}
+
+// pinMLflow makes sure that the environment has exactly the mlflow that logged the model, unless
+// the model pins another.
+func (m *merger) pinMLflow(logged model.Value) {
+	origin := envfile.Origin{File: logged.File, Line: logged.Line, Text: "mlflow_version: " + logged.Text}
+	pin, known := mlflowPin(logged.Text)
+	present := m.hasCondaMLflow()
+	for i := range m.spec.Requirements {
+		r := &m.spec.Requirements[i]
+		switch {
+		case slices.Contains(mlflowNames, r.Name):
+			m.pinOne(r, pin, known, origin)
+			present = true
+		case r.Name == "" && strings.Contains(r.URL+r.Path, "/mlflow"):
+			present = true
+		}
+	}
+	switch {
+	case present:
+	case !known:
+		m.find(ruleMLflowUnknown, "mlflow", nil, "no file requires mlflow, and MLmodel does not say which version logged the model")
+	default:
+		m.spec.Requirements = append(m.spec.Requirements,
+			Requirement{Name: "mlflow", Specifier: "==" + pin.String(), From: []envfile.Origin{origin}})
+		m.find(ruleMLflowMissing, "mlflow", []envfile.Origin{origin},
+			"no file requires mlflow; mlflow==%s is added, as the model was logged with %s", pin, logged.Text)
+	}
+}
+
+// pinOne pins one of mlflow's distributions, or compares the pin that it has.
+func (m *merger) pinOne(r *Requirement, pin pep440.Version, known bool, origin envfile.Origin) {
+	set, err := pep440.ParseSpecifiers(r.Specifier)
+	if err != nil || r.URL != "" || r.Path != "" {
+		return
+	}
+	if has, ok := set.Pin(); ok {
+		if known {
+			m.comparePin(r, has, pin, origin)
+		}
+		return
+	}
+	switch {
+	case !known:
+		m.find(ruleMLflowUnknown, r.Name, r.From,
+			"%s is not pinned (%s), and MLmodel does not say which version logged the model", r.Name, at(r.From[0]))
+	case !set.Match(pin):
+		m.find(ruleMLflowDiffers, r.Name, append(slices.Clone(r.From), origin),
+			"%s wants %s%s, which leaves out %s, the version that logged the model", at(r.From[0]), r.Name, set, pin)
+	default:
+		m.find(ruleMLflowUnpinned, r.Name, append(slices.Clone(r.From), origin),
+			"%s wants %s%s without an exact version; %s==%s is used, as the model was logged with it",
+			at(r.From[0]), r.Name, set, r.Name, pin)
+		r.Specifier = "==" + pin.String()
+		r.From = addOrigin(r.From, origin)
+	}
+}
+
+func (m *merger) comparePin(r *Requirement, has, pin pep440.Version, origin envfile.Origin) {
+	if has.Public().Compare(pin) == 0 {
+		return
+	}
+	from := append(slices.Clone(r.From), origin)
+	if a, b := has.Release(), pin.Release(); len(a) == 2 && len(b) > 2 && slices.Equal(a, b[:2]) {
+		m.find(ruleMLflowShort, r.Name, from, "%s==%s means %s.0, but the model was logged with %s",
+			r.Name, has, has, origin.Text[len("mlflow_version: "):])
+		return
+	}
+	m.find(ruleMLflowDiffers, r.Name, from, "%s pins %s==%s, but the model was logged with %s",
+		at(r.From[0]), r.Name, has, origin.Text[len("mlflow_version: "):])
+}
+
+func (m *merger) hasCondaMLflow() bool {
+	return slices.ContainsFunc(m.spec.Conda.Packages, func(p CondaPackage) bool {
+		return slices.Contains(mlflowNames, p.Name)
+	})
+}
+
+// mlflowPin is the released version to pin for an mlflow_version. A development version was never
+// released: as MLflow does, X.Y.Z.dev0 is taken as X.Y.(Z-1).
+func mlflowPin(text string) (pep440.Version, bool) {
+	v, err := pep440.Parse(text)
+	if err != nil {
+		return pep440.Version{}, false
+	}
+	if !strings.Contains(v.String(), ".dev") {
+		return v.Public(), true
+	}
+	r := append(v.Release(), 0, 0)[:3]
+	patch := r[2]
+	if patch > 0 {
+		patch--
+	}
+	v, err = pep440.Parse(fmt.Sprintf("%d.%d.%d", r[0], r[1], patch))
+	return v, err == nil
+}

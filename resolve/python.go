@@ -1,0 +1,182 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/pep440"
+)
+
+// pythonWish is one declaration of the Python version: a version, possibly only its first parts,
+// or a range.
+type pythonWish struct {
+	decl    envfile.Declaration
+	kind    envfile.Kind
+	version pep440.Version    // zero for a range
+	allowed pep440.Specifiers // of a range
+}
+
+// mergePython takes the first version in MLflow's order and compares all others with it.
+func (m *merger) mergePython() {
+	wishes := m.pythonWishes()
+	winner := slices.IndexFunc(wishes, func(w pythonWish) bool { return w.isMinor() })
+	if winner < 0 {
+		m.loosePython(wishes)
+		return
+	}
+	won := wishes[winner]
+	m.spec.Python = Python{Version: won.version.String(), From: []envfile.Origin{won.decl.From}}
+	for i, w := range wishes {
+		switch {
+		case i == winner:
+		case w.version.IsZero() && !w.allowed.IsZero():
+			m.comparePythonRange(won, w)
+		case !w.version.IsZero():
+			m.comparePython(won, w)
+		}
+	}
+}
+
+func (m *merger) pythonWishes() []pythonWish {
+	var wishes []pythonWish
+	for _, f := range m.files {
+		for _, d := range f.Python {
+			w := pythonWish{decl: d, kind: f.Kind}
+			w.version, w.allowed = parsePython(d.Value)
+			wishes = append(wishes, w)
+		}
+	}
+	return wishes
+}
+
+// parsePython reads a Python version in the forms of all files: "3.10.4", conda's "=3.10",
+// "==3.10.4", "3.8.*" and ">=3.8,<3.9", and "cpython-3.10" or "3.10.4\n" of .python-version.
+func parsePython(s string) (pep440.Version, pep440.Specifiers) {
+	s = strings.TrimSpace(s)
+	exact := strings.TrimPrefix(strings.TrimPrefix(s, "="), "=")
+	exact = strings.TrimSuffix(strings.TrimPrefix(exact, "cpython-"), ".*")
+	exact = strings.TrimPrefix(exact, "python-")
+	if v, err := pep440.Parse(strings.TrimSpace(exact)); err == nil {
+		return v, pep440.Specifiers{}
+	}
+	set, err := pep440.ParseSpecifiers(s)
+	if err != nil {
+		return pep440.Version{}, pep440.Specifiers{}
+	}
+	return pep440.Version{}, set
+}
+
+// isMinor reports whether the wish settles at least the minor version.
+func (w pythonWish) isMinor() bool { return len(release(w.version)) >= 2 }
+
+func release(v pep440.Version) []uint64 {
+	if v.IsZero() {
+		return nil
+	}
+	return v.Release()
+}
+
+func minorOf(v pep440.Version) string {
+	r := v.Release()
+	return fmt.Sprintf("%d.%d", r[0], r[1])
+}
+
+// loosePython handles models of which no file names a minor version.
+func (m *merger) loosePython(wishes []pythonWish) {
+	for _, w := range wishes {
+		if w.decl.Value == "" {
+			continue
+		}
+		from := []envfile.Origin{w.decl.From}
+		version, sure := guessPython(w)
+		m.spec.Python = Python{Version: version, From: from}
+		if !sure {
+			m.find(rulePythonInexact, "python", from, "%s wants Python %s, which leaves several minor versions open%s",
+				at(w.decl.From), w.decl.Value, taken(version))
+		}
+		return
+	}
+	m.find(rulePythonMissing, "python", nil, "no file of the model says which Python it needs")
+}
+
+func taken(version string) string {
+	if version == "" {
+		return ""
+	}
+	return "; " + version + " is taken"
+}
+
+// guessPython takes the one minor version that a range leaves, else, and then it is not sure, the
+// version that the range starts at, as MLflow does, or none.
+func guessPython(w pythonWish) (version string, sure bool) {
+	var fitting []string
+	for minor := range 40 {
+		one, err := pep440.ParseSpecifiers(fmt.Sprintf("==3.%d.*", minor))
+		if err == nil && !w.allowed.IsZero() && w.allowed.And(one).Satisfiable() {
+			fitting = append(fitting, fmt.Sprintf("3.%d", minor))
+		}
+	}
+	if len(fitting) == 1 {
+		return fitting[0], true
+	}
+	for _, c := range w.allowed.Clauses() {
+		if v, err := pep440.Parse(c.Version); err == nil && c.Op == ">=" && len(v.Release()) >= 2 {
+			return v.String(), false
+		}
+	}
+	return "", false
+}
+
+func (m *merger) comparePython(won, w pythonWish) {
+	a, b := release(won.version), release(w.version)
+	n := min(len(a), len(b))
+	if slices.Equal(a[:n], b[:n]) {
+		return
+	}
+	from := []envfile.Origin{won.decl.From, w.decl.From}
+	sides := fmt.Sprintf("%s wants Python %s but %s wants %s", at(won.decl.From), won.version, at(w.decl.From), w.version)
+	switch {
+	case won.kind == envfile.Flags:
+		if minorDiffers(a, b) {
+			m.find(rulePythonOverridden, "python", from, "the command line asks for Python %s but %s wants %s",
+				won.version, at(w.decl.From), w.version)
+		}
+	case minorDiffers(a, b):
+		m.find(rulePythonMinor, "python", from, "%s; %s is used, as MLflow would", sides, won.version)
+	default:
+		m.find(rulePythonPatch, "python", from, "%s; %s is used, as MLflow would", sides, won.version)
+	}
+}
+
+func minorDiffers(a, b []uint64) bool {
+	n := min(len(a), len(b), 2)
+	return !slices.Equal(a[:n], b[:n])
+}
+
+// comparePythonRange compares a range with the winner: a winner of another minor version than the
+// range admits is an error, another patch a warning.
+func (m *merger) comparePythonRange(won, w pythonWish) {
+	from := []envfile.Origin{won.decl.From, w.decl.From}
+	sides := fmt.Sprintf("%s wants Python %s but %s wants %s", at(won.decl.From), won.version, at(w.decl.From), w.decl.Value)
+	minor, err := pep440.ParseSpecifiers("==" + minorOf(won.version) + ".*")
+	rule := rulePythonMinor
+	switch {
+	case err != nil:
+		return
+	case w.allowed.And(minor).Satisfiable():
+		if len(won.version.Release()) < 3 || w.allowed.Match(won.version) {
+			return
+		}
+		rule = rulePythonPatch
+	}
+	if won.kind == envfile.Flags {
+		if rule == rulePythonMinor {
+			m.find(rulePythonOverridden, "python", from, "the command line asks for Python %s but %s wants %s",
+				won.version, at(w.decl.From), w.decl.Value)
+		}
+		return
+	}
+	m.find(rule, "python", from, "%s; %s is used, as MLflow would", sides, won.version)
+}

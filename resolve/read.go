@@ -1,0 +1,136 @@
+package resolve
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/model"
+)
+
+// Options are what the user adds to the model. The zero value adds nothing.
+type Options struct {
+	// Flags holds what the command line declares, as a file of kind envfile.Flags; nil: nothing.
+	// It comes before every file of the model.
+	Flags *envfile.File
+	// Replace drops the model's own requirements and constraints: those of Flags are all there are.
+	Replace bool
+	// CodePaths go with the model's own.
+	CodePaths []CodePath
+}
+
+// Model reads the environment files of a model and merges them. What is wrong with the files'
+// form is an error, several of them joined; what is wrong with what they say is a finding.
+func Model(from *model.Model, opts Options) (*Spec, error) {
+	files, err := readFiles(from)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Replace {
+		for _, f := range files {
+			f.Requirements, f.Constraints = nil, nil
+		}
+	}
+	if opts.Flags != nil {
+		files = append(files, opts.Flags)
+	}
+	m := newMerger(files)
+	m.mergeAll()
+	m.spec.Model = modelInfo(from)
+	m.spec.CodePaths = slices.Clone(opts.CodePaths)
+	m.pinMLflow(from.MLflowVersion)
+	for _, v := range from.EnvVars {
+		m.spec.EnvironmentVariables = append(m.spec.EnvironmentVariables, v.Text)
+	}
+	m.addSystemPackages(from.Flavors)
+	m.reportSidecars(from, opts.Replace)
+	if err := errors.Join(m.addCode(from), m.readLocal(from.FS)); err != nil {
+		return nil, err
+	}
+	return m.finish(), nil
+}
+
+func modelInfo(m *model.Model) ModelInfo {
+	info := ModelInfo{
+		MLflowVersion: m.MLflowVersion.Text,
+		ModelID:       m.ModelID.Text,
+		RunID:         m.RunID.Text,
+		TimeCreated:   m.TimeCreated.Text,
+		Signature:     !m.Signature.IsZero(),
+		InputExample:  m.InputExample.Text,
+	}
+	for _, f := range m.Flavors {
+		info.Flavors = append(info.Flavors, f.Name)
+	}
+	return info
+}
+
+// readFiles reads every file in which the model declares its environment.
+func readFiles(m *model.Model) ([]*envfile.File, error) {
+	var files []*envfile.File
+	var errs []error
+	read := func(path string, parse func(fs.FS, string) (*envfile.File, error)) {
+		if path == "" {
+			return
+		}
+		f, err := parse(m.FS, path)
+		if err != nil {
+			errs = append(errs, err)
+			return
+		}
+		files = append(files, f)
+	}
+	read(either(m.VirtualEnv.Text, m.UnnamedVirtual), envfile.ParsePythonEnv)
+	read(m.RequirementsTxt, envfile.ParseRequirements)
+	read(either(m.CondaEnv.Text, m.UnnamedConda), envfile.ParseConda)
+	read(m.PythonVersionFile, envfile.ParsePythonVersion)
+	read(m.PyProject, envfile.ParsePyProject)
+	if v := m.PythonVersion; v.Text != "" {
+		files = append(files, &envfile.File{Path: v.File, Kind: envfile.MLmodel, Python: []envfile.Declaration{{
+			Value: v.Text,
+			From:  envfile.Origin{File: v.File, Line: v.Line, Text: "python_version: " + v.Text},
+		}}})
+	}
+	return files, errors.Join(errs...)
+}
+
+func either(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// reportSidecars reports files beside the model that are not part of its environment, though
+// they look as if they were.
+func (m *merger) reportSidecars(from *model.Model, replaced bool) {
+	unnamed := func(path string) {
+		if path != "" {
+			m.find(ruleUnnamed, path, []envfile.Origin{{File: path}}, "%s is read though MLmodel does not name it", path)
+		}
+	}
+	unnamed(from.UnnamedConda)
+	unnamed(from.UnnamedVirtual)
+	if from.UVLock != "" {
+		m.find(ruleUVLock, from.UVLock, []envfile.Origin{{File: from.UVLock}},
+			"%s is not read: requirements.txt, which MLflow exported from it, says what is installed", from.UVLock)
+	}
+	if path := from.ConstraintsTxt; path != "" && !replaced && !m.applies(path) {
+		if f, err := envfile.ParseRequirements(from.FS, path); err == nil && len(f.Requirements) > 0 {
+			m.find(ruleOrphan, path, []envfile.Origin{f.Requirements[0].From}, "%s is there but no file applies it, so it has no effect", path)
+		}
+	}
+}
+
+// applies reports whether a file of the model includes the constraints file path.
+func (m *merger) applies(path string) bool {
+	for _, f := range m.files {
+		for _, c := range f.Constraints {
+			if c.From.File == path {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,39 @@
+package resolve
+
+import (
+	"slices"
+
+	"mlenv/resolve/model"
+)
+
+// systemNeed is a Debian package that wheels or a flavor need and do not bring.
+type systemNeed struct {
+	pkg, reason string
+	flavors     []string
+	names       []string // distributions, by their normalized names
+}
+
+// systemNeeds lists what is known to be missing from a slim base. The wheels of xgboost and
+// scikit-learn bring their own libgomp, so they are not here.
+var systemNeeds = []systemNeed{
+	{"default-jre-headless", "h2o runs on Java", []string{"h2o"}, nil},
+	{"default-jre-headless", "johnsnowlabs runs on Java", []string{"johnsnowlabs"}, nil},
+	{"default-jre-headless", "spark runs on Java", []string{"spark"}, nil},
+	{"libgl1", "opencv-python loads libGL.so.1", nil, []string{"opencv-python", "opencv-contrib-python"}},
+	{"libglib2.0-0", "opencv-python loads libgthread-2.0.so.0", nil, []string{"opencv-python", "opencv-contrib-python"}},
+	{"libgomp1", "lightgbm loads libgomp.so.1", []string{"lightgbm"}, []string{"lightgbm"}},
+	{"libgomp1", "paddlepaddle loads libgomp.so.1", []string{"paddle"}, []string{"paddlepaddle", "paddlepaddle-gpu"}},
+}
+
+// addSystemPackages adds what the model's flavors and requirements need of the system. The first
+// reason for a package is given.
+func (m *merger) addSystemPackages(flavors []model.Flavor) {
+	for _, need := range systemNeeds {
+		wanted := slices.ContainsFunc(flavors, func(f model.Flavor) bool { return slices.Contains(need.flavors, f.Name) }) ||
+			slices.ContainsFunc(m.spec.Requirements, func(r Requirement) bool { return slices.Contains(need.names, r.Name) })
+		known := slices.ContainsFunc(m.spec.SystemPackages, func(p SystemPackage) bool { return p.Name == need.pkg })
+		if wanted && !known {
+			m.spec.SystemPackages = append(m.spec.SystemPackages, SystemPackage{Name: need.pkg, Reason: need.reason})
+		}
+	}
+}
