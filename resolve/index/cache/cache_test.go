@@ -1,0 +1,339 @@
+package cache
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestRecords(t *testing.T) {
+	s := New(filepath.Join(t.TempDir(), "not", "yet"))
+	if _, err := s.Read("pages/a/b"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("absent record: %v", err)
+	}
+	for _, text := range []string{"one", "", "two"} {
+		if err := s.Write("pages/a/b", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Read("pages/a/b")
+		if err != nil || string(got) != text {
+			t.Errorf("read %q, %v; want %q", got, err, text)
+		}
+	}
+	for _, key := range []string{"", "../x", "/x", "a//b", "a/../../x"} {
+		if err := s.Write(key, nil); err == nil {
+			t.Errorf("key %q was accepted", key)
+		}
+	}
+	if err := s.Remove("pages/a/b"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Remove("pages/a/b"); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Read("pages/a/b"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("removed record: %v", err)
+	}
+}
+
+// TestDamage changes and cuts a record in every place: no damage may go unnoticed.
+func TestDamage(t *testing.T) {
+	dir := t.TempDir()
+	s := New(dir)
+	if err := s.Write("pages/x", []byte("some content")); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, Format, "pages", "x")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, data []byte) {
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Read("pages/x"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: read %q, %v", what, got, err)
+		}
+	}
+	for i := range whole {
+		check(fmt.Sprintf("cut to %d bytes", i), whole[:i])
+		for bit := range 8 {
+			changed := bytes.Clone(whole)
+			changed[i] ^= 1 << bit
+			check(fmt.Sprintf("bit %d of byte %d", bit, i), changed)
+		}
+	}
+	if err := os.WriteFile(path, whole, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read("pages/x"); err != nil {
+		t.Errorf("mended record: %v", err)
+	}
+}
+
+func sum(data string) string {
+	h := sha256.Sum256([]byte(data))
+	return hex.EncodeToString(h[:])
+}
+
+func keep(t *testing.T, s *Store, name, data string) string {
+	t.Helper()
+	temp, err := s.Create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer temp.Discard()
+	if _, err := io.WriteString(temp, data); err != nil {
+		t.Fatal(err)
+	}
+	path, err := temp.Keep(sum(data), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFiles(t *testing.T) {
+	s := New(t.TempDir())
+	if _, err := s.File(sum("a"), "a.whl"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("absent file: %v", err)
+	}
+	path := keep(t, s, "a.whl", "a")
+	keep(t, s, "a.whl", "a") // again, as a second process would
+	if got, err := s.File(sum("a"), "a.whl"); err != nil || got != path || filepath.Base(got) != "a.whl" {
+		t.Errorf("file: %s, %v", got, err)
+	}
+	if err := os.WriteFile(path, []byte("b"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.File(sum("a"), "a.whl"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("damaged file: %s, %v", got, err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a damaged file stays: %v", err)
+	}
+	for _, bad := range [][2]string{{"", "a.whl"}, {"xyz", "a.whl"}, {"../" + sum("a"), "a.whl"}, {sum("a"), ""}, {sum("a"), "../a.whl"}, {sum("a"), "."}} {
+		if got, err := s.File(bad[0], bad[1]); err == nil {
+			t.Errorf("%q: %s", bad, got)
+		}
+	}
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			rel, _ := filepath.Rel(dir, path)
+			all = append(all, filepath.ToSlash(rel))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestPruneAndClean(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Date(2025, 1, 31, 0, 0, 0, 0, time.UTC)
+	s := New(dir)
+	for _, key := range []string{"pages/i/new", "pages/i/old", "metadata/old"} {
+		if err := s.Write(key, []byte("12345")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wheel := keep(t, s, "a.whl", "a")
+	for _, name := range []string{Format + "/tmp/w-dead", Format + "/tmp/w-alive", "index-v0/pages/x", "layers-v1/blob", "mine.txt", "photos/cat"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("123"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	age := func(name string, d time.Duration) {
+		if err := os.Chtimes(filepath.Join(dir, filepath.FromSlash(name)), now.Add(-d), now.Add(-d)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const day = 24 * time.Hour
+	for _, name := range names(t, dir) {
+		age(name, time.Hour)
+	}
+	age(Format+"/tmp/w-dead", 25*time.Hour)
+	age(Format+"/pages/i/old", 31*day)
+	age(Format+"/metadata/old", 900*day)
+	removed, err := Prune(dir, now, now.Add(-30*day))
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := int64(frame + 5)
+	if want := (Removed{Files: 3, Bytes: 3 + 3 + record}); removed != want {
+		t.Errorf("pruned %+v, want %+v", removed, want)
+	}
+	rel, _ := filepath.Rel(dir, wheel)
+	want := []string{"CACHEDIR.TAG", filepath.ToSlash(rel), Format + "/metadata/old", Format + "/pages/i/new", Format + "/tmp/w-alive", "layers-v1/blob", "mine.txt", "photos/cat"}
+	if got := names(t, dir); !slices.Equal(got, want) {
+		t.Errorf("after prune: %q, want %q", got, want)
+	}
+	if removed, err = Clean(dir); err != nil || removed.Files != 5 {
+		t.Errorf("cleaned %+v, %v", removed, err)
+	}
+	if got := names(t, dir); !slices.Equal(got, []string{"mine.txt", "photos/cat"}) {
+		t.Errorf("after clean: %q", got)
+	}
+	for _, f := range []func() (Removed, error){
+		func() (Removed, error) { return Prune(filepath.Join(dir, "no"), now, now) },
+		func() (Removed, error) { return Clean(filepath.Join(dir, "no")) },
+	} {
+		if r, err := f(); err != nil || r != (Removed{}) {
+			t.Errorf("directory that does not exist: %+v, %v", r, err)
+		}
+	}
+}
+
+// The tests below run this test binary again as other processes on the same cache.
+const roleVariable = "MLENV_TEST_CACHE_ROLE"
+
+func TestMain(m *testing.M) {
+	role, dir, _ := strings.Cut(os.Getenv(roleVariable), " ")
+	switch role {
+	case "":
+		os.Exit(m.Run())
+	case "worker":
+		os.Exit(work(dir, 300))
+	case "endless":
+		if code := work(dir, 9); code != 0 {
+			os.Exit(code)
+		}
+		fmt.Println("started")
+		os.Exit(work(dir, -1))
+	}
+}
+
+func other(t *testing.T, role, dir string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(exe)
+	c.Env = append(os.Environ(), roleVariable+"="+role+" "+dir)
+	c.Stderr = os.Stderr
+	return c
+}
+
+// version is what any process may write as the nth content: of varying length, and telling of
+// itself whether it is whole.
+func version(n int) string {
+	body := strings.Repeat(fmt.Sprintf("%d,", n), 1+n%977*40)
+	return sum(body) + body
+}
+
+func whole(data string) bool { return len(data) > 64 && sum(data[64:]) == data[:64] }
+
+// work writes and reads the same few records and files, for so many rounds, and fails on the first
+// that is not whole.
+func work(dir string, rounds int) int {
+	s := New(dir)
+	for n := 0; n != rounds; n++ {
+		key := fmt.Sprintf("pages/i/%d", n%3)
+		if err := s.Write(key, []byte(version(n))); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		if data, err := s.Read(key); err != nil || !whole(string(data)) {
+			fmt.Fprintln(os.Stderr, "torn record", err)
+			return 1
+		}
+		content := version(n % 7)
+		if _, err := s.File(sum(content), "f.whl"); err != nil {
+			temp, err := s.Create()
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			io.WriteString(temp, content)
+			if _, err := temp.Keep(sum(content), "f.whl"); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+		}
+	}
+	return 0
+}
+
+func TestTwoProcesses(t *testing.T) {
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for range 3 {
+		c := other(t, "worker", dir)
+		wg.Go(func() {
+			if err := c.Run(); err != nil {
+				t.Errorf("worker: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if left := names(t, filepath.Join(dir, Format, tempDir)); len(left) > 0 {
+		t.Errorf("temporary files are left: %q", left)
+	}
+}
+
+// TestKilledWriter kills processes in the midst of writing: whatever is there under its own name
+// afterwards is whole, and all that is left behind goes with Prune.
+func TestKilledWriter(t *testing.T) {
+	dir := t.TempDir()
+	for range 10 {
+		c := other(t, "endless", dir)
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(out, make([]byte, len("started\n"))); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		c.Wait()
+		s := New(dir)
+		for i := range 3 {
+			data, err := s.Read(fmt.Sprintf("pages/i/%d", i))
+			if err != nil || !whole(string(data)) {
+				t.Errorf("record %d after the kill: %d bytes, %v", i, len(data), err)
+			}
+		}
+		for n := range 7 {
+			if _, err := s.File(sum(version(n)), "f.whl"); err != nil && strings.Contains(err.Error(), "damaged") {
+				t.Errorf("file %d after the kill: %v", n, err)
+			}
+		}
+	}
+	later := time.Now().Add(48 * time.Hour)
+	if _, err := Prune(dir, later, later.Add(-72*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if left := names(t, filepath.Join(dir, Format, tempDir)); len(left) > 0 {
+		t.Errorf("temporary files are left after Prune: %q", left)
+	}
+}
