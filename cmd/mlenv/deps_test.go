@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"resolve/index":      {"resolve/dist", "resolve/pep508", "resolve/pep440"},
 	"resolve/pubgrub":    {},
 	"resolve/pylock":     {"resolve/dist", "resolve/pep508", "resolve/pep440"},
-	"resolve/lock":       {"resolve/pubgrub", "resolve/pylock", "resolve/dist", "resolve/pep508", "resolve/pep440"},
+	"resolve/lock":       {"resolve/index", "resolve/pubgrub", "resolve/pylock", "resolve/dist", "resolve/pep508", "resolve/pep440"},
 	"resolve/serving":    {"resolve/pep508", "resolve/pep440"},
 	"resolve/check":      {"resolve", "resolve/pylock", "resolve/model", "resolve/envfile", "resolve/dist", "resolve/pep508", "resolve/pep440"},
 	"imagebuild":         {"resolve/pylock", "resolve/dist", "resolve/serving", "resolve/pep508", "resolve/pep440"},

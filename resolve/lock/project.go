@@ -218,7 +218,7 @@ func (j *judge) python(s string) bool {
 	ok, known := j.pythons[s]
 	if !known {
 		set, err := dist.ParseRequiresPython(s)
-		ok = err != nil || set.Match(j.w.python)
+		ok = err != nil || j.w.target.FitsPython(set)
 		j.pythons[s] = ok
 	}
 	return ok
@@ -279,7 +279,7 @@ func (w *world) meta(c *candidate) (*dist.Metadata, error) {
 			c.err = &pubgrub.Unavailable{Note: fmt.Sprintf("its metadata is that of version %s", m.Version)}
 		case len(m.Invalid) > 0:
 			c.err = &pubgrub.Unavailable{Note: fmt.Sprintf("its requirement %q is not valid", m.Invalid[0])}
-		case !m.RequiresPython.Match(w.python):
+		case !w.target.FitsPython(m.RequiresPython):
 			c.err = &pubgrub.Unavailable{Note: fmt.Sprintf("it needs Python %s", m.RequiresPython)}
 		}
 		c.metadata = m

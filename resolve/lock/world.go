@@ -36,7 +36,6 @@ type world struct {
 	target dist.Target
 	tags   dist.TagSet
 	env    pep508.Environment
-	python pep440.Version
 
 	direct map[pep508.Name]*Root               // fixed by a URL or path
 	hashes map[pep508.Name][]string            // that a root demands
@@ -55,7 +54,7 @@ type building struct {
 
 func (s *session) world(t dist.Target, keep map[pep508.Name]pep440.Version) *world {
 	w := &world{
-		session: s, p: s.p, target: t, tags: t.TagSet(), env: t.Environment(), python: t.PythonVersion(),
+		session: s, p: s.p, target: t, tags: t.TagSet(), env: t.Environment(),
 		direct: map[pep508.Name]*Root{}, hashes: map[pep508.Name][]string{}, soft: map[pep508.Name][]pep440.Specifiers{},
 		keep: keep, projects: map[pep508.Name]*building{}, crawled: map[string]bool{},
 	}
