@@ -15,25 +15,27 @@ type option struct {
 // optionNames are the options that pip takes in a requirements file, by every long name, with the
 // name that is used here.
 var optionNames = map[string]string{
-	"--requirement":     "requirement",
-	"--constraint":      "constraint",
-	"--editable":        "editable",
-	"--index-url":       "index-url",
-	"--pypi-url":        "index-url",
-	"--extra-index-url": "extra-index-url",
-	"--find-links":      "find-links",
-	"--no-index":        "no-index",
-	"--pre":             "pre",
-	"--hash":            "hash",
-	"--no-binary":       "no-binary",
-	"--only-binary":     "only-binary",
-	"--trusted-host":    "trusted-host",
-	"--prefer-binary":   "prefer-binary",
-	"--require-hashes":  "require-hashes",
-	"--use-feature":     "use-feature",
-	"--global-option":   "global-option",
-	"--config-setting":  "config-settings",
-	"--config-settings": "config-settings",
+	"--requirement":       "requirement",
+	"--constraint":        "constraint",
+	"--editable":          "editable",
+	"--index-url":         "index-url",
+	"--pypi-url":          "index-url",
+	"--extra-index-url":   "extra-index-url",
+	"--find-links":        "find-links",
+	"--no-index":          "no-index",
+	"--pre":               "pre",
+	"--hash":              "hash",
+	"--no-binary":         "no-binary",
+	"--only-binary":       "only-binary",
+	"--trusted-host":      "trusted-host",
+	"--prefer-binary":     "prefer-binary",
+	"--require-hashes":    "require-hashes",
+	"--no-require-hashes": "no-require-hashes",
+	"--all-releases":      "all-releases",
+	"--only-final":        "only-final",
+	"--use-feature":       "use-feature",
+	"--global-option":     "global-option",
+	"--config-settings":   "config-settings",
 }
 
 var shortOptions = map[byte]string{
@@ -48,7 +50,7 @@ var shortOptions = map[byte]string{
 // isSwitch reports an option that takes no value.
 func isSwitch(name string) bool {
 	switch name {
-	case "no-index", "pre", "prefer-binary", "require-hashes":
+	case "no-index", "pre", "prefer-binary", "require-hashes", "no-require-hashes":
 		return true
 	}
 	return false
@@ -140,17 +142,7 @@ func longOption(long string) (string, error) {
 	return "", fmt.Errorf("the option %s may be any of %s", long, strings.Join(possible, ", "))
 }
 
-// last gives the last value of an option, first its first.
-func last(opts []option, name string) (string, bool) {
-	value, ok := "", false
-	for _, o := range opts {
-		if o.name == name {
-			value, ok = o.value, true
-		}
-	}
-	return value, ok
-}
-
+// first gives the first value of an option: where pip wants one of several, it takes that.
 func first(opts []option, name string) (string, bool) {
 	for _, o := range opts {
 		if o.name == name {

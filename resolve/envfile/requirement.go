@@ -60,7 +60,7 @@ func (r *reader) requirement(text string, opts []option, o Origin, constraint bo
 	case looksLocal(name):
 		ok = r.local(&req, name) && r.marker(&req, marker)
 	default:
-		ok = r.named(&req, text)
+		ok = r.named(&req, name) && r.marker(&req, marker)
 	}
 	for _, opt := range opts {
 		switch opt.name {
@@ -87,7 +87,7 @@ func splitMarker(text string) (name, marker string) {
 
 // looksLocal reports a path by its form alone: pip would also ask whether it exists.
 func looksLocal(name string) bool {
-	if direct.MatchString(name) {
+	if direct.MatchString(name) || strings.Contains(name, "://") {
 		return false
 	}
 	bare := name
@@ -129,8 +129,7 @@ func (r *reader) named(req *Requirement, text string) bool {
 		r.fail(req.From, "", "the URL is of %s, not of %s", req.Name, name)
 		return false
 	}
-	req.Name, req.Spelling, req.Marker = name, parsed.Spelling, parsed.Marker
-	req.Extras = parsed.Extras
+	req.Name, req.Spelling, req.Extras = name, parsed.Spelling, parsed.Extras
 	return true
 }
 
@@ -168,11 +167,11 @@ func (r *reader) local(req *Requirement, name string) bool {
 		}
 		name, req.Extras = m[1], extras.Extras
 	}
-	p, fragment, _ := strings.Cut(name, "#")
-	if !r.path(req, p) {
-		return false
+	p, fragment := name, ""
+	if i := strings.LastIndexByte(name, '#'); i >= 0 && (eggPart.MatchString(name[i:]) || hashPart.MatchString(name[i:])) {
+		p, fragment = name[:i], name[i:]
 	}
-	return r.identity(req, req.Path, "#"+fragment)
+	return r.path(req, p) && r.identity(req, req.Path, fragment)
 }
 
 // path sets the path of a requirement.

@@ -129,7 +129,7 @@ func (r *reader) include(name string, constraint bool, o Origin) {
 	}
 	in := include{full, constraint}
 	if i := slices.IndexFunc(r.stack, func(s include) bool { return s.name == full }); i >= 0 {
-		r.fail(o, "", "includes %s, which is what it is included from", full)
+		r.fail(o, "", "includes %s, which includes it", full)
 		return
 	}
 	if r.read[in] {
@@ -148,7 +148,7 @@ func (r *reader) readFile(in include, o Origin) {
 	data, err := r.bytes(in.name)
 	var e *Error
 	if errors.As(err, &e) && o.File != "" {
-		err = &Error{File: o.File, Line: o.Line, Msg: fmt.Sprintf("%s, which is included here, %s", in.name, e.Msg), Hint: e.Hint}
+		err = &Error{File: o.File, Line: o.Line, Msg: fmt.Sprintf("cannot include %s: %s", in.name, e.Msg), Hint: e.Hint}
 	}
 	if err != nil {
 		r.failed(err)
@@ -212,6 +212,8 @@ func (r *reader) line(l line, in include) {
 	}
 	editable, isEditable := first(opts, "editable")
 	switch {
+	case args != "" && isEditable:
+		r.fail(o, "put -e on a line of its own", "a requirement and -e cannot be on one line")
 	case args != "":
 		r.ignored(o, opts, "hash", "global-option", "config-settings")
 		r.requirement(args, opts, o, in.constraint)
@@ -226,23 +228,36 @@ func (r *reader) line(l line, in include) {
 // ignored notes the options that have no effect where they are.
 func (r *reader) ignored(o Origin, opts []option, known ...string) {
 	for _, opt := range opts {
-		if !slices.Contains(known, opt.name) {
-			r.note(o, "ignored-option", "--"+opt.name, "pip ignores --%s on a line with a requirement", opt.name)
+		switch {
+		case opt.name == "no-binary" || opt.name == "only-binary":
+			r.setting(opt, o) // pip applies these wherever they stand
+		case !slices.Contains(known, opt.name):
+			r.note(o, "ignored-option", "--"+opt.name, "pip ignores --%s here: it wants a line of its own", opt.name)
 		}
 	}
 }
 
 // optionLine reads a line of options alone. Of several files on one line pip reads the first.
 func (r *reader) optionLine(opts []option, o Origin) {
-	if name, ok := first(opts, "requirement"); ok && name != "" {
-		r.include(name, false, o)
+	name, isFile := first(opts, "requirement")
+	constraint := false
+	if !isFile {
+		name, isFile = first(opts, "constraint")
+		constraint = isFile
+	}
+	if isFile {
+		r.ignored(o, opts, "requirement", "constraint")
+		r.include(name, constraint, o)
 		return
 	}
-	if name, ok := first(opts, "constraint"); ok && name != "" {
-		r.include(name, true, o)
-		return
-	}
+	links := 0
 	for _, opt := range opts {
+		if opt.name == "find-links" {
+			if links++; links > 1 {
+				r.note(o, "ignored-option", "--find-links", "pip takes only the first --find-links of a line")
+				continue
+			}
+		}
 		r.setting(opt, o)
 	}
 }

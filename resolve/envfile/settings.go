@@ -26,7 +26,15 @@ func (r *reader) setting(opt option, o Origin) {
 	case "find-links":
 		r.findLinks(d)
 	case "trusted-host":
-		f.TrustedHosts = append(f.TrustedHosts, r.scrubbed(d))
+		d = r.scrubbed(d)
+		if i := strings.IndexAny(d.Value, "/?#"); i >= 0 {
+			d.Value = d.Value[:i]
+		}
+		if _, port, ok := strings.Cut(d.Value, ":"); ok && !strings.HasPrefix(d.Value, "[") && !digits.MatchString(port) {
+			r.fail(o, "", "--trusted-host %q has a port that is no number", d.Value)
+			return
+		}
+		f.TrustedHosts = append(f.TrustedHosts, d)
 	case "no-index":
 		f.NoIndex = switchedOn(o)
 	case "pre":
@@ -35,6 +43,10 @@ func (r *reader) setting(opt option, o Origin) {
 		f.PreferBinary = switchedOn(o)
 	case "require-hashes":
 		f.RequireHashes = switchedOn(o)
+	case "no-require-hashes":
+		f.RequireHashes = nil
+	case "all-releases":
+		r.allReleases(d)
 	case "no-binary":
 		r.formats(d, &f.NoBinary, &f.OnlyBinary)
 	case "only-binary":
@@ -42,9 +54,24 @@ func (r *reader) setting(opt option, o Origin) {
 	case "use-feature":
 		f.UseFeatures = append(f.UseFeatures, d)
 	default:
+		if opt.name == "only-final" {
+			r.note(o, "ignored-option", "--only-final", "--only-final is not understood")
+			return
+		}
 		r.note(o, "ignored-option", "--"+opt.name, "pip ignores --%s on a line without a requirement", opt.name)
 	}
 }
+
+// allReleases takes in pre-releases of all projects; of single ones mlenv has no notion.
+func (r *reader) allReleases(d Declaration) {
+	if d.Value == ":all:" {
+		r.file.Options.Pre = switchedOn(d.From)
+		return
+	}
+	r.note(d.From, "ignored-option", "--all-releases", "--all-releases is understood for :all: alone, not for %q", d.Value)
+}
+
+var digits = regexp.MustCompile(`^[0-9]*$`)
 
 func switchedOn(o Origin) *Declaration { return &Declaration{Value: "true", From: o} }
 
@@ -67,7 +94,7 @@ func (r *reader) scrubbed(d Declaration) Declaration {
 func (r *reader) urlSetting(d Declaration) (Declaration, bool) {
 	d = r.scrubbed(d)
 	if d.Value == "" {
-		r.fail(d.From, "", "the URL is empty")
+		r.note(d.From, "ignored-option", "", "pip ignores an option with an empty URL")
 		return d, false
 	}
 	r.noteVariable(d.Value, d.From)
