@@ -112,13 +112,14 @@ func (w *world) loadDirect(pr *project, r *Root) {
 		return
 	}
 	pr.direct = r
-	w.limit(pr)
+	// What the index might say of it (yanked, uploaded when) does not count, only whether it fits.
 	c := &candidate{version: f.Version, files: []dist.File{f}}
-	if _, ok := w.tags.Rank(f.Tags); !ok {
-		c.why = wrongTags
-	} else {
+	c.judging.Do(func() {
 		c.wheels = []*dist.File{&c.files[0]}
-	}
+		if _, ok := w.tags.Rank(f.Tags); !ok {
+			c.late = wrongTags
+		}
+	})
 	pr.versions = []*candidate{c}
 }
 

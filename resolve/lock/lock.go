@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
 )
@@ -21,9 +22,11 @@ import (
 // Index is where distributions come from. It must be safe for use by many goroutines at once, and
 // remember what it has said: the same question is asked more than once.
 type Index interface {
-	// Files lists the files of a project, sorted by version. The slice is not changed. A name
-	// that is not known is an *index.NotFoundError.
-	Files(ctx context.Context, name pep508.Name) ([]dist.File, error)
+	// Versions lists the versions of a project, ascending and distinct. A name that is not
+	// known is an *index.NotFoundError.
+	Versions(ctx context.Context, name pep508.Name) ([]pep440.Version, error)
+	// VersionFiles lists the files of one of them. The slice is not changed.
+	VersionFiles(ctx context.Context, name pep508.Name, v pep440.Version) ([]dist.File, error)
 	// Metadata gives the core metadata of a wheel. A wheel that is broken or gone is an
 	// *index.NotFoundError, *index.FormatError or *index.HashError and rules out its version.
 	Metadata(ctx context.Context, f dist.File) (*dist.Metadata, error)

@@ -241,14 +241,14 @@ func (pr *project) phrase(set pubgrub.Set) string {
 	type run struct{ lo, hi int }
 	var runs []run
 	open := false // the last run may go on
-	for i, c := range pr.versions {
+	for i := range pr.versions {
 		switch {
 		case set.Has(i) && open:
 			runs[len(runs)-1].hi = i
 		case set.Has(i):
 			runs = append(runs, run{i, i})
 			open = true
-		case c.why == usable:
+		case pr.why(i) == usable:
 			open = false
 		}
 	}
@@ -256,10 +256,10 @@ func (pr *project) phrase(set pubgrub.Set) string {
 		return "(no version)"
 	}
 	first, last := 0, len(pr.versions)-1
-	for first < last && !set.Has(first) && pr.versions[first].why != usable {
+	for first < last && !set.Has(first) && pr.why(first) != usable {
 		first++
 	}
-	for last > first && !set.Has(last) && pr.versions[last].why != usable {
+	for last > first && !set.Has(last) && pr.why(last) != usable {
 		last--
 	}
 	if runs[0].lo == first && runs[0].hi == last && last > first {

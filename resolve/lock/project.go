@@ -31,15 +31,19 @@ const (
 	onlySource
 )
 
-// candidate is one version of a project.
+// candidate is one version of a project. Its files are looked at when it is tried: most versions
+// never are.
 type candidate struct {
 	version pep440.Version
-	why     reason
+	early   reason // what the version alone says
+
+	judging sync.Once
+	late    reason       // what its files say
 	wheels  []*dist.File // that fit the target, the best first
 	files   []dist.File  // all of the version
-	yanked  bool
+	listing error        // why the files could not be listed
 
-	once     sync.Once
+	reading  sync.Once
 	metadata *dist.Metadata
 	err      error
 }
@@ -56,18 +60,31 @@ type project struct {
 
 	limits []*Root // constraints
 	pinned bool    // by a constraint
+	judge  *judge
 
 	sets map[string]pubgrub.Set // of the solver's goroutine
 }
 
-// load lists a project's versions and which of them count.
+// why says why a version does not count.
+func (pr *project) why(i int) reason {
+	c := pr.versions[i]
+	if c.early != usable {
+		return c.early
+	}
+	pr.judge.look(c)
+	return c.late
+}
+
+// load lists a project's versions.
 func (w *world) load(name pep508.Name) *project {
 	pr := &project{name: name, sets: map[string]pubgrub.Set{}, prefer: w.soft[name], keep: w.keep[name]}
+	w.limit(pr)
+	pr.judge = w.judge(pr)
 	if r := w.direct[name]; r != nil {
 		w.loadDirect(pr, r)
 		return pr
 	}
-	files, err := w.index.Files(w.ctx, name)
+	versions, err := w.index.Versions(w.ctx, name)
 	if missing := (*index.NotFoundError)(nil); errors.As(err, &missing) {
 		pr.missing = err
 		return pr
@@ -76,32 +93,46 @@ func (w *world) load(name pep508.Name) *project {
 		pr.err = err
 		return pr
 	}
-	w.limit(pr)
-	judge := w.judge(pr)
-	finals := false
-	for len(files) > 0 {
-		n := 1
-		for n < len(files) && files[n].Version.Equal(files[0].Version) {
-			n++
-		}
-		c := judge.candidate(files[:n:n])
-		files = files[n:]
-		pr.versions = append(pr.versions, c)
-		finals = finals || !c.version.IsPrerelease() && c.why != tooNew
+	all := make([]candidate, len(versions))
+	pr.versions = make([]*candidate, len(versions))
+	for i, v := range versions {
+		all[i].version = v
+		pr.versions[i] = &all[i]
 	}
-	if finals && !w.p.Pre && !w.p.prereleases[name] {
-		for _, c := range pr.versions {
-			if c.version.IsPrerelease() && c.why == usable && !c.version.Equal(pr.keep) {
-				c.why = isPrerelease
-			}
-		}
-	}
+	finals := pr.finals(!w.p.Cutoff.IsZero())
 	for _, c := range pr.versions {
-		if c.why == usable && slices.ContainsFunc(pr.limits, func(r *Root) bool { return !r.Specifier.Match(c.version) }) {
-			c.why = outOfLimits
+		switch {
+		case slices.ContainsFunc(pr.limits, func(r *Root) bool { return !r.Specifier.Match(c.version) }):
+			c.early = outOfLimits
+		case finals && c.version.IsPrerelease() && !w.p.Pre && !w.p.prereleases[name] && !w.named(name, c.version) && !c.version.Equal(pr.keep):
+			c.early = isPrerelease
 		}
 	}
 	return pr
+}
+
+// finals reports whether a project has a version that is no pre-release; with a cutoff, one from
+// before it.
+func (pr *project) finals(cutoff bool) bool {
+	for i, c := range pr.versions {
+		if !c.version.IsPrerelease() && (!cutoff || pr.why(i) != tooNew) {
+			return true
+		}
+	}
+	return false
+}
+
+// named reports whether one of the user's own requirements of a project names a pre-release, which
+// admits all of them (PEP 440, "Handling of pre-releases").
+func (w *world) named(name pep508.Name, v pep440.Version) bool {
+	for _, roots := range [][]Root{w.p.Roots, w.p.Constraints} {
+		for i := range roots {
+			if r := &roots[i]; r.Name == name && r.Specifier.AllowsPrereleases() && w.applies(r) && r.Specifier.Match(v) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // limit finds the constraints on a project.
@@ -117,14 +148,15 @@ func (w *world) limit(pr *project) {
 	}
 }
 
-// judge decides which files of one project count.
+// judge decides which files of one project count. It is used by several goroutines.
 type judge struct {
 	w        *world
 	pr       *project
 	hashes   []string
 	noBinary bool
 	pinned   []pep440.Specifiers // by ==: these admit yanked versions
-	pythons  map[string]bool     // Requires-Python as listed, and whether it admits the target's
+	mu       sync.Mutex
+	pythons  map[string]bool // Requires-Python as listed, and whether it admits the target's
 }
 
 func (w *world) judge(pr *project) *judge {
@@ -145,25 +177,32 @@ func (w *world) judge(pr *project) *judge {
 	return j
 }
 
-func (j *judge) candidate(files []dist.File) *candidate {
-	c := &candidate{version: files[0].Version, files: files, why: onlySource}
-	kept := !j.pr.keep.IsZero() && c.version.Equal(j.pr.keep)
-	yanked := 0
-	for i := range files {
-		f := &files[i]
-		why := j.file(f, kept)
-		if why == isYanked {
-			yanked++
-			if kept || j.admitsYanked(c.version) {
-				why = usable
-			}
+// look judges a version by its files, once.
+func (j *judge) look(c *candidate) {
+	c.judging.Do(func() {
+		if c.files == nil {
+			c.files, c.listing = j.w.index.VersionFiles(j.w.ctx, j.pr.name, c.version)
 		}
-		c.why = min(c.why, why)
+		if c.listing == nil { // else whoever wants the metadata is told
+			j.candidate(c)
+		}
+	})
+}
+
+func (j *judge) candidate(c *candidate) {
+	c.late = onlySource
+	kept := !j.pr.keep.IsZero() && c.version.Equal(j.pr.keep)
+	for i := range c.files {
+		f := &c.files[i]
+		why := j.file(f, kept)
+		if why == isYanked && (kept || j.admitsYanked(c.version)) {
+			why = usable
+		}
+		c.late = min(c.late, why)
 		if why == usable {
 			c.wheels = append(c.wheels, f)
 		}
 	}
-	c.yanked = yanked > 0 && yanked == len(c.wheels)
 	if len(c.wheels) > 1 {
 		slices.SortStableFunc(c.wheels, func(a, b *dist.File) int {
 			x, _ := j.w.tags.Rank(a.Tags)
@@ -178,7 +217,6 @@ func (j *judge) candidate(files []dist.File) *candidate {
 			return strings.Compare(a.Filename, b.Filename)
 		})
 	}
-	return c
 }
 
 func (j *judge) file(f *dist.File, kept bool) reason {
@@ -215,6 +253,8 @@ func (j *judge) python(s string) bool {
 	if s == "" {
 		return true
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	ok, known := j.pythons[s]
 	if !known {
 		set, err := dist.ParseRequiresPython(s)
@@ -255,7 +295,7 @@ func (pr *project) best(ok func(i int) bool) int {
 		if newest < 0 {
 			newest = i
 		}
-		if pr.versions[i].why != usable {
+		if pr.why(i) != usable {
 			continue
 		}
 		if !slices.ContainsFunc(pr.prefer, func(s pep440.Specifiers) bool { return !s.Match(pr.versions[i].version) }) {
@@ -267,7 +307,10 @@ func (pr *project) best(ok func(i int) bool) int {
 
 // meta reads the metadata of a version's best wheel.
 func (w *world) meta(c *candidate) (*dist.Metadata, error) {
-	c.once.Do(func() {
+	c.reading.Do(func() {
+		if c.err = c.listing; c.err != nil {
+			return
+		}
 		f := c.wheels[0]
 		m, err := w.index.Metadata(w.ctx, *f)
 		switch {

@@ -53,24 +53,18 @@ func (p *provider) Versions(id int) (int, []pubgrub.Exclusion, error) {
 		return 0, nil, pr.err
 	}
 	n := len(pr.versions)
-	sets := map[reason]pubgrub.Set{}
 	var out []pubgrub.Exclusion
 	if p.items[id].extra == "" {
 		out = pr.constraints()
 	}
-	for why := isPrerelease; why <= onlySource; why++ {
-		for i, c := range pr.versions {
-			if c.why != why {
-				continue
-			}
-			if sets[why] == nil {
-				sets[why] = pubgrub.NewSet(n)
-			}
-			sets[why].Add(i)
+	pre := pubgrub.NewSet(n)
+	for i, c := range pr.versions {
+		if c.early == isPrerelease {
+			pre.Add(i)
 		}
-		if sets[why] != nil {
-			out = append(out, pubgrub.Exclusion{Versions: sets[why], Note: why})
-		}
+	}
+	if !pre.Empty() {
+		out = append(out, pubgrub.Exclusion{Versions: pre, Note: isPrerelease})
 	}
 	return n, out, nil
 }
@@ -137,6 +131,14 @@ func (p *provider) dependencies(out []pubgrub.Dependency, n need) ([]pubgrub.Dep
 // Dependencies implements pubgrub.Provider.
 func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
 	it, pr := p.items[id], p.projects[id]
+	if why := pr.why(v); why != usable {
+		// Its neighbours are often out for the same reason.
+		set := pubgrub.NewSet(len(pr.versions))
+		for i := v; i >= 0 && pr.why(i) == why; i-- {
+			set.Add(i)
+		}
+		return nil, &pubgrub.Unavailable{Note: why, Versions: set}
+	}
 	m, err := p.w.meta(pr.versions[v])
 	if err != nil {
 		return nil, err
@@ -183,7 +185,7 @@ func (p *provider) Choose(id int, allowed pubgrub.Set) int {
 	if n := p.tried[id]; n >= 4 && n&(n-1) == 0 {
 		batch := min(n*2, 50)
 		for i := range allowed.Down() {
-			if i >= v || pr.versions[i].why != usable {
+			if i >= v || pr.why(i) != usable {
 				continue
 			}
 			p.w.prefetch(pr.versions[i])

@@ -208,7 +208,7 @@ func (r *Root) wanted() *pep508.Requirement {
 // has reports whether some version of a project can be used at all.
 func (w *world) has(name pep508.Name) bool {
 	pr := w.project(name)
-	return pr.err != nil || slices.ContainsFunc(pr.versions, func(c *candidate) bool { return c.why == usable })
+	return pr.err != nil || pr.best(func(i int) bool { return pr.why(i) == usable }) >= 0
 }
 
 // picks reads a solution.

@@ -42,11 +42,25 @@ type universe struct {
 	dir      string // where files lie that are fetched
 }
 
-func (u *universe) Files(_ context.Context, name pep508.Name) ([]dist.File, error) {
-	if fs := u.files[name]; fs != nil {
-		return fs, nil
+func (u *universe) Versions(_ context.Context, name pep508.Name) (vs []pep440.Version, _ error) {
+	for _, f := range u.files[name] {
+		if len(vs) == 0 || !f.Version.Equal(vs[len(vs)-1]) {
+			vs = append(vs, f.Version)
+		}
+	}
+	if vs != nil {
+		return vs, nil
 	}
 	return nil, &index.NotFoundError{Name: name, Where: []string{"https://pypi.example/simple/"}}
+}
+
+func (u *universe) VersionFiles(_ context.Context, name pep508.Name, v pep440.Version) (fs []dist.File, _ error) {
+	for _, f := range u.files[name] {
+		if f.Version.Equal(v) {
+			fs = append(fs, f)
+		}
+	}
+	return fs, nil
 }
 
 func (u *universe) Metadata(_ context.Context, f dist.File) (*dist.Metadata, error) {

@@ -48,13 +48,13 @@ func (f *failure) widen() *Problem {
 		name := n.requirement.Name
 		pr := f.p.w.project(name)
 		final, pre, yanked := false, false, false
-		for _, c := range pr.versions {
+		for i, c := range pr.versions {
 			if !n.requirement.Specifier.Match(c.version) {
 				continue
 			}
 			final = final || !c.version.IsPrerelease()
-			pre = pre || c.why == isPrerelease
-			yanked = yanked || c.why == isYanked
+			pre = pre || c.early == isPrerelease
+			yanked = yanked || pr.why(i) == isYanked
 		}
 		if pre && (!final || n.requirement.Specifier.AllowsPrereleases()) {
 			admit(&p.prereleases, name)

@@ -143,7 +143,9 @@ func (w *world) crawl(r *pep508.Requirement) {
 	go func() {
 		defer w.crawlers.Done()
 		pr := w.project(r.Name)
-		i := pr.best(func(i int) bool { return pr.versions[i].why == usable && r.Specifier.Match(pr.versions[i].version) })
+		i := pr.best(func(i int) bool {
+			return pr.versions[i].early == usable && r.Specifier.Match(pr.versions[i].version) && pr.why(i) == usable
+		})
 		if i < 0 || w.ctx.Err() != nil {
 			return
 		}

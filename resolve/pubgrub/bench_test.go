@@ -2,6 +2,7 @@ package pubgrub
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 )
@@ -89,23 +90,28 @@ func long(versions, fit int) (*universe, []Dependency) {
 	return u, []Dependency{{Package: 0, Allowed: span(versions, 0, versions)}, {Package: 1, Allowed: span(versions, 0, fit+1)}}
 }
 
-var hard = []struct {
+type problem struct {
 	name     string
 	make     func() (*universe, []Dependency)
 	solvable bool
-}{
-	{"wide 2000x20", func() (*universe, []Dependency) { return wide(2000, 20) }, true},
-	{"wide 5000x50", func() (*universe, []Dependency) { return wide(5000, 50) }, true},
-	{"ladder 1000x10", func() (*universe, []Dependency) { return ladder(1000, 10) }, true},
-	{"ladder 100x200", func() (*universe, []Dependency) { return ladder(100, 200) }, true},
-	{"diamonds 500x20", func() (*universe, []Dependency) { return diamonds(500, 20, true) }, true},
-	{"diamonds 500x20 none", func() (*universe, []Dependency) { return diamonds(500, 20, false) }, false},
-	{"long 5000", func() (*universe, []Dependency) { return long(5000, 10) }, true},
+}
+
+// hard are problems of a size; the tests take small ones, the benchmarks large ones.
+func hard(size int) []problem {
+	return []problem{
+		{fmt.Sprintf("wide %dx20", 100*size), func() (*universe, []Dependency) { return wide(100*size, 20) }, true},
+		{fmt.Sprintf("wide %dx50", 250*size), func() (*universe, []Dependency) { return wide(250*size, 50) }, true},
+		{fmt.Sprintf("ladder %dx10", 50*size), func() (*universe, []Dependency) { return ladder(50*size, 10) }, true},
+		{fmt.Sprintf("ladder %dx200", 5*size), func() (*universe, []Dependency) { return ladder(5*size, 200) }, true},
+		{fmt.Sprintf("diamonds %dx20", 25*size), func() (*universe, []Dependency) { return diamonds(25*size, 20, true) }, true},
+		{fmt.Sprintf("diamonds %dx20 none", 25*size), func() (*universe, []Dependency) { return diamonds(25*size, 20, false) }, false},
+		{fmt.Sprintf("long %d", 250*size), func() (*universe, []Dependency) { return long(250*size, 10) }, true},
+	}
 }
 
 // TestHard solves what resolvers that step back one version at a time give up on.
 func TestHard(t *testing.T) {
-	for _, h := range hard {
+	for _, h := range hard(4) {
 		t.Run(h.name, func(t *testing.T) {
 			u, roots := h.make()
 			picked, err := Solve(u, roots)
@@ -122,7 +128,7 @@ func TestHard(t *testing.T) {
 }
 
 func BenchmarkSolve(b *testing.B) {
-	for _, h := range hard {
+	for _, h := range hard(20) {
 		b.Run(h.name, func(b *testing.B) {
 			u, roots := h.make()
 			b.ReportAllocs()

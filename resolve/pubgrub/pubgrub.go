@@ -50,7 +50,10 @@ const (
 )
 
 // Unavailable is the error of a version whose dependencies cannot be known.
-type Unavailable struct{ Note any }
+type Unavailable struct {
+	Note     any // why, for whoever explains a failure
+	Versions Set // more versions that are ruled out for the same reason; may be nil
+}
 
 func (*Unavailable) Error() string { return "version is not available" }
 
@@ -109,11 +112,9 @@ func Solve(p Provider, roots []Dependency) ([]int, error) {
 	}
 }
 
-// unavailable finds the note of a version that is ruled out.
-func unavailable(err error) (any, bool) {
+// unavailable finds out that an error only rules out versions.
+func unavailable(err error) *Unavailable {
 	var u *Unavailable
-	if errors.As(err, &u) {
-		return u.Note, true
-	}
-	return nil, false
+	errors.As(err, &u)
+	return u
 }

@@ -33,7 +33,16 @@ func (u *universe) Dependencies(p, v int) ([]Dependency, error) {
 	}
 	u.asked[[2]int{p, v}] = true
 	if u.broken[[2]int{p, v}] {
-		return nil, fmt.Errorf("reading metadata: %w", &Unavailable{Note: "broken"})
+		unavailable := &Unavailable{Note: "broken"}
+		if v%2 == 0 { // with all that are broken too
+			unavailable.Versions = NewSet(len(u.need[p]))
+			for w := range u.need[p] {
+				if u.broken[[2]int{p, w}] {
+					unavailable.Versions.Add(w)
+				}
+			}
+		}
+		return nil, fmt.Errorf("reading metadata: %w", unavailable)
 	}
 	return u.need[p][v], nil
 }
@@ -128,7 +137,7 @@ func random(r *rand.Rand) (*universe, []Dependency) {
 			for range r.IntN(4) {
 				u.need[p][v] = append(u.need[p][v], dependency())
 			}
-			if r.IntN(20) == 0 {
+			if r.IntN(10) == 0 {
 				u.broken[[2]int{p, v}] = true
 			}
 		}

@@ -301,9 +301,12 @@ func (s *solver) decide(p int) error {
 	if !st.tried[v] {
 		st.tried[v] = true
 		dependencies, err := s.provider.Dependencies(p, v)
-		if note, ok := unavailable(err); ok {
+		if u := unavailable(err); u != nil {
 			s.await(st)
-			s.add(&incompat{terms: []term{{p, self}}, from: p, note: note})
+			if len(u.Versions) == len(self) {
+				self = self.Or(u.Versions)
+			}
+			s.add(&incompat{terms: []term{{p, self}}, from: p, note: u.Note})
 			return nil
 		}
 		if err != nil {
