@@ -152,20 +152,28 @@ func (h *host) findVersion() error {
 	return &Error{"the exact version of " + h.python + " cannot be told"}
 }
 
-// FindHost looks for a CPython of that minor version ("3.11") in directories, in their order, and
-// gives its path. Where none has it the error is an *Error.
-func FindHost(minor string, dirs []string) (string, error) {
+// FindHost looks for a CPython in directories and gives its path: the first of exactly that version
+// ("3.11.7"), else the first of the same minor version. Where there is none the error is an *Error.
+func FindHost(version string, dirs []string) (string, error) {
+	minor, found := minorOf(version), ""
 	for _, dir := range dirs {
 		name := filepath.Join(dir, "python"+minor)
-		if h, err := readHost(name); err == nil && h.minor == minor {
+		h, err := readHost(name)
+		switch {
+		case err == nil && h.version == version:
 			return name, nil
-		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		case err == nil && found == "":
+			found = name
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			if _, ok := IsError(err); !ok {
 				return "", err
 			}
 		}
 	}
-	return "", &Error{"this machine has no CPython " + minor + " that could be packed"}
+	if found == "" {
+		return "", &Error{"this machine has no CPython " + minor + " that could be packed"}
+	}
+	return found, nil
 }
 
 // leftOut are parts of the standard library that no service needs, or that are the machine's own.

@@ -23,7 +23,7 @@ type Options struct {
 	UserAgent string
 	Cache     string   // directory for layers and findings; "": nothing is kept
 	HostDirs  []string // where FindHost looks, for "host"
-	Minor     string   // the Python that "host" must have, "3.11"
+	Python    string   // the version that "host" should have, "3.11.7" or "3.11"
 }
 
 // Source is a base image where it comes from.
@@ -62,7 +62,7 @@ func sourceOf(img v1.Image) (*Source, error) {
 }
 
 func (o Options) openHost(ctx context.Context, p v1.Platform) (*Source, error) {
-	python, err := FindHost(o.Minor, o.HostDirs)
+	python, err := FindHost(o.Python, o.HostDirs)
 	if err != nil {
 		return nil, err
 	}

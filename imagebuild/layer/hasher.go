@@ -10,11 +10,12 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// hasher hashes a stream beside the goroutine that makes it, and the files in the stream each by itself.
+// hasher hashes a stream, and the files in the stream each by itself, in two goroutines beside the one that makes it.
 type hasher struct {
 	cur     *block
-	work    chan *block
-	free    chan *block
+	work    chan *block // from the maker to the hash of the stream
+	hashed  chan *block // from there to the hashes of the files
+	free    chan *block // and back
 	done    chan struct{}
 	sum     hash.Hash
 	file    hash.Hash // of the file that the stream is in, or nil
@@ -39,19 +40,21 @@ type mark struct {
 
 const (
 	blockSize = 256 << 10
-	blocks    = 4
+	blocks    = 6
 )
 
 func newHasher() *hasher {
 	h := &hasher{
-		work: make(chan *block, blocks), free: make(chan *block, blocks), done: make(chan struct{}),
-		sum: sha256.New(), hashes: map[string]hash.Hash{},
+		work: make(chan *block, blocks), hashed: make(chan *block, blocks), free: make(chan *block, blocks),
+		done: make(chan struct{}),
+		sum:  sha256.New(), hashes: map[string]hash.Hash{},
 	}
 	for range blocks {
 		h.free <- &block{buf: make([]byte, 0, blockSize)}
 	}
 	h.cur = <-h.free
-	go h.run()
+	go h.hashStream()
+	go h.hashFiles()
 	return h
 }
 
@@ -98,7 +101,7 @@ func (h *hasher) end(e *Entry) {
 	}
 }
 
-// stop waits for the goroutine. It may be called again.
+// stop waits for the goroutines. It may be called again.
 func (h *hasher) stop() error {
 	if !h.stopped {
 		h.stopped = true
@@ -117,12 +120,20 @@ func (h *hasher) digest() (v1.Hash, error) {
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.sum.Sum(nil))}, nil
 }
 
-func (h *hasher) run() {
-	defer close(h.done)
+func (h *hasher) hashStream() {
+	defer close(h.hashed)
 	for b := range h.work {
+		h.sum.Write(b.buf)
+		h.hashed <- b
+	}
+}
+
+func (h *hasher) hashFiles() {
+	defer close(h.done)
+	for b := range h.hashed {
 		at := 0
 		for _, m := range b.marks {
-			h.add(b.buf[at:m.at])
+			h.inFile(b.buf[at:m.at])
 			at = m.at
 			if m.end {
 				h.check(m.entry)
@@ -130,13 +141,12 @@ func (h *hasher) run() {
 				h.file = h.hash(m.entry.Content.Sum.Algorithm)
 			}
 		}
-		h.add(b.buf[at:])
+		h.inFile(b.buf[at:])
 		h.free <- b
 	}
 }
 
-func (h *hasher) add(p []byte) {
-	h.sum.Write(p)
+func (h *hasher) inFile(p []byte) {
 	if h.file != nil {
 		h.file.Write(p)
 	}

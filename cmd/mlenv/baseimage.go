@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/urfave/cli/v2"
+
+	"mlenv/imagebuild/base"
+	"mlenv/imagebuild/sink"
+	"mlenv/resolve"
+	"mlenv/resolve/envfile"
+)
+
+// baseFlags are the flags by which a base image is chosen.
+func baseFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "base", Usage: "build on `IMAGE`: a reference, oci:DIR, docker-tar:FILE, or host for this machine's own Python (default: python:<version>-slim)"},
+		&cli.StringSliceFlag{Name: "platform", Usage: "build for `OS/ARCH`; several make an image index (default: linux/amd64) (repeatable)"},
+	}
+}
+
+// platforms gives the platforms that --platform names.
+func platforms(c *cli.Context) ([]v1.Platform, error) {
+	names := c.StringSlice("platform")
+	if len(names) == 0 {
+		// A constant, not the machine's own, so that the same command gives the same image.
+		names = []string{"linux/amd64"}
+	}
+	var out []v1.Platform
+	for _, name := range names {
+		p, err := v1.ParsePlatform(name)
+		if err != nil || p.OS != "linux" || p.Architecture == "" {
+			return nil, &usageError{msg: fmt.Sprintf("--platform %s is not of the form linux/ARCH", name), command: c.Command.Name}
+		}
+		for _, other := range out {
+			if other.Equals(*p) {
+				return nil, &usageError{msg: "--platform " + name + " is given twice", command: c.Command.Name}
+			}
+		}
+		out = append(out, *p)
+	}
+	return out, nil
+}
+
+// openedBase is a base that was found and looked into.
+type openedBase struct {
+	*base.Source
+	Base     *base.Base
+	Findings []resolve.Finding
+}
+
+// noBase says that the base could not be had.
+type noBase struct {
+	ref     string
+	unasked bool // it is the default
+	err     error
+}
+
+func (e *noBase) Error() string { return e.err.Error() }
+func (e *noBase) Unwrap() error { return e.err }
+
+// openBase finds the base that ref names, "" for the default, and looks into it.
+func (a *app) openBase(ctx context.Context, ref, python string, p v1.Platform) (*openedBase, error) {
+	cache, err := a.cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	opts := base.Options{
+		Keychain: authn.DefaultKeychain, Transport: a.registryTransport(), UserAgent: userAgent(),
+		Cache: filepath.Join(cache, "bases-v1"), HostDirs: a.pythonDirs(), Python: python,
+	}
+	out := &openedBase{}
+	if ref == "" {
+		out.Source, out.Findings, err = openDefault(ctx, python, p, opts)
+	} else {
+		out.Source, err = base.Open(ctx, ref, p, opts)
+	}
+	if err != nil {
+		return nil, &noBase{ref: ref, unasked: ref == "", err: err}
+	}
+	if out.Base, err = base.InspectOnce(out.Image, opts.Cache); err != nil {
+		return nil, fmt.Errorf("looking into the base: %w", err)
+	}
+	if have := out.Base.Minor(); python != "" && have != minor(python) {
+		return nil, &base.Misfit{What: "Python", Base: out.Base.Version, Want: python}
+	}
+	return out, nil
+}
+
+// openDefault opens docker-library's image of the exact version, or, where there is none, that of
+// the minor version.
+func openDefault(ctx context.Context, python string, p v1.Platform, opts base.Options) (*base.Source, []resolve.Finding, error) {
+	exact := "python:" + python + "-slim"
+	source, err := base.Open(ctx, exact, p, opts)
+	if err == nil || !base.IsNotFound(err) || minor(python) == python {
+		return source, nil, err
+	}
+	near := "python:" + minor(python) + "-slim"
+	if source, err = base.Open(ctx, near, p, opts); err != nil {
+		return nil, nil, err
+	}
+	return source, []resolve.Finding{{
+		Rule: "base-not-exact", Severity: resolve.Warning, Subject: near,
+		Message: fmt.Sprintf("the registry has no %s; built on %s instead, which has another patch release of Python", exact, near),
+		From:    []envfile.Origin{},
+	}}, nil
+}
+
+func minor(python string) string {
+	parts := strings.SplitN(python, ".", 3)
+	if len(parts) < 2 {
+		return python
+	}
+	return parts[0] + "." + parts[1]
+}
+
+// pythonDirs are where this machine may have its Pythons: on the PATH, in the usual places, and
+// among pyenv's and uv's.
+func (a *app) pythonDirs() []string {
+	dirs := filepath.SplitList(a.env("PATH"))
+	dirs = append(dirs, "/usr/local/bin", "/usr/bin")
+	var patterns []string
+	if root := a.env("PYENV_ROOT"); root != "" {
+		patterns = append(patterns, filepath.Join(root, "versions/*/bin"))
+	}
+	if home := a.env("HOME"); home != "" {
+		patterns = append(patterns, filepath.Join(home, ".pyenv/versions/*/bin"), filepath.Join(home, ".local/share/uv/python/*/bin"))
+	}
+	for _, p := range append(patterns, "/opt/python/*/bin") {
+		found, err := filepath.Glob(p)
+		if err != nil {
+			continue // a home directory whose name is a malformed pattern has no Pythons for us
+		}
+		dirs = append(dirs, found...)
+	}
+	return dirs
+}
+
+// registryTransport trusts the certificates that Docker and podman are told to trust.
+func (a *app) registryTransport() *sink.CertTransport {
+	dirs := []string{"/etc/containers/certs.d", "/etc/docker/certs.d"}
+	if home := a.env("HOME"); home != "" {
+		dirs = append([]string{filepath.Join(home, ".config/containers/certs.d"), filepath.Join(home, ".docker/certs.d")}, dirs...)
+	}
+	return &sink.CertTransport{Dirs: dirs, Next: remote.DefaultTransport}
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"mlenv/imagebuild/layer"
+	"mlenv/resolve/serving"
+)
+
+func imageCommand(a *app) *cli.Command {
+	return &cli.Command{
+		Name:      "image",
+		Usage:     "build and push the image that serves a model",
+		ArgsUsage: "MODEL",
+		Description: "Builds an OCI image of MODEL: a base image, a virtual environment of locked wheels, and the\n" +
+			"model, and sends it to where --push, --output and --load say. Nothing is executed: no daemon,\n" +
+			"no Python and no root are needed. The same model gives the same digest on any machine.\n" +
+			"Prints the reference with the digest, nothing else, on stdout.",
+		Flags:  slicesOf(sinkFlags(), servingFlags(), lockUseFlags(), baseFlags(), layerFlags(), lockFlags(), inputFlags()),
+		Action: a.image,
+	}
+}
+
+func sinkFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "push", Usage: "push to `REGISTRY/NAME:TAG` (repeatable)"},
+		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "write `oci:DIR`, oci-tar:FILE or docker-tar:FILE (repeatable)"},
+		&cli.BoolFlag{Name: "load", Usage: "load into the running Docker or podman", DisableDefaultText: true},
+		&cli.StringFlag{Name: "name", Usage: "call the image `NAME:TAG` in tarballs and engines (default: as pushed, else the model directory's name)"},
+		choiceFlag("format", "what is printed on stdout", "text", "json"),
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "say nothing of how it goes on", DisableDefaultText: true},
+		strictFlag(),
+	}
+}
+
+func servingFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.IntFlag{Name: "port", Usage: "listen on `PORT`", Value: serving.DefaultPort},
+		&cli.IntFlag{Name: "workers", Usage: "run `N` processes", Value: 1},
+		&cli.StringFlag{Name: "user", Usage: "run as `UID:GID`", Value: serving.DefaultUser},
+		&cli.StringSliceFlag{Name: "env", Usage: "set the environment variable `KEY=VALUE` (repeatable)"},
+		&cli.StringSliceFlag{Name: "entrypoint", Usage: "run `WORD` instead of the server; once for each word of the command (repeatable)"},
+		&cli.StringSliceFlag{Name: "label", Usage: "add the label `KEY=VALUE` (repeatable)"},
+		&cli.StringSliceFlag{Name: "annotation", Usage: "add the annotation `KEY=VALUE` (repeatable)"},
+	}
+}
+
+func lockUseFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "lock", Usage: "install exactly what the lock `FILE` says, resolving nothing"},
+		&cli.BoolFlag{Name: "locked", Usage: "fail if the lock does not fit the model any more", DisableDefaultText: true},
+	}
+}
+
+func layerFlags() []cli.Flag {
+	return []cli.Flag{
+		choiceFlag("compression", "how layers are made; splice takes over the wheels' own compression", "splice", "gzip", "zstd"),
+		&cli.StringFlag{Name: "max-layer-size", Usage: "split layers of more than `SIZE`", Value: "8GiB"},
+		&cli.IntFlag{Name: "jobs", Usage: "make and send `N` layers at once", Value: 4},
+	}
+}
+
+// imageFlags are the flags of image that are read at once.
+type imageFlags struct {
+	env, labels, annotations map[string]string
+	compression              layer.Compression
+	maxLayer                 int64
+	jobs                     int
+	created                  time.Time // SOURCE_DATE_EPOCH, zero if not set
+}
+
+func (a *app) readImageFlags(c *cli.Context) (f imageFlags, err error) {
+	var errs []error
+	pairs := func(name string) map[string]string {
+		out := map[string]string{}
+		for _, text := range c.StringSlice(name) {
+			key, value, ok := strings.Cut(text, "=")
+			if !ok || key == "" {
+				errs = append(errs, &usageError{msg: fmt.Sprintf("--%s %q is not of the form KEY=VALUE", name, text), command: c.Command.Name})
+			}
+			out[key] = value
+		}
+		return out
+	}
+	f.env, f.labels, f.annotations = pairs("env"), pairs("label"), pairs("annotation")
+	f.compression = map[string]layer.Compression{"splice": layer.Splice, "gzip": layer.Gzip, "zstd": layer.Zstd}[c.String("compression")]
+	if f.maxLayer, err = parseSize(c.String("max-layer-size")); err != nil {
+		errs = append(errs, &usageError{msg: "--max-layer-size: " + err.Error(), command: c.Command.Name})
+	}
+	if f.jobs = c.Int("jobs"); f.jobs < 1 {
+		errs = append(errs, &usageError{msg: "--jobs must be at least 1", command: c.Command.Name})
+	}
+	if text := a.env("SOURCE_DATE_EPOCH"); text != "" {
+		seconds, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || seconds < 0 {
+			errs = append(errs, fmt.Errorf("SOURCE_DATE_EPOCH is %q, which is no number of seconds", text))
+		}
+		f.created = time.Unix(seconds, 0).UTC()
+	}
+	return f, errors.Join(errs...)
+}
+
+var sizeText = regexp.MustCompile(`^(\d+)\s*(?:([kKmMgGtT])(i?)[bB]?|[bB])?$`)
+
+// parseSize reads "500MB", "8GiB", "8G" (as GiB) or a number of bytes.
+func parseSize(text string) (int64, error) {
+	m := sizeText.FindStringSubmatch(text)
+	if m == nil {
+		return 0, fmt.Errorf("%q is no size such as 500MB or 8GiB", text)
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	unit := int64(1)
+	if m[2] != "" {
+		step := int64(1024)
+		if m[3] == "" && strings.ContainsAny(text, "bB") {
+			step = 1000
+		}
+		for range strings.Index("kmgt", strings.ToLower(m[2])) + 1 {
+			unit *= step
+		}
+	}
+	if err != nil || n < 1 || n > math.MaxInt64/unit {
+		return 0, fmt.Errorf("%q is out of range", text)
+	}
+	return n * unit, nil
+}
+
+var notInName = regexp.MustCompile(`[^a-z0-9]+`)
+
+// imageName gives the name of the image where nobody gave one: that of the model's directory.
+func imageName(model string) (string, error) {
+	abs, err := filepath.Abs(model)
+	if err != nil {
+		return "", err
+	}
+	if filepath.Base(abs) == "MLmodel" {
+		abs = filepath.Dir(abs)
+	}
+	name := strings.Trim(notInName.ReplaceAllString(strings.ToLower(path.Base(filepath.ToSlash(abs))), "-"), "-")
+	if name == "" {
+		name = "model"
+	}
+	return name, nil
+}
+
+// image runs the command: from the model to every sink.
+func (a *app) image(c *cli.Context) (err error) {
+	flags, err := a.readImageFlags(c)
+	if err != nil {
+		return err
+	}
+	run := &imageRun{app: a, c: c, flags: flags, progress: a.newProgress(c.Bool("quiet"))}
+	defer run.progress.close()
+	if run.in, err = a.readInputs(c); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, run.in.Close()) }()
+	name, err := imageName(run.in.Path)
+	if err != nil {
+		return err
+	}
+	if run.sinks, err = a.sinks(c, name, flags); err != nil {
+		return err
+	}
+	return run.do(c.Context)
+}
+
+// isStale tells that remembered layers turned out to be wrong.
+func isStale(err error) bool { return errors.Is(err, layer.ErrChanged) }
+
+func (r *imageRun) do(ctx context.Context) error {
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	built, err := r.build(ctx, false)
+	if err != nil {
+		return err
+	}
+	sent, err := r.send(ctx, built)
+	if isStale(err) {
+		// What was remembered of a layer does not agree with what it is made of: the cache was
+		// tampered with. Nothing was tagged; do it again without believing the cache.
+		r.progress.say("the cache is not to be trusted; building anew")
+		if err = built.close(); err != nil {
+			return err
+		}
+		if built, err = r.build(ctx, true); err != nil {
+			return err
+		}
+		sent, err = r.send(ctx, built)
+	}
+	if err = errors.Join(err, built.close()); err != nil {
+		return err
+	}
+	r.progress.close()
+	return r.print(built, sent)
+}

@@ -1,0 +1,412 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"mlenv/imagebuild"
+	"mlenv/imagebuild/layer"
+	"mlenv/imagebuild/sink"
+	"mlenv/resolve"
+	"mlenv/resolve/dist"
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/index"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pylock"
+	"mlenv/resolve/serving"
+)
+
+// imageRun is one run of the image command.
+type imageRun struct {
+	*app
+	c        *cli.Context
+	flags    imageFlags
+	in       *inputs
+	sinks    []namedSink
+	progress *progress
+
+	bases    []*openedBase // one for each platform
+	client   *index.Client
+	lock     *pylock.Lock
+	lockText []byte
+	lockDir  string // to which the lock's paths are relative
+	findings []resolve.Finding
+	layers   []reportedLayer // of what was built last
+}
+
+// needsBuilding says that the model needs what only running commands can bring.
+type needsBuilding struct{ msg string }
+
+func (e *needsBuilding) Error() string { return e.msg }
+
+// prepare does all that comes before the first layer: it finds the bases and the lock, and makes
+// sure that they and the model go together.
+func (r *imageRun) prepare(ctx context.Context) error {
+	if packages := r.in.Spec.Conda.Packages; len(packages) > 0 {
+		var names []string
+		for _, p := range packages {
+			names = append(names, p.Name)
+		}
+		return &needsBuilding{"the model needs conda packages, which only conda can install: " + strings.Join(names, ", ")}
+	}
+	wanted, err := platforms(r.c)
+	if err != nil {
+		return err
+	}
+	for _, p := range wanted {
+		r.progress.say("looking into the base for %s", p)
+		b, err := r.openBase(ctx, r.c.String("base"), r.in.Spec.Python.Version, p)
+		if err != nil {
+			return err
+		}
+		r.bases = append(r.bases, b)
+		r.findings = append(r.findings, b.Findings...)
+	}
+	if r.client, err = r.indexClient(r.c, r.in.Spec, r.progress.index); err != nil {
+		return err
+	}
+	if err := r.findLock(ctx); err != nil {
+		return err
+	}
+	r.findings = append(slices.Clone(r.in.Spec.Findings), append(r.findings, r.systemFindings()...)...)
+	r.progress.pause()
+	return r.report(r.findings, r.c.Bool("strict"))
+}
+
+// systemFindings reports the system packages that the model needs and a base lacks.
+func (r *imageRun) systemFindings() []resolve.Finding {
+	var out []resolve.Finding
+	for _, p := range r.in.Spec.SystemPackages {
+		for _, b := range r.bases {
+			if b.Base.Provides(p.Name) {
+				continue
+			}
+			out = append(out, resolve.Finding{
+				Rule: "system-package-missing", Severity: resolve.Error, Subject: p.Name,
+				Message: fmt.Sprintf("the base lacks %s (%s), and building an image installs no system packages; "+
+					"choose a --base that has it, as python:%s without -slim may, or use mlenv dockerfile", p.Name, p.Reason, b.Base.Minor()),
+				From: []envfile.Origin{},
+			})
+			break
+		}
+	}
+	return out
+}
+
+func (r *imageRun) targets() ([]dist.Target, error) {
+	var out []dist.Target
+	for _, b := range r.bases {
+		t, err := b.Base.Target()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// findLock reads the lock that was given, or makes one.
+func (r *imageRun) findLock(ctx context.Context) error {
+	file := r.c.String("lock")
+	if file == "" {
+		if r.c.Bool("locked") {
+			return &usageError{msg: "--locked needs --lock FILE", command: r.c.Command.Name}
+		}
+		made, err := r.makeLock(ctx, nil)
+		if err != nil {
+			return err
+		}
+		// A lock that travels in the image: what is local is named from the model's directory.
+		r.lock, r.lockText = made, pylock.Format(made)
+		r.lockDir, err = filepath.Abs(r.in.dir())
+		return err
+	}
+	var err error
+	if r.lock, r.lockText, err = readLock(file); err != nil {
+		return err
+	}
+	if r.lock == nil {
+		return &os.PathError{Op: "reading the lock", Path: file, Err: os.ErrNotExist}
+	}
+	if r.lockDir, err = filepath.Abs(filepath.Dir(file)); err != nil {
+		return err
+	}
+	if r.c.Bool("locked") && r.lock.Tool.SpecDigest != r.in.Spec.Digest {
+		return r.checkLocked(ctx, file)
+	}
+	return nil
+}
+
+// checkLocked solves again from the lock that was given, which must not change.
+func (r *imageRun) checkLocked(ctx context.Context, file string) error {
+	now, err := r.makeLock(ctx, r.lock)
+	if err != nil {
+		return err
+	}
+	r.progress.pause()
+	return r.checkLock(file, r.lock, now)
+}
+
+// makeLock resolves the model for the bases.
+func (r *imageRun) makeLock(ctx context.Context, previous *pylock.Lock) (*pylock.Lock, error) {
+	targets, err := r.targets()
+	if err != nil {
+		return nil, err
+	}
+	show := r.lockProgress(r.c)
+	defer show.end()
+	req := lockRequest{Inputs: r.in, Targets: targets, Previous: previous, Dir: r.in.dir(), Progress: show.event, Warn: show.warn}
+	if req.BaseName = r.bases[0].Name; len(r.bases) == 1 {
+		req.BaseDigest = r.bases[0].Base.Digest
+	}
+	return r.lockModel(ctx, r.c, req)
+}
+
+// picksFor gives the wheels of one platform.
+func (r *imageRun) picksFor(b *openedBase) ([]imagebuild.Pick, error) {
+	target, err := b.Base.Target()
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range r.lock.Tool.Targets {
+		if err := fitsBase(b, r.lock.Tool.Python, text); err != nil && len(r.lock.Tool.Targets) == 1 {
+			return nil, err
+		}
+	}
+	return imagebuild.Select(r.lock, target)
+}
+
+// fitsBase checks a target as the lock records it, "linux/amd64 glibc:2.36".
+func fitsBase(b *openedBase, python, text string) error {
+	platform, libc, _ := strings.Cut(text, " ")
+	goos, arch, _ := strings.Cut(platform, "/")
+	version, err := pep440.Parse(python)
+	if err != nil {
+		return fmt.Errorf("reading the lock's Python version: %w", err)
+	}
+	want := dist.Target{Python: version, OS: goos, Arch: arch}
+	if libc != "" {
+		if want.Libc, err = dist.ParseLibc(libc); err != nil {
+			return fmt.Errorf("reading the lock's target: %w", err)
+		}
+	}
+	return b.Base.Fit(want)
+}
+
+// built is the images of all platforms.
+type built struct {
+	images   []*imagebuild.Image
+	artifact sink.Artifact
+}
+
+func (b *built) close() error {
+	var errs []error
+	for _, img := range b.images {
+		errs = append(errs, img.Close())
+	}
+	b.images = nil
+	return errors.Join(errs...)
+}
+
+// build builds the image of every platform.
+func (r *imageRun) build(ctx context.Context, fresh bool) (*built, error) {
+	cache, err := r.cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	builder := &imagebuild.Builder{Cache: filepath.Join(cache, "layers-v1"), Jobs: r.flags.jobs, Fresh: fresh, Progress: r.progress.layer}
+	out := &built{}
+	var annotations map[string]string
+	for _, b := range r.bases {
+		recipe, err := r.recipe(b)
+		if err != nil {
+			return nil, errors.Join(err, out.close())
+		}
+		img, err := builder.Build(ctx, recipe)
+		if err != nil {
+			return nil, errors.Join(err, out.close())
+		}
+		out.images, annotations = append(out.images, img), recipe.Annotations
+	}
+	if r.layers, err = describe(out); err != nil {
+		return nil, errors.Join(err, out.close())
+	}
+	if len(out.images) == 1 {
+		out.artifact = sink.Artifact{Image: out.images[0].Image}
+		return out, nil
+	}
+	out.artifact.Index, err = imagebuild.Index(out.images, withoutBase(annotations))
+	if err != nil {
+		return nil, errors.Join(err, out.close())
+	}
+	return out, nil
+}
+
+// withoutBase leaves out what differs between the images of an index.
+func withoutBase(annotations map[string]string) map[string]string {
+	out := map[string]string{}
+	for k, v := range annotations {
+		if k != "org.opencontainers.image.base.digest" {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// recipe puts together what the image of one platform is made of.
+func (r *imageRun) recipe(b *openedBase) (imagebuild.Recipe, error) {
+	picks, err := r.picksFor(b)
+	if err != nil {
+		return imagebuild.Recipe{}, err
+	}
+	wheels, err := r.wheels(picks)
+	if err != nil {
+		return imagebuild.Recipe{}, err
+	}
+	created, err := r.created()
+	if err != nil {
+		return imagebuild.Recipe{}, err
+	}
+	runtime, err := r.runtime(picks)
+	if err != nil {
+		return imagebuild.Recipe{}, err
+	}
+	labels := map[string]string{}
+	for _, v := range serving.Labels(r.facts(b, created)) {
+		labels[v.Name] = v.Value
+	}
+	recipe := imagebuild.Recipe{
+		Base: b.Base, BaseImage: b.Image, BaseName: b.Name,
+		Wheels: wheels, Lock: r.lockText,
+		Model: r.in.Model.FS, Runtime: runtime, Created: created,
+		Labels: merged(labels, r.flags.labels), Annotations: merged(labels, r.flags.annotations),
+		Compression: r.flags.compression, MaxLayer: r.flags.maxLayer,
+	}
+	for _, code := range r.in.Model.Code {
+		recipe.Code = append(recipe.Code, code.Text)
+	}
+	for _, name := range r.c.StringSlice("code-paths") {
+		abs, err := filepath.Abs(name)
+		if err != nil {
+			return recipe, err
+		}
+		recipe.Extra = append(recipe.Extra, imagebuild.Tree{FS: os.DirFS(filepath.Dir(abs)), Root: filepath.Base(abs)})
+	}
+	return recipe, nil
+}
+
+func merged(below, above map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, m := range []map[string]string{below, above} {
+		for k, v := range m {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+func (r *imageRun) wheels(picks []imagebuild.Pick) ([]imagebuild.Wheel, error) {
+	var out []imagebuild.Wheel
+	for _, p := range picks {
+		file := dist.File{Name: p.Name, Filename: p.File.Name, URL: p.File.URL, Size: p.File.Size, Hashes: p.File.Hashes, Wheel: true}
+		if p.File.Path != "" {
+			at := filepath.FromSlash(p.File.Path)
+			if !filepath.IsAbs(at) {
+				at = filepath.Join(r.lockDir, at)
+			}
+			file.URL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(at)}).String()
+		}
+		out = append(out, imagebuild.Wheel{
+			Filename: p.File.Name, Name: string(p.Name), SHA256: strings.ToLower(p.File.Hashes["sha256"]), Size: p.File.Size,
+			Requested: slices.Contains(r.lock.Tool.Requested, string(p.Name)), DirectURL: p.DirectURL,
+			Path: func(ctx context.Context) (string, error) { return r.client.Fetch(ctx, file) },
+		})
+	}
+	return out, nil
+}
+
+// created is SOURCE_DATE_EPOCH, else the model's own time, else a constant: never now.
+func (r *imageRun) created() (time.Time, error) {
+	if !r.flags.created.IsZero() {
+		return r.flags.created, nil
+	}
+	text := r.in.Spec.Model.TimeCreated
+	for _, form := range []string{"2006-01-02 15:04:05.999999", time.RFC3339Nano, "2006-01-02T15:04:05.999999"} {
+		if t, err := time.Parse(form, text); err == nil {
+			return t.UTC().Truncate(time.Second), nil
+		}
+	}
+	return layer.Epoch, nil
+}
+
+// mlflowVersion is what will run: the lock's, else what the model says.
+func (r *imageRun) mlflowVersion(picks []imagebuild.Pick) pep440.Version {
+	for _, name := range []string{"mlflow", "mlflow-skinny"} {
+		for _, p := range picks {
+			if string(p.Name) == name {
+				if v, err := pep440.Parse(p.Version); err == nil {
+					return v
+				}
+			}
+		}
+	}
+	v, err := pep440.Parse(r.in.Spec.Model.MLflowVersion)
+	if err != nil {
+		return pep440.Version{} // old models do not say
+	}
+	return v
+}
+
+func (r *imageRun) runtime(picks []imagebuild.Pick) (*serving.Runtime, error) {
+	kind, err := serving.ParseKind(r.c.String("serve"))
+	if err != nil {
+		return nil, err
+	}
+	in := serving.Input{
+		Kind: kind, MLflowVersion: r.mlflowVersion(picks), ExtraCode: len(r.c.StringSlice("code-paths")) > 0,
+		Port: r.c.Int("port"), Workers: r.c.Int("workers"), User: r.c.String("user"),
+		Env: r.flags.env, Entrypoint: r.c.StringSlice("entrypoint"),
+	}
+	for _, code := range r.in.Model.Code {
+		in.Code = append(in.Code, code.Text)
+	}
+	return serving.New(in)
+}
+
+func (r *imageRun) facts(b *openedBase, created time.Time) serving.Facts {
+	m := r.in.Spec.Model
+	sum := sha256.Sum256(r.lockText)
+	f := serving.Facts{
+		Created: created.Format(time.RFC3339), RunID: m.RunID, ModelID: m.ModelID, Flavors: m.Flavors,
+		MLflowVersion: m.MLflowVersion, SpecDigest: r.in.Spec.Digest, LockDigest: "sha256:" + hex.EncodeToString(sum[:]),
+		BaseName: b.Name, BaseDigest: b.Base.Digest,
+	}
+	return f
+}
+
+// send sends the artifact to every sink. One that fails does not keep the others from theirs.
+func (r *imageRun) send(ctx context.Context, b *built) ([]sink.Sent, error) {
+	var out []sink.Sent
+	var errs []error
+	for _, s := range r.sinks {
+		r.progress.say("sending to %s", s.name)
+		sent, err := s.send(ctx, b.artifact)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		out = append(out, sent)
+	}
+	return out, errors.Join(errs...)
+}
