@@ -102,11 +102,15 @@ func decodeLatin1(data []byte) string {
 	return b.String()
 }
 
-// splitLines splits where Python's str.splitlines does, and numbers the lines from first on.
+// maxLines bounds what a file can make of memory; a long lock with hashes has some 50,000.
+const maxLines = 500_000
+
+// splitLines splits where Python's str.splitlines does, and numbers the lines from first on. It
+// gives up behind maxLines.
 func splitLines(text string, first int) []line {
 	var lines []line
 	start := 0
-	for i := 0; i < len(text); {
+	for i := 0; i < len(text) && len(lines) <= maxLines; {
 		r, n := utf8.DecodeRuneInString(text[i:])
 		switch r {
 		case '\n', '\v', '\f', '\r', 0x1c, 0x1d, 0x1e, 0x85, 0x2028, 0x2029:

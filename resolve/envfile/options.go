@@ -142,6 +142,18 @@ func longOption(long string) (string, error) {
 	return "", fmt.Errorf("the option %s may be any of %s", long, strings.Join(possible, ", "))
 }
 
+// optionText writes options, each behind a space.
+func optionText(opts []option) string {
+	var b strings.Builder
+	for _, o := range opts {
+		b.WriteString(" --" + o.name)
+		if !isSwitch(o.name) {
+			b.WriteString(" " + o.value)
+		}
+	}
+	return b.String()
+}
+
 // first gives the first value of an option: where pip wants one of several, it takes that.
 func first(opts []option, name string) (string, bool) {
 	for _, o := range opts {

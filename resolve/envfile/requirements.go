@@ -160,6 +160,10 @@ func (r *reader) readFile(in include, o Origin) {
 		return
 	}
 	lines := splitLines(text, 1)
+	if len(lines) > maxLines {
+		r.failed(&Error{File: in.name, Msg: fmt.Sprintf("has more than %d lines", maxLines)})
+		return
+	}
 	r.findLocked(lines)
 	r.stack = append(r.stack, in)
 	for _, l := range logicalLines(lines) {
@@ -191,21 +195,31 @@ func (r *reader) line(l line, in include) {
 	text, secret := source.Scrub(l.text)
 	o := Origin{File: in.name, Line: l.n, Text: text}
 	args, rest := splitLine(text)
-	if args != "" && !strings.HasPrefix(args, "#") {
-		o.Text = args // hashes would make it long
-	}
-	if secret {
-		r.file.CredentialsIn = append(r.file.CredentialsIn, o)
-	}
 	words, err := splitWords(rest)
 	if err != nil {
 		r.fail(o, "", "%v", err)
 		return
 	}
+	unquoted := false // brought credentials to light
+	for i := range words {
+		var found bool
+		words[i], found = source.Scrub(words[i])
+		unquoted = unquoted || found
+	}
 	opts, other, err := parseOptions(words)
 	if err != nil {
 		r.fail(o, "", "%v", err)
 		return
+	}
+	if hostOnly(opts) || unquoted {
+		secret = true
+		o.Text = strings.TrimSpace(args + optionText(opts))
+	}
+	if args != "" {
+		o.Text = args // hashes would make it long
+	}
+	if secret {
+		r.file.CredentialsIn = append(r.file.CredentialsIn, o)
 	}
 	if len(other) > 0 {
 		r.note(o, "ignored-text", "", "pip ignores %q behind the options of a line", strings.Join(other, " "))

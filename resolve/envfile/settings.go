@@ -26,7 +26,6 @@ func (r *reader) setting(opt option, o Origin) {
 	case "find-links":
 		r.findLinks(d)
 	case "trusted-host":
-		d = r.scrubbed(d)
 		if i := strings.IndexAny(d.Value, "/?#"); i >= 0 {
 			d.Value = d.Value[:i]
 		}
@@ -75,24 +74,31 @@ var digits = regexp.MustCompile(`^[0-9]*$`)
 
 func switchedOn(o Origin) *Declaration { return &Declaration{Value: "true", From: o} }
 
-// scrubbed takes out credentials that came to light when the value was unquoted, or that precede
-// a host that has no scheme.
-func (r *reader) scrubbed(d Declaration) Declaration {
-	clean, found := source.Scrub(d.Value)
-	if i := strings.LastIndexByte(clean, '@'); i >= 0 && !strings.Contains(clean, "://") {
-		clean, found = clean[i+1:], true
+// hostOnly takes out credentials that precede a host without a scheme; those in URLs are gone.
+// It reports whether there were any.
+func hostOnly(opts []option) bool {
+	found := false
+	for i, opt := range opts {
+		at := strings.LastIndexByte(opt.value, '@')
+		if at < 0 || strings.Contains(opt.value, "://") {
+			continue
+		}
+		switch opt.name {
+		case "find-links": // a directory may have an @ in its name
+			if !strings.Contains(opt.value[:at], ":") {
+				continue
+			}
+		case "index-url", "extra-index-url", "trusted-host":
+		default:
+			continue
+		}
+		opts[i].value = opt.value[at+1:]
+		found = true
 	}
-	if found {
-		option, _, _ := strings.Cut(d.From.Text, " ")
-		option, _, _ = strings.Cut(option, "=")
-		d.Value, d.From.Text = clean, option+" "+clean
-		r.file.CredentialsIn = append(r.file.CredentialsIn, d.From)
-	}
-	return d
+	return found
 }
 
 func (r *reader) urlSetting(d Declaration) (Declaration, bool) {
-	d = r.scrubbed(d)
 	if d.Value == "" {
 		r.note(d.From, "ignored-option", "", "pip ignores an option with an empty URL")
 		return d, false

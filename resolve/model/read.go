@@ -30,6 +30,9 @@ const (
 // file. Symbolic links may not leave the directory. The model's FS is usable until Close.
 func Open(path string) (*Model, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &Error{File: path, Msg: "there is no such directory or file"}
+	}
 	if err != nil {
 		return nil, source.Unreadable(path, err)
 	}

@@ -74,7 +74,7 @@ func (n *Node) String() string {
 
 const (
 	maxMarks = 1 << 20 // of YAML's punctuation: bounds the parser's memory
-	maxNodes = 1 << 20 // after aliases are resolved
+	maxNodes = 1 << 18 // after aliases are resolved
 	maxDepth = 200
 )
 
@@ -133,6 +133,7 @@ func yamlError(name string, err error) *Error {
 type tree struct {
 	file  string
 	nodes int
+	alias int                 // the line of the outermost alias that is being resolved, else 0
 	open  map[*yaml.Node]bool // anchors that are being resolved
 	errs  []error
 }
@@ -148,7 +149,11 @@ func (t *tree) node(y *yaml.Node, depth int) *Node {
 	t.nodes++
 	if t.nodes > maxNodes {
 		if t.nodes == maxNodes+1 {
-			t.fail(y.Line, "its aliases stand for more than %d values", maxNodes)
+			line := y.Line
+			if t.alias > 0 {
+				line = t.alias
+			}
+			t.fail(line, "the file holds, with its aliases, more than %d values", maxNodes)
 		}
 		return n
 	}
@@ -163,9 +168,16 @@ func (t *tree) node(y *yaml.Node, depth int) *Node {
 			t.fail(y.Line, "the alias *%s stands for something that contains it", y.Value)
 			return n
 		}
+		outermost := t.alias == 0
+		if outermost {
+			t.alias = y.Line
+		}
 		t.open[y.Alias] = true
 		n = t.node(y.Alias, depth+1)
 		delete(t.open, y.Alias)
+		if outermost {
+			t.alias = 0
+		}
 	case yaml.ScalarNode:
 		t.scalar(n, y)
 	case yaml.SequenceNode:

@@ -1,0 +1,84 @@
+package source
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestScrub(t *testing.T) {
+	tests := map[string]string{ // "" for what stays as it is
+		"https://pypi.example/simple":                            "",
+		"https://user:pw@pypi.example/simple":                    "https://pypi.example/simple",
+		"https://token@pypi.example/simple":                      "https://pypi.example/simple",
+		"https://:pw@pypi.example/simple":                        "https://pypi.example/simple",
+		"https://user:@pypi.example/simple":                      "https://pypi.example/simple",
+		"HTTPS://user:p@ss@pypi.example:8080/simple":             "HTTPS://pypi.example:8080/simple",
+		"https://${U}:${P}@pypi.example/simple":                  "https://pypi.example/simple",
+		"https://user:pa/ss@pypi.example/simple":                 "https://pypi.example/simple",
+		"https://user:pa?s#s@pypi.example/simple":                "https://pypi.example/simple",
+		"-i 'https://user:p'w@pypi.example/simple'":              "-i 'https://pypi.example/simple'",
+		"git+https://user:pw@git.example/x.git@v1#egg=x":         "git+https://git.example/x.git@v1#egg=x",
+		"git+https://git.example/x.git@v1#egg=x":                 "",
+		"git+https://git.example:8080/x.git@v1":                  "",
+		"git+https://git.example:${PORT}/x.git@v1":               "",
+		"git+https://git@git.example/x.git":                      "",
+		"git+ssh://git@git.example/x.git@v1":                     "",
+		"git+ssh://someone@git.example/x.git":                    "",
+		"git+ssh://someone:pw@git.example/x.git":                 "git+ssh://git.example/x.git",
+		"git+ssh://git.example:org/x.git@v1":                     "git+ssh://v1", // cannot be told from a password, and no URL
+		"a https://u:p@x.example b https://u:p@y.example c":      "a https://x.example b https://y.example c",
+		"https://conda.example/t/tk-1-2/channel":                 "https://conda.example/channel",
+		"https://user:pw@conda.example/t/tk-1-2/channel":         "https://conda.example/channel",
+		"https://[::1]:8080/x@y":                                 "",
+		"https://user:pw@[::1]:8080/x":                           "https://[::1]:8080/x",
+		"name: someone@mail.example":                             "",
+		"file:///dir/x@y.whl":                                    "",
+		"foo @ https://user:pw@x.example/f.whl ; os_name=='a:b'": "foo @ https://x.example/f.whl ; os_name=='a:b'",
+	}
+	for in, want := range tests {
+		found := want != ""
+		if !found {
+			want = in
+		}
+		if got, ok := Scrub(in); got != want || ok != found {
+			t.Errorf("%q: got %q, %v, want %q", in, got, ok, want)
+		}
+		if again, ok := Scrub(want); again != want || ok {
+			t.Errorf("%q scrubs again to %q", want, again)
+		}
+	}
+}
+
+func FuzzScrub(f *testing.F) {
+	f.Add("https://", "user", "example.com/x")
+	f.Add("git+ssh://", "", "${X}:8080/@")
+	f.Add("a b=c://", "u", "")
+	f.Fuzz(func(t *testing.T, before, user, after string) {
+		const secret = "hunter2secret"
+		if strings.ContainsAny(user, " \t\r\n") || strings.Contains(before+user+after, secret) {
+			return
+		}
+		// Whatever surrounds it, a password before a host is taken out.
+		got, found := Scrub(before + " https://" + user + ":" + secret + "@host.example" + after)
+		if strings.Contains(got, secret) || !found {
+			t.Fatalf("%q", got)
+		}
+	})
+}
+
+func TestClean(t *testing.T) {
+	tests := []struct {
+		dir, name, want string
+		ok              bool
+	}{
+		{"", "a", "a", true}, {"", "./a//b/", "a/b", true}, {"sub", "../a", "a", true}, {"sub", "../../a", "", false},
+		{"", "..", "", false}, {"", ".", ".", true}, {"", "", "", false}, {"", "/a", "", false}, {"", `C:\a`, "", false}, {"", "c:/a", "", false},
+		{"", "a\x00b", "", false}, {"", "..a", "..a", true}, {"", "\xff", "", false}, {"", `\\host\a`, "", false},
+	}
+	for _, test := range tests {
+		got, ok := Clean(test.dir, test.name)
+		if ok != test.ok || ok && got != test.want {
+			t.Errorf("%q %q: %q %v", test.dir, test.name, got, ok)
+		}
+	}
+}
