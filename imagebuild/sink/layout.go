@@ -92,10 +92,25 @@ func mergeIndex(file string, d v1.Descriptor, name string) ([]byte, error) {
 // writeBlob writes a blob unless it is there, and gives the number of bytes written.
 func writeBlob(ctx context.Context, dir string, b blob) (int64, error) {
 	name := filepath.Join(dir, "blobs", b.digest.Algorithm, b.digest.Hex)
-	if info, err := os.Stat(name); err == nil && info.Size() == b.size {
+	if isWhole(name, b) {
 		return 0, nil
 	}
 	return b.size, replace(name, func(w io.Writer) error { return copyBlob(ctx, w, b) })
+}
+
+// isWhole tells whether a file holds the blob already.
+func isWhole(name string, b blob) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size() != b.size {
+		return false
+	}
+	got, _, err := v1.SHA256(f)
+	return err == nil && got == b.digest
 }
 
 // copyBlob copies a blob and makes sure that it is what it is called.
