@@ -111,7 +111,9 @@ func (m *merger) reportSidecars(from *model.Model, replaced bool) {
 		}
 	}
 	unnamed(from.UnnamedConda)
-	unnamed(from.UnnamedVirtual)
+	if from.CondaEnv.Text == "" { // until 2.0 MLflow named conda.yaml alone
+		unnamed(from.UnnamedVirtual)
+	}
 	if from.UVLock != "" {
 		m.find(ruleUVLock, from.UVLock, []envfile.Origin{{File: from.UVLock}},
 			"%s is not read: requirements.txt, which MLflow exported from it, says what is installed", from.UVLock)

@@ -42,15 +42,15 @@ func (m *merger) mergeBuildDependencies() {
 // join folds the entries of a group into one requirement and reports what does not fit. rule is
 // what a contradiction is called.
 func (m *merger) join(g *group, rule string) Requirement {
-	first := g.entries[0]
+	sides := m.sides(g, rule)
+	first := sides[0]
 	g.joined = first.Specifier
-	hashes := slices.Clone(first.Hashes)
-	extras := slices.Clone(first.Extras)
+	extras, hashes := first.Extras, first.Hashes
 	var direct *entry
 	if source(first) != "" {
 		direct = &first
 	}
-	for _, e := range g.entries[1:] {
+	for _, e := range sides[1:] {
 		switch relate(g.joined, direct, e) {
 		case contradictory:
 			m.reportConflict(rule, first, e)
@@ -62,12 +62,36 @@ func (m *merger) join(g *group, rule string) Requirement {
 			}
 			g.joined = g.joined.And(e.Specifier)
 		}
-		extras = append(extras, e.Extras...)
+		m.reportExtras(rule, first, e)
+		extras = append(slices.Clone(extras), e.Extras...)
 		hashes = m.joinHashes(hashes, first, e)
 	}
-	m.reportExtras(g, rule)
 	g.joined = reduce(g.joined)
 	return g.requirement(direct, extras, hashes)
+}
+
+// sides folds the lines of each file, so that files are compared as wholes: one entry for each
+// file, and one more for what contradicts it within that file. Lines that are joined are reported
+// of the first file only, as MLflow writes the same into the others.
+func (m *merger) sides(g *group, rule string) []entry {
+	var out []entry
+	for _, e := range g.entries {
+		i := slices.IndexFunc(out, func(o entry) bool { return o.file == e.file && source(o) == source(e) })
+		if i < 0 || relate(out[i].Specifier, nil, e) == contradictory {
+			out = append(out, e)
+			continue
+		}
+		side := &out[i]
+		if i == 0 && source(e) == "" && relate(side.Specifier, nil, e) == compatible {
+			m.find(ruleDuplicate, subject(e), []envfile.Origin{side.From, e.From},
+				"%s is named twice: %s (%s) and %s (%s); the two are joined",
+				subject(e), text(*side), at(side.From), text(e), at(e.From))
+		}
+		side.Specifier = side.Specifier.And(e.Specifier)
+		side.Extras = sorted(append(slices.Clone(side.Extras), e.Extras...))
+		side.Hashes = sorted(append(slices.Clone(side.Hashes), e.Hashes...))
+	}
+	return out
 }
 
 func (g *group) requirement(direct *entry, extras []pep508.Name, hashes []string) Requirement {
@@ -101,9 +125,6 @@ func (m *merger) joinHashes(have []string, first, e entry) []string {
 	}
 	if len(e.Hashes) == 0 {
 		return have
-	}
-	if first.From.File == e.From.File {
-		return append(have, e.Hashes...)
 	}
 	if !slices.ContainsFunc(have, func(h string) bool { return slices.Contains(e.Hashes, h) }) {
 		m.find(ruleHashes, subject(e), []envfile.Origin{first.From, e.From},
@@ -141,28 +162,16 @@ func (m *merger) reportDiffering(rule string, winner, e entry) {
 		return
 	}
 	from := []envfile.Origin{winner.From, e.From}
-	if winner.From.File == e.From.File {
-		m.find(ruleDuplicate, subject(winner), from, "%s is named twice: %s (%s) and %s (%s); the two are joined",
-			subject(winner), text(winner), at(winner.From), text(e), at(e.From))
-		return
-	}
 	m.find(ruleSpecifiers, subject(winner), from, "%s wants %s but %s wants %s; the two are joined",
 		at(winner.From), text(winner), at(e.From), text(e))
 }
 
-func (m *merger) reportExtras(g *group, rule string) {
-	first := g.entries[0]
-	if rule == ruleBuildDiffers || first.file.Kind == envfile.Flags {
+func (m *merger) reportExtras(rule string, winner, e entry) {
+	if rule == ruleBuildDiffers || winner.file.Kind == envfile.Flags || slices.Equal(e.Extras, winner.Extras) {
 		return
 	}
-	for _, e := range g.entries[1:] {
-		if !slices.Equal(e.Extras, first.Extras) && e.From.File != first.From.File {
-			m.find(ruleExtras, g.subject(), []envfile.Origin{first.From, e.From},
-				"%s wants %s but %s wants %s; the extras of both are taken",
-				at(first.From), text(first), at(e.From), text(e))
-			return
-		}
-	}
+	m.find(ruleExtras, subject(e), []envfile.Origin{winner.From, e.From},
+		"%s wants %s but %s wants %s; the extras of both are taken", at(winner.From), text(winner), at(e.From), text(e))
 }
 
 // reportOneFile reports requirements that some of the files lack. A file that declares none at
