@@ -21,6 +21,7 @@ type RegistryOptions struct {
 	Jobs      int               // blobs sent at once; 0: 4
 	Places    *Places           // remembers where blobs are; nil: nothing is remembered
 	UserAgent string
+	Backoff   remote.Backoff // between tries; zero: go-containerregistry's own
 }
 
 // Registry pushes to a registry. What is there already is not sent, what the same registry is known
@@ -65,6 +66,9 @@ func (o RegistryOptions) remote(ctx context.Context, t http.RoundTripper) []remo
 	opts := []remote.Option{remote.WithContext(ctx), remote.WithTransport(t), remote.WithJobs(jobs)}
 	if o.Keychain != nil {
 		opts = append(opts, remote.WithAuthFromKeychain(o.Keychain))
+	}
+	if o.Backoff.Steps > 0 {
+		opts = append(opts, remote.WithRetryBackoff(o.Backoff))
 	}
 	if o.UserAgent != "" {
 		opts = append(opts, remote.WithUserAgent(o.UserAgent))

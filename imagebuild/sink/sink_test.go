@@ -113,6 +113,12 @@ func (r *testRegistry) count(text string) int {
 	return n
 }
 
+func (r *testRegistry) answer(refuse func(w http.ResponseWriter, r *http.Request) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refuse = refuse
+}
+
 func (r *testRegistry) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -183,13 +189,13 @@ func TestMount(t *testing.T) {
 	l := testLayer(t, "a", "1")
 	send(t, sink.Registry(reg.host+"/one:1", o), sink.Artifact{Image: testImage(t, l)})
 	// The test's registry shares blobs between repositories, so it must deny that it has them.
-	reg.refuse = func(w http.ResponseWriter, r *http.Request) bool {
+	reg.answer(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodHead && strings.HasPrefix(r.URL.Path, "/v2/two/blobs/") {
 			w.WriteHeader(http.StatusNotFound)
 			return true
 		}
 		return false
-	}
+	})
 	reg.forget()
 	send(t, sink.Registry(reg.host+"/two:1", o), sink.Artifact{Image: testImage(t, l, testLayer(t, "b", "2"))})
 	digest, err := l.Digest()
@@ -237,12 +243,12 @@ func TestInterruptedPush(t *testing.T) {
 			reg := newRegistry(t)
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
-			reg.refuse = func(w http.ResponseWriter, r *http.Request) bool { return way(cancel, w, r) }
-			to := sink.Registry(reg.host+"/m:1", sink.RegistryOptions{})
+			reg.answer(func(w http.ResponseWriter, r *http.Request) bool { return way(cancel, w, r) })
+			to := sink.Registry(reg.host+"/m:1", sink.RegistryOptions{Backoff: remote.Backoff{Steps: 2}})
 			if _, err := to(ctx, sink.Artifact{Image: img}); err == nil {
 				t.Fatal("the push succeeded")
 			}
-			reg.refuse = nil
+			reg.answer(nil)
 			ref, err := name.ParseReference(reg.host + "/m:1")
 			if err != nil {
 				t.Fatal(err)
