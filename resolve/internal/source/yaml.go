@@ -73,7 +73,7 @@ func (n *Node) String() string {
 }
 
 const (
-	maxMarks = 1 << 20 // of YAML's punctuation: bounds the parser's memory
+	maxMarks = 1 << 18 // of YAML's punctuation: bounds what the parser takes of memory and, in flow lists, of time squared
 	maxNodes = 1 << 18 // after aliases are resolved
 	maxDepth = 200
 )
