@@ -262,7 +262,10 @@ func (d *decoder) wheelTags() []dist.Tag {
 		return nil
 	}
 	if d.tags[n] == nil {
-		w, err := dist.ParseWheelName("x-0-" + d.table[n] + ".whl")
+		w, err := dist.WheelName{}, errCodec
+		if fewTags(d.table[n]) {
+			w, err = dist.ParseWheelName("x-0-" + d.table[n] + ".whl")
+		}
 		if err != nil {
 			d.bad = true
 			return nil

@@ -102,9 +102,27 @@ type link struct {
 	metadataHashes map[string]string
 }
 
+const (
+	maxFilename = 255 // what file systems take
+	maxTags     = 512 // of one wheel, expanded; real ones have a dozen
+)
+
+// fewTags reports whether the tags of a file name expand to a reasonable number. A name of 255 bytes can
+// stand for tens of thousands.
+func fewTags(tags string) bool {
+	n := 1
+	for part := range strings.SplitSeq(tags, "-") {
+		n *= 1 + strings.Count(part, ".")
+	}
+	return n <= maxTags
+}
+
 // file understands the link as a distribution of the project. It reports false for what is none:
 // eggs, installers, signatures, names and versions outside of the standards, other projects.
 func (l *link) file(project pep508.Name, index string) (dist.File, bool) {
+	if len(l.filename) > maxFilename || !fewTags(wheelTags(l.filename)) {
+		return dist.File{}, false
+	}
 	f, err := dist.NewFile(project, l.filename, l.url)
 	if err != nil {
 		return f, false

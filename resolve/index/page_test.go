@@ -1,0 +1,291 @@
+package index
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
+)
+
+func mustURL(raw string) *url.URL {
+	u, err := url.Parse(raw)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
+// parsed gives the links of a page.
+func parsed(t testing.TB, media, text, base string) []link {
+	t.Helper()
+	var all []link
+	if err := parsePage(strings.NewReader(text), media, mustURL(base), func(l *link) { all = append(all, *l) }); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return all
+}
+
+func TestHTML(t *testing.T) {
+	const page = `<!DOCTYPE html>
+<html><head><meta name="pypi:repository-version" content="1.3"><title>x</title></head><body>
+<a href="a-1.0.tar.gz#md5=ABCD" data-requires-python="&gt;=3.8, &lt;4" data-gpg-sig="true">a</a>
+<A HREF='../../files/a-1.0-py3-none-any.whl#sha256=00ff&egg=a' data-yanked data-core-metadata="sha256=11">a</A>
+<a href="https://user:secret@files.example/a%2B-1.1%2Bcu118-py3-none-any.whl?token=x" data-dist-info-metadata=true data-yanked="why &amp; how">b</a>
+<a href="//other.example/a-2.tar.gz" data-core-metadata="false" data-dist-info-metadata="true">c</a>
+<a name="x">no link</a> <a href="javascript:alert(1)">x</a><a href="">y</a><a href="https://%zz/">z</a><a href="http:///a-3.tar.gz">w</a>
+<a href="file:///a-4.tar.gz">no</a> <a href="mailto:x@y">no</a>`
+	want := []link{
+		{filename: "a-1.0.tar.gz", url: "https://index.example/simple/a/a-1.0.tar.gz", hashes: map[string]string{"md5": "abcd"}, requiresPython: ">=3.8, <4"},
+		{filename: "a-1.0-py3-none-any.whl", url: "https://index.example/files/a-1.0-py3-none-any.whl", hashes: map[string]string{"sha256": "00ff"}, yanked: true, hasMetadata: true, metadataHashes: map[string]string{"sha256": "11"}},
+		{filename: "a+-1.1+cu118-py3-none-any.whl", url: "https://files.example/a%2B-1.1%2Bcu118-py3-none-any.whl?token=x", yanked: true, reason: "why & how", hasMetadata: true},
+		{filename: "a-2.tar.gz", url: "https://other.example/a-2.tar.gz"},
+	}
+	if d := cmp.Diff(want, parsed(t, "text/html", page, "https://index.example/simple/a/"), cmp.AllowUnexported(link{})); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	for base, want := range map[string]string{
+		`<base href="/pool/">`:                         "https://index.example/pool/a-1.tar.gz",
+		`<base href="https://u:p@cdn.example/x/y">`:    "https://cdn.example/x/a-1.tar.gz",
+		`<base href="file:///tmp/">`:                   "https://index.example/simple/a-1.tar.gz",
+		`<base href="/one/"><base href="/two/">`:       "https://index.example/one/a-1.tar.gz",
+		`<base target="_top"><base href="sub/x.html">`: "https://index.example/simple/sub/a-1.tar.gz",
+	} {
+		got := parsed(t, "text/html", base+`<a href=a-1.tar.gz>`, "https://index.example/simple/")
+		if len(got) != 1 || got[0].url != want {
+			t.Errorf("%s: %+v, want %s", base, got, want)
+		}
+	}
+	if err := parseHTML(strings.NewReader(`<meta name="pypi:repository-version" content="2.0">`), mustURL("https://x/"), nil); err == nil {
+		t.Error("version 2.0 was accepted")
+	}
+}
+
+func TestJSON(t *testing.T) {
+	const page = `{"name":"a","meta":{"_last-serial":1,"api-version":"1.4"},"versions":["1",{"x":[1,"]",{}]}],"files":[
+ {"filename":"a-1.0.tar.gz","url":"a-1.0.tar.gz","hashes":{"sha256":"ABCD","md5":"11"},"requires-python":">=3.8\u003c4","size":12,"upload-time":"2024-01-02T03:04:05.678901Z","yanked":false},
+ {"filename":"a-1.1.tar.gz","url":"https:\/\/f.example\/a-1.1.tar.gz#sha256=22","hashes":{},"yanked":"\ud83d\ude00 \"why\"\n","core-metadata":true,"dist-info-metadata":false},
+ {"filename":"a-1.2.tar.gz","url":"https://f.example/a-1.2.tar.gz","hashes":{},"yanked":true,"core-metadata":false,"dist-info-metadata":{"sha256":"33"},"size":null,"requires-python":null,"upload-time":null},
+ {"filename":"a-1.3.tar.gz","url":"https://f.example/a-1.3.tar.gz","hashes":{},"dist-info-metadata":{"sha256":"33"},"size":1e3,"upload-time":"yesterday","provenance":null},
+ {"filename":"a-1.4.tar.gz","hashes":{}}, {"url":"x"}, null, 3, "x", [],
+ {"filename":"a-1.5.tar.gz","url":"file:///a-1.5.tar.gz","hashes":{}}
+]}`
+	const f = "https://f.example/"
+	want := []link{
+		{filename: "a-1.0.tar.gz", url: "https://index.example/simple/a/a-1.0.tar.gz", hashes: map[string]string{"sha256": "abcd", "md5": "11"}, requiresPython: ">=3.8<4", size: 12, uploaded: time.Date(2024, 1, 2, 3, 4, 5, 678901000, time.UTC)},
+		{filename: "a-1.1.tar.gz", url: f + "a-1.1.tar.gz", hashes: map[string]string{"sha256": "22"}, yanked: true, reason: "😀 \"why\"\n", hasMetadata: true},
+		{filename: "a-1.2.tar.gz", url: f + "a-1.2.tar.gz", yanked: true},
+		{filename: "a-1.3.tar.gz", url: f + "a-1.3.tar.gz", hasMetadata: true, metadataHashes: map[string]string{"sha256": "33"}},
+	}
+	got := parsed(t, "application/vnd.pypi.simple.v1+json", page, "https://index.example/simple/a/")
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(link{})); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	var slow []link
+	err := parseJSON(iotest.OneByteReader(strings.NewReader(page)), mustURL("https://index.example/simple/a/"), func(l *link) { slow = append(slow, *l) })
+	if err != nil || !reflect.DeepEqual(slow, got) {
+		t.Errorf("byte by byte: %v, %+v", err, slow)
+	}
+	broken := iotest.TimeoutReader(iotest.HalfReader(strings.NewReader(page)))
+	if err := parseJSON(broken, mustURL("https://index.example/"), func(*link) {}); err != iotest.ErrTimeout {
+		t.Errorf("a read error is reported as %v", err)
+	}
+	for i := range page {
+		if err := parseJSON(strings.NewReader(page[:i]), mustURL("https://index.example/"), func(*link) {}); err == nil {
+			t.Errorf("cut after %d bytes: no error", i)
+		}
+	}
+}
+
+// tree reads a whole value with the scanner.
+func tree(s *scanner) (any, error) {
+	c, err := s.peek()
+	if err != nil {
+		return nil, err
+	}
+	switch c {
+	case '{':
+		m := map[string]any{}
+		return m, s.object(func(key []byte) error {
+			k := string(key)
+			v, err := tree(s)
+			m[k] = v
+			return err
+		})
+	case '[':
+		l := []any{}
+		err := s.array(func() error {
+			v, err := tree(s)
+			l = append(l, v)
+			return err
+		})
+		return l, err
+	case '"':
+		b, err := s.string()
+		return string(b), err
+	}
+	w, err := s.word()
+	switch string(w) {
+	case "true":
+		return true, err
+	case "false":
+		return false, err
+	case "null":
+		return nil, err
+	}
+	return json.Number(w), err
+}
+
+// FuzzScanner holds that the scanner reads from valid JSON what encoding/json reads, and can pass
+// over it, at whatever borders the reads fall.
+func FuzzScanner(f *testing.F) {
+	f.Add([]byte(`{"files":[{"filename":"a","url":"b","hashes":{"sha256":"c"},"requires-python":"\u003e\ud83d\ude00","yanked":"\"\\"}]}`), 3)
+	f.Add([]byte(`{"meta":{"api-version":"1.0"},"x":[{"]":1.5e3}],"files":[]}`), 1)
+	f.Add([]byte(` [ "a\\", -0.5E+3 , true,false , null, "\ud800", {} , [ ] ] `), 2)
+	f.Fuzz(func(t *testing.T, data []byte, border int) {
+		border = max(0, min(border, len(data)))
+		reader := func() *scanner {
+			s := newScanner(io.MultiReader(bytes.NewReader(data[:border]), iotest.OneByteReader(bytes.NewReader(data[border:]))))
+			s.buf = s.buf[:1] // so that every string outgrows it
+			return s
+		}
+		got, err := tree(reader())
+		skipper := reader()
+		skipErr := skipper.skip()
+		if !utf8.Valid(data) || !json.Valid(data) {
+			return
+		}
+		d := json.NewDecoder(bytes.NewReader(data))
+		d.UseNumber()
+		var want any
+		if err := d.Decode(&want); err != nil {
+			t.Skip(err)
+		}
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %#v, %v; want %#v", data, got, err, want)
+		}
+		if skipErr != nil || skipper.finish() != nil {
+			t.Errorf("%q: passing over it: %v", data, skipErr)
+		}
+	})
+}
+
+func FuzzHTML(f *testing.F) {
+	f.Add([]byte(`<base href="x/"><a href="../a-1.tar.gz#sha256=00" data-yanked="x" data-requires-python="&gt;3">a</a>`))
+	f.Add([]byte(`<meta name="pypi:repository-version" content="1.0"><A HREF=//h/p data-core-metadata>`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		parseHTML(bytes.NewReader(data), mustURL("https://x.example/simple/a/"), func(l *link) {
+			u, err := url.Parse(l.url)
+			if err != nil || u.User != nil || u.Scheme != "http" && u.Scheme != "https" || u.Fragment != "" || u.Host == "" {
+				t.Errorf("link %q: %v", l.url, err)
+			}
+			if l.filename == "" || strings.Contains(l.filename, "/") && !strings.Contains(l.url, "%2F") && !strings.Contains(l.url, "%2f") {
+				t.Errorf("file name %q of %q", l.filename, l.url)
+			}
+		})
+	})
+}
+
+// FuzzDecodePage holds that whatever is in the cache is decoded or refused, not more.
+func FuzzDecodePage(f *testing.F) {
+	f.Add(bigPage(f, 3).encode())
+	f.Add((&page{Missing: true}).encode())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := decodePage(data, "big", bigIndex)
+		if err != nil {
+			return
+		}
+		for i := range p.versions {
+			p.files(i)
+		}
+	})
+}
+
+func bigPage(tb testing.TB, n int) *page { return parseBig(tb, hugePage(n)) }
+
+func TestHostileFilenames(t *testing.T) {
+	many := strings.Repeat("a.", 30) + "b"
+	for name, want := range map[string]bool{
+		"a-1-py3-none-any.whl":                              true,
+		"a-1-py2.py3-none-any.whl":                          true,
+		"a-1-" + many + "-" + many + "-" + many + ".whl":    false,
+		"a-1-py3-none-" + strings.Repeat("x", 250) + ".whl": false,
+		"a-1.tar.gz":               true,
+		"b-1.tar.gz":               false,
+		"a-1.exe":                  false,
+		"a-1.egg":                  false,
+		"a-one.tar.gz":             false,
+		"a-1-py3-none-any.whl.asc": false,
+		"../a-1.tar.gz":            false,
+	} {
+		l := link{filename: name, url: "https://f.example/x"}
+		if _, ok := l.file("a", "i"); ok != want {
+			t.Errorf("%s: %v", name, ok)
+		}
+	}
+}
+
+func TestCodec(t *testing.T) {
+	version := func(s string) pep440.Version {
+		v, err := pep440.Parse(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	wheel, err := dist.NewFile("a", "a-1.0-2x-cp311.cp312-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "https://f.example/x%2F?q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wheel.Hashes = map[string]string{"sha256": "00", "md5": "11"}
+	wheel.MetadataHashes = map[string]string{"sha256": "22"}
+	wheel.HasMetadata, wheel.Yanked, wheel.YankedReason = true, true, "why"
+	wheel.UploadTime = time.Date(2024, 1, 2, 3, 4, 5, 678901000, time.UTC)
+	files := []dist.File{
+		{Version: version("1.0.post1"), Filename: "a-1.0.post1.tar.gz", URL: "https://f.example/a-1.0.post1.tar.gz", Size: 1 << 40, RequiresPython: ">=3"},
+		{Version: version("1.0.0"), Filename: "a-1.0.0.zip", URL: "https://f.example/a-1.0.0.zip", HasMetadata: true},
+		wheel,
+		{Version: version("1.0a1"), Filename: "a-1.0a1.zip", URL: "https://f.example/", UploadTime: time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC)},
+	}
+	for i := range files {
+		files[i].Name, files[i].Index = "a", "https://i.example/"
+	}
+	p := &page{URL: "https://u.example/", ETag: `W/"x"`, Modified: "yesterday", Fetched: time.Unix(1700000000, 0), Fresh: time.Hour}
+	p.setFiles(files)
+	if err := p.encodeBody("a", "https://i.example/"); err != nil {
+		t.Fatal(err)
+	}
+	q, err := decodePage(p.encode(), "a", "https://i.example/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := q.all()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []dist.File{files[3], files[2], files[1], files[0]}
+	want[1], want[2] = files[2], files[1] // 1.0 and 1.0.0 are equal: by name
+	if want[1].Filename > want[2].Filename {
+		want[1], want[2] = want[2], want[1]
+	}
+	same := cmp.Comparer(func(a, b pep440.Version) bool { return a.Text() == b.Text() })
+	if d := cmp.Diff(want, got, same); d != "" {
+		t.Errorf("files (-want +got):\n%s", d)
+	}
+	if len(q.versions) != 3 || q.URL != p.URL || q.ETag != p.ETag || q.Modified != p.Modified || !q.Fetched.Equal(p.Fetched) || q.Fresh != p.Fresh {
+		t.Errorf("page: %+v", q.versions)
+	}
+	if !bytes.Equal(q.encode(), p.encode()) {
+		t.Error("a page that was read is not written as it was")
+	}
+}
