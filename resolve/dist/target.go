@@ -90,13 +90,25 @@ func (t Target) PythonVersion() pep440.Version {
 }
 
 // FitsPython reports whether the target's Python satisfies a Requires-Python. As in pip, a
-// pre-release of Python counts as the release that it leads to.
+// pre-release of Python counts as the release that it leads to. Where the target gives major and
+// minor only, a single release that is excluded does not count, as in uv: "!=3.9.0,!=3.9.1" fits
+// 3.9, for nobody runs those.
 func (t Target) FitsPython(requires pep440.Specifiers) bool {
 	if requires.IsZero() || t.Python.IsZero() {
 		return true
 	}
+	exact := len(t.Python.Release()) > 2
 	release := append(t.Python.Release(), 0, 0)[:3]
-	return requires.Match(pep440.MustParse(fmt.Sprintf("%d.%d.%d", release[0], release[1], release[2])))
+	version := pep440.MustParse(fmt.Sprintf("%d.%d.%d", release[0], release[1], release[2]))
+	for _, c := range requires.Clauses() {
+		if !exact && c.Op == "!=" && !strings.HasSuffix(c.Version, ".*") {
+			continue
+		}
+		if !c.Match(version) {
+			return false
+		}
+	}
+	return true
 }
 
 // minor gives the first two numbers of the Python version.

@@ -59,8 +59,7 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 		}
 	}
 	slices.Sort(l.Tool.Targets)
-	l.Tool.Requested = s.p.names()
-	slices.Sort(l.Tool.Requested)
+	l.Tool.Requested = s.p.requested(entries)
 	versions := map[pep508.Name]int{}
 	for _, e := range entries {
 		versions[e.name]++
@@ -79,6 +78,17 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 		l.Packages = append(l.Packages, p)
 	}
 	return l, s.verify(l)
+}
+
+// requested lists the roots that are in the lock, by name.
+func (p *Problem) requested(entries []*entry) []string {
+	var out []string
+	for _, e := range entries {
+		if slices.ContainsFunc(p.Roots, func(r Root) bool { return r.Name == e.name }) {
+			out = append(out, string(e.name))
+		}
+	}
+	return slices.Compact(out) // entries are sorted
 }
 
 // merge joins the choices of all targets into entries, by name and version.

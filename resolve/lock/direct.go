@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"mlenv/resolve/dist"
-	"mlenv/resolve/pep508"
 )
 
 // Refused lists requirements that a lock for an image cannot hold.
@@ -129,17 +128,4 @@ func where(from []string) string {
 		return ""
 	}
 	return " (" + strings.Join(from, ", ") + ")"
-}
-
-// names lists the roots' names, for the lock.
-func (p *Problem) names() []string {
-	seen := map[pep508.Name]bool{}
-	var out []string
-	for i := range p.Roots {
-		if n := p.Roots[i].Name; !seen[n] {
-			seen[n] = true
-			out = append(out, string(n))
-		}
-	}
-	return out
 }

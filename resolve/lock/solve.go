@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"mlenv/resolve/index"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pubgrub"
@@ -205,9 +206,13 @@ func (r *Root) wanted() *pep508.Requirement {
 	return &r.Requirement
 }
 
-// has reports whether some version of a project can be used at all.
+// has reports whether some version of a project can be used at all. A page that cannot be had
+// offline is as good as none.
 func (w *world) has(name pep508.Name) bool {
 	pr := w.project(name)
+	if errors.As(pr.err, new(*index.OfflineError)) {
+		return false
+	}
 	return pr.err != nil || pr.best(func(i int) bool { return pr.why(i) == usable }) >= 0
 }
 
