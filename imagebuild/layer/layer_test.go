@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -56,7 +57,16 @@ func sample() map[string][]byte {
 	return files
 }
 
-func sampleEntries(pack func([]byte) Content) []Entry {
+// sampleEntries packs every second file as a zip does and leaves the others as they are.
+func sampleEntries() []Entry { return slices.Clone(packedSample()) }
+
+var packedSample = sync.OnceValue(func() []Entry {
+	pack := func(b []byte) Content {
+		if len(b)%2 == 0 {
+			return deflated(b)
+		}
+		return Bytes(b)
+	}
 	var es []Entry
 	for name, b := range sample() {
 		es = append(es, Entry{Path: name, Content: pack(b)})
@@ -66,17 +76,7 @@ func sampleEntries(pack func([]byte) Content) []Entry {
 		Entry{Path: "opt/x/run", Mode: 0o755, Content: pack([]byte("#!/bin/sh\n"))},
 		Entry{Path: "opt/x/tmp", Kind: Dir, Mode: 0o777 | fs.ModeSticky})
 	return WithParents(es, "opt/x")
-}
-
-// half packs every second file as a zip does and leaves the others as they are.
-func half() func([]byte) Content {
-	return func(b []byte) Content {
-		if len(b)%2 == 0 {
-			return deflated(b)
-		}
-		return Bytes(b)
-	}
-}
+})
 
 func readTar(t *testing.T, r io.Reader) map[string][]byte {
 	t.Helper()
@@ -110,7 +110,7 @@ func readTar(t *testing.T, r io.Reader) map[string][]byte {
 
 func TestLayerIsWhatWentIn(t *testing.T) {
 	for _, c := range []Compression{Splice, Gzip, Zstd} {
-		l, err := New(sampleEntries(half()), Options{Compression: c})
+		l, err := New(sampleEntries(), Options{Compression: c})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +190,7 @@ func TestSameBytes(t *testing.T) {
 		old := runtime.GOMAXPROCS(procs)
 		defer runtime.GOMAXPROCS(old)
 		for c, want := range golden {
-			es := sampleEntries(half())
+			es := sampleEntries()
 			rand.New(rand.NewPCG(1, uint64(procs))).Shuffle(len(es), func(i, j int) { es[i], es[j] = es[j], es[i] })
 			l, err := New(es, Options{Compression: c})
 			if err != nil {
@@ -212,7 +212,7 @@ func TestSameBytes(t *testing.T) {
 }
 
 func TestValidImage(t *testing.T) {
-	l, err := New(sampleEntries(half()), Options{})
+	l, err := New(sampleEntries(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestValidImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := Known(sum, func() (v1.Layer, error) { return New(sampleEntries(half()), Options{}) })
+	k := Known(sum, func() (v1.Layer, error) { return New(sampleEntries(), Options{}) })
 	for _, l := range []v1.Layer{l, k} {
 		img, err := mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1), mutate.Addendum{Layer: l})
 		if err != nil {
@@ -233,7 +233,7 @@ func TestValidImage(t *testing.T) {
 }
 
 func TestKnownIsChecked(t *testing.T) {
-	l, _ := New(sampleEntries(half()), Options{})
+	l, _ := New(sampleEntries(), Options{})
 	sum, err := l.Measure(context.Background(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -241,7 +241,7 @@ func TestKnownIsChecked(t *testing.T) {
 	built := 0
 	k := Known(sum, func() (v1.Layer, error) {
 		built++
-		return New(sampleEntries(half())[1:], Options{})
+		return New(sampleEntries()[1:], Options{})
 	})
 	if d, _ := k.Digest(); d != sum.Digest || built != 0 {
 		t.Errorf("digest %s, built %d times", d, built)
@@ -369,7 +369,7 @@ func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 func TestProgressAddsUp(t *testing.T) {
 	for _, c := range []Compression{Splice, Gzip} {
 		var n int64
-		l, _ := New(sampleEntries(half()), Options{Compression: c, Progress: func(k int64) { n += k }})
+		l, _ := New(sampleEntries(), Options{Compression: c, Progress: func(k int64) { n += k }})
 		sum, err := l.Measure(context.Background(), nil)
 		if err != nil || n != sum.Unpacked {
 			t.Errorf("%d: told %d of %d: %v", c, n, sum.Unpacked, err)
@@ -378,7 +378,7 @@ func TestProgressAddsUp(t *testing.T) {
 }
 
 func TestSplit(t *testing.T) {
-	es := sampleEntries(half())
+	es := sampleEntries()
 	for _, limit := range []int64{1, 100_000, 2 << 20, 1 << 40} {
 		var all []string
 		for _, g := range Split(es, limit) {

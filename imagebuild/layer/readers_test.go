@@ -13,7 +13,7 @@ import (
 func TestOtherReaders(t *testing.T) {
 	dir := t.TempDir()
 	blob := filepath.Join(dir, "layer.tar.gz")
-	l, err := New(sampleEntries(half()), Options{})
+	l, err := New(sampleEntries(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
