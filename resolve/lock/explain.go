@@ -88,7 +88,7 @@ func trivial(d, beside *pubgrub.Derivation) bool {
 	if n, ok := noteOf(d); ok {
 		return n.same
 	}
-	return (d.Note == isPrerelease || d.Note == isYanked) && beside.Left != nil
+	return (d.Note == isPrerelease || d.Note == isYanked) && (beside.Left != nil || beside.Dependency == nil)
 }
 
 func (s *story) count(d *pubgrub.Derivation) {

@@ -71,7 +71,14 @@ func (s *story) excluded(d *pubgrub.Derivation) string {
 	if s.plural(d.Package, d.Versions) {
 		have, are = "have", "are"
 	}
-	c := s.f.p.projects[d.Package].versions[d.Versions.Max()]
+	pr := s.f.p.projects[d.Package]
+	c := pr.versions[d.Versions.Max()]
+	for i := range d.Versions.Down() {
+		if d.Note == wrongTags && pr.why(i) == wrongTags {
+			c = pr.versions[i] // of those with wheels the newest
+			break
+		}
+	}
 	target := fmt.Sprintf("Python %s on %s (%s)", w.target.Python, w.target.Platform(), w.target.Libc)
 	switch d.Note {
 	case isPrerelease:
@@ -248,7 +255,7 @@ func (pr *project) phrase(set pubgrub.Set) string {
 		case set.Has(i):
 			runs = append(runs, run{i, i})
 			open = true
-		case pr.why(i) == usable:
+		case pr.counts(i, set):
 			open = false
 		}
 	}
@@ -256,13 +263,13 @@ func (pr *project) phrase(set pubgrub.Set) string {
 		return "(no version)"
 	}
 	first, last := 0, len(pr.versions)-1
-	for first < last && !set.Has(first) && pr.why(first) != usable {
+	for first < last && !set.Has(first) && !pr.counts(first, set) {
 		first++
 	}
-	for last > first && !set.Has(last) && pr.why(last) != usable {
+	for last > first && !set.Has(last) && !pr.counts(last, set) {
 		last--
 	}
-	if runs[0].lo == first && runs[0].hi == last && last > first {
+	if runs[0].lo <= first && runs[0].hi >= last && last > first {
 		return ""
 	}
 	v := func(i int) string { return pr.versions[i].version.String() }
@@ -283,4 +290,13 @@ func (pr *project) phrase(set pubgrub.Set) string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// counts reports whether a version outside of a set is a gap in it. One that does not count is
+// none, but that among those that do not.
+func (pr *project) counts(i int, set pubgrub.Set) bool {
+	if top := set.Max(); top >= 0 && pr.versions[top].early == usable && pr.why(top) != usable {
+		return pr.versions[i].early == usable
+	}
+	return pr.why(i) == usable
 }

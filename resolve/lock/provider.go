@@ -128,15 +128,30 @@ func (p *provider) dependencies(out []pubgrub.Dependency, n need) ([]pubgrub.Dep
 	return out, nil
 }
 
+// neighbours gives a version that does not count and those below it that are out for the same
+// reason, so that they need not be tried one by one, nor explained so.
+func (pr *project) neighbours(v int, why reason) (pubgrub.Set, reason) {
+	set := pubgrub.NewSet(len(pr.versions))
+	wheelless := why == wrongTags || why == onlySource
+	for i := v; i >= 0; i-- {
+		switch w := pr.why(i); {
+		case w == why:
+			set.Add(i)
+		case wheelless && (w == wrongTags || w == onlySource):
+			set.Add(i)
+			why = wrongTags
+		case pr.versions[i].early == usable:
+			return set, why
+		}
+	}
+	return set, why
+}
+
 // Dependencies implements pubgrub.Provider.
 func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
 	it, pr := p.items[id], p.projects[id]
 	if why := pr.why(v); why != usable {
-		// Its neighbours are often out for the same reason.
-		set := pubgrub.NewSet(len(pr.versions))
-		for i := v; i >= 0 && pr.why(i) == why; i-- {
-			set.Add(i)
-		}
+		set, why := pr.neighbours(v, why)
 		return nil, &pubgrub.Unavailable{Note: why, Versions: set}
 	}
 	m, err := p.w.meta(pr.versions[v])
