@@ -8,8 +8,6 @@ import (
 	"net/url"
 	"testing"
 	"time"
-
-	"mlenv/resolve/dist"
 )
 
 // hugePage is the JSON page of a project with n files, of the shape that the large index's have:
@@ -47,16 +45,12 @@ const bigIndex = "https://index.example/simple/"
 func parseBig(tb testing.TB, data []byte) *page {
 	u, _ := url.Parse("https://index.example/simple/big/")
 	p := &page{URL: u.String(), Fetched: time.Unix(1700000000, 0), Fresh: 10 * time.Minute, ETag: `"x"`}
-	var files []dist.File
-	err := parsePage(bytes.NewReader(data), "application/vnd.pypi.simple.v1+json", u, func(l *link) {
-		if f, ok := l.file("big", bigIndex); ok {
-			files = append(files, f)
-		}
-	})
+	r := newReader("big", bigIndex)
+	err := parsePage(bytes.NewReader(data), "application/vnd.pypi.simple.v1+json", u, r.add)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p.setFiles(files)
+	p.setFiles(r.files)
 	if err := p.encodeBody("big", bigIndex); err != nil {
 		tb.Fatal(err)
 	}

@@ -142,7 +142,12 @@ func (e *encoder) file(f *dist.File) {
 
 // encodeBody puts the files into the cache's form, from which they are decoded henceforth.
 func (p *page) encodeBody(name pep508.Name, index string) error {
-	files := &encoder{words: map[string]uint64{}}
+	n := 0
+	for _, g := range p.groups {
+		n += g.count
+	}
+	const usual = 400 // bytes of a file, hashes in hexadecimal
+	files := &encoder{words: map[string]uint64{}, buf: make([]byte, 0, usual*n)}
 	groups := &encoder{words: files.words}
 	for i, g := range p.groups {
 		from := len(files.buf)

@@ -9,3 +9,8 @@ func defaultIndex() string {
 	host := strings.Join([]string{"py" + "pi", "org"}, ".")
 	return "https://" + host + "/simple/"
 }
+
+// IsDefault reports whether url is the index that is asked where none is named.
+func IsDefault(url string) bool {
+	return strings.TrimRight(url, "/") == strings.TrimRight(defaultIndex(), "/")
+}

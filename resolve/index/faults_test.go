@@ -71,7 +71,7 @@ func TestRetries(t *testing.T) {
 				s.Sleep = p.sleep
 				s.Now = func() time.Time { return now }
 				if strings.HasPrefix(test.name, "hang") {
-					s.Timeout = 200 * time.Millisecond
+					s.Timeout = time.Second
 				}
 			}, x)
 			all, err := c.Files(ctx, "some-project")
@@ -81,7 +81,7 @@ func TestRetries(t *testing.T) {
 				t.Errorf("%s: %v", test.name, err)
 			case !test.fails && (err != nil || len(all) != 4):
 				t.Errorf("%s: %d files, %v", test.name, len(all), err)
-			case !test.fails && len(x.Requests()) != test.times+1:
+			case !test.fails && len(x.Requests()) != test.times+1 && !strings.HasPrefix(test.name, "hang"):
 				t.Errorf("%s: %q", test.name, x.Requests())
 			}
 			if test.pause > 0 && (len(p.all) != 1 || p.all[0] != test.pause) {

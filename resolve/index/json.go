@@ -13,8 +13,8 @@ import (
 // calls emit for each file. The link is emit's only until it returns.
 func parseJSON(r io.Reader, base *url.URL, emit func(*link)) error {
 	p := &jsonParser{s: newScanner(r), links: linker{base}, shared: map[string]string{}, emit: emit}
-	err := p.s.object(func(key []byte) error {
-		switch string(key) {
+	err := p.s.object(func(key string) error {
+		switch key {
 		case "meta":
 			return p.meta()
 		case "files":
@@ -37,8 +37,8 @@ type jsonParser struct {
 }
 
 func (p *jsonParser) meta() error {
-	return p.s.object(func(key []byte) error {
-		if string(key) != "api-version" {
+	return p.s.object(func(key string) error {
+		if key != "api-version" {
 			return p.s.skip()
 		}
 		v, err := p.text()
@@ -107,8 +107,8 @@ func (p *jsonParser) file() error {
 	var l link
 	var href string
 	core := false
-	err := p.s.object(func(key []byte) (err error) {
-		switch string(key) {
+	err := p.s.object(func(key string) (err error) {
+		switch key {
 		case "filename":
 			l.filename, err = p.text()
 		case "url":
@@ -166,18 +166,13 @@ func (p *jsonParser) hashes() (is bool, m map[string]string, err error) {
 	case c != '{':
 		return false, nil, p.s.skip()
 	}
-	err = p.s.object(func(key []byte) error {
-		alg, ok := p.shared[string(key)]
-		if !ok {
-			alg = string(key)
-			p.shared[alg] = alg
-		}
+	err = p.s.object(func(key string) error {
 		v, err := p.text()
 		if v != "" {
 			if m == nil {
 				m = make(map[string]string, 1)
 			}
-			m[strings.ToLower(alg)] = strings.ToLower(v)
+			m[strings.ToLower(key)] = strings.ToLower(v)
 		}
 		return err
 	})

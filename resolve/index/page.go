@@ -117,20 +117,54 @@ func fewTags(tags string) bool {
 	return n <= maxTags
 }
 
-// file understands the link as a distribution of the project. It reports false for what is none:
-// eggs, installers, signatures, names and versions outside of the standards, other projects.
-func (l *link) file(project pep508.Name, index string) (dist.File, bool) {
-	if len(l.filename) > maxFilename || !fewTags(wheelTags(l.filename)) {
-		return dist.File{}, false
+// A reader understands the links of one project's page as distributions. Of a wheel's file name it
+// parses the part before the tags, and the tags, only once: a large page has few of either.
+type reader struct {
+	project pep508.Name
+	index   string
+	heads   map[string]dist.File
+	tags    map[string][]dist.Tag
+	files   []dist.File
+}
+
+func newReader(project pep508.Name, index string) *reader {
+	return &reader{project: project, index: index, heads: map[string]dist.File{}, tags: map[string][]dist.Tag{}}
+}
+
+// add takes a link. It passes over what is no distribution of the project: eggs, installers,
+// signatures, names and versions outside of the standards, other projects.
+func (r *reader) add(l *link) {
+	f, ok := r.named(l)
+	if !ok {
+		return
 	}
-	f, err := dist.NewFile(project, l.filename, l.url)
-	if err != nil {
-		return f, false
-	}
-	f.Index, f.Size, f.Hashes = index, l.size, l.hashes
+	f.Index, f.Size, f.Hashes = r.index, l.size, l.hashes
 	f.RequiresPython, f.UploadTime = l.requiresPython, l.uploaded
 	f.Yanked, f.YankedReason = l.yanked, l.reason
 	f.HasMetadata, f.MetadataHashes = l.hasMetadata, l.metadataHashes
+	r.files = append(r.files, f)
+}
+
+// named gives what the file name says.
+func (r *reader) named(l *link) (dist.File, bool) {
+	tags := wheelTags(l.filename)
+	if len(l.filename) > maxFilename || !fewTags(tags) {
+		return dist.File{}, false
+	}
+	head := l.filename[:max(len(l.filename)-len(tags)-len(".whl"), 0)]
+	if f, ok := r.heads[head]; ok && f.Wheel && strings.HasSuffix(l.filename, ".whl") {
+		if t, ok := r.tags[tags]; ok {
+			f.Filename, f.URL, f.Tags = l.filename, l.url, t
+			return f, true
+		}
+	}
+	f, err := dist.NewFile(r.project, l.filename, l.url)
+	if err != nil {
+		return f, false
+	}
+	if f.Wheel {
+		r.heads[head], r.tags[tags] = f, f.Tags
+	}
 	return f, true
 }
 

@@ -146,15 +146,11 @@ func (c *Client) readPage(r *http.Response, index *url.URL, name pep508.Name, ol
 		return nil, &statusError{code: r.StatusCode, after: -1}
 	}
 	p := &page{URL: withoutUser(r.Request.URL)}
-	var files []dist.File
+	links := newReader(name, index.String())
 	in := &bounded{r: r.Body, left: maxPage}
-	err := parsePage(in, r.Header.Get("Content-Type"), r.Request.URL, func(l *link) {
-		if f, ok := l.file(name, index.String()); ok {
-			files = append(files, f)
-		}
-	})
+	err := parsePage(in, r.Header.Get("Content-Type"), r.Request.URL, links.add)
 	if err == nil {
-		p.setFiles(files)
+		p.setFiles(links.files)
 		err = p.encodeBody(name, index.String())
 	}
 	if err != nil {
@@ -246,11 +242,9 @@ func (c *Client) localPage(index *url.URL, name pep508.Name) (*page, error) {
 
 // projectFiles picks the files of one project from links.
 func projectFiles(links []link, name pep508.Name, index string) []dist.File {
-	var files []dist.File
+	r := newReader(name, index)
 	for i := range links {
-		if f, ok := links[i].file(name, index); ok {
-			files = append(files, f)
-		}
+		r.add(&links[i])
 	}
-	return files
+	return r.files
 }

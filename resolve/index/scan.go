@@ -14,6 +14,7 @@ const (
 	scanBuffer = 64 << 10
 	// maxString bounds one string or number of a page.
 	maxString = 4 << 20
+	maxKeys   = 100 // remembered
 	// maxDepth bounds the nesting of what is passed over.
 	maxDepth = 10000
 )
@@ -28,9 +29,12 @@ type scanner struct {
 	off      int64 // of buf[0] in the stream
 	scratch  []byte
 	readErr  error
+	keys     map[string]string // of objects, which are few and come again and again
 }
 
-func newScanner(r io.Reader) *scanner { return &scanner{r: r, buf: make([]byte, scanBuffer)} }
+func newScanner(r io.Reader) *scanner {
+	return &scanner{r: r, buf: make([]byte, scanBuffer), keys: map[string]string{}}
+}
 
 func (s *scanner) errorf(format string, args ...any) error {
 	return fmt.Errorf("byte %d: %s", s.off+int64(s.pos), fmt.Sprintf(format, args...))
@@ -113,7 +117,7 @@ func (s *scanner) more(first bool, closing byte) (bool, error) {
 }
 
 // object calls f for each key; f takes the value.
-func (s *scanner) object(f func(key []byte) error) error {
+func (s *scanner) object(f func(key string) error) error {
 	if err := s.expect('{'); err != nil {
 		return err
 	}
@@ -126,13 +130,17 @@ func (s *scanner) object(f func(key []byte) error) error {
 		if err != nil {
 			return err
 		}
-		// The buffer may move under the key; the keys that count are short.
-		var small [32]byte
-		key = append(small[:0], key...)
+		name, ok := s.keys[string(key)]
+		if !ok {
+			name = string(key)
+			if len(s.keys) < maxKeys {
+				s.keys[name] = name
+			}
+		}
 		if err := s.expect(':'); err != nil {
 			return err
 		}
-		if err := f(key); err != nil {
+		if err := f(name); err != nil {
 			return err
 		}
 	}
