@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"mlenv/resolve"
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pylock"
+)
+
+func lockCommand(a *app) *cli.Command {
+	return &cli.Command{
+		Name:      "lock",
+		Usage:     "decide every package of a model's environment, with hashes",
+		ArgsUsage: "MODEL",
+		Description: "Writes a lock (pylock.toml, PEP 751) of all packages that MODEL, a model directory or\n" +
+			"its MLmodel file, needs on a platform. An existing lock is kept wherever it still fits, so\n" +
+			"that changing one requirement does not move the rest. Needs no Python.",
+		Flags: slicesOf(
+			[]cli.Flag{
+				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "pylock.toml", Usage: "write to `FILE`, - for stdout"},
+				&cli.BoolFlag{Name: "check", Usage: "write nothing; exit with 2 if the lock no longer fits the model", DisableDefaultText: true},
+				&cli.BoolFlag{Name: "upgrade", Usage: "keep nothing of the existing lock", DisableDefaultText: true},
+				&cli.StringSliceFlag{Name: "upgrade-package", Usage: "do not keep the locked version of the package `NAME` (repeatable)"},
+				&cli.StringFlag{Name: "libc", Usage: "lock for the C library `LIBC`, such as glibc:2.36 or musl:1.2 (default: the base's, else " + defaultLibc + ")"},
+				&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors alone", DisableDefaultText: true},
+				&cli.BoolFlag{Name: "verbose", Usage: "print every step", DisableDefaultText: true},
+				strictFlag(),
+			}, baseFlags(), lockFlags(), inputFlags()),
+		Action: a.runLock,
+	}
+}
+
+// slicesOf joins groups of flags.
+func slicesOf(groups ...[]cli.Flag) (all []cli.Flag) {
+	for _, g := range groups {
+		all = append(all, g...)
+	}
+	return all
+}
+
+func (a *app) runLock(c *cli.Context) (err error) {
+	in, err := a.readInputs(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	if err := a.reportForLock(c, in.Spec.Findings); err != nil {
+		return err
+	}
+	output := c.String("output")
+	r := lockRequest{Inputs: in, Dir: filepath.Dir(output)}
+	var old []byte
+	if output != "-" {
+		if r.Previous, old, err = readLock(output); err != nil {
+			return err
+		}
+	}
+	if c.Bool("check") && r.Previous == nil {
+		return &usageError{msg: "there is no lock " + output + " to be checked", command: c.Command.Name}
+	}
+	if err := a.lockTargets(c, &r); err != nil {
+		return err
+	}
+	show := a.lockProgress(c)
+	r.Progress, r.Warn = show.event, show.warn
+	l, err := a.lockModel(c.Context, c, r)
+	show.end()
+	if err != nil {
+		return err
+	}
+	if c.Bool("check") {
+		return a.checkLock(output, r.Previous, l)
+	}
+	data := pylock.Format(l)
+	switch {
+	case output == "-":
+		_, err = a.stdout.Write(data)
+		return err
+	case bytes.Equal(old, data):
+		show.say("%s is up to date: %s", output, plural(len(l.Packages), "package"))
+		return nil
+	}
+	if err := writeFile(output, data); err != nil {
+		return err
+	}
+	if r.Previous != nil {
+		for _, change := range lockChanges(r.Previous, l) {
+			show.say("  %s", change)
+		}
+	}
+	show.say("wrote %s: %s", output, plural(len(l.Packages), "package"))
+	return nil
+}
+
+// reportForLock prints what resolve found. With errors among it there is no environment to lock.
+func (a *app) reportForLock(c *cli.Context, findings []resolve.Finding) error {
+	var shown []resolve.Finding
+	for _, f := range findings {
+		if f.Severity == resolve.Error || f.Severity == resolve.Warning && (!c.Bool("quiet") || c.Bool("strict")) {
+			shown = append(shown, f)
+		}
+	}
+	return a.report(shown, c.Bool("strict"))
+}
+
+// lockTargets finds what is locked for: the flags', and where a base is given, the base's.
+func (a *app) lockTargets(c *cli.Context, r *lockRequest) error {
+	wanted, err := platforms(c)
+	if err != nil {
+		return err
+	}
+	python := r.Inputs.Spec.Python.Version
+	libcText := c.String("libc")
+	for _, p := range wanted {
+		var t dist.Target
+		if ref := c.String("base"); ref != "" {
+			b, err := a.openBase(c.Context, ref, python, p)
+			if err != nil {
+				return err
+			}
+			if err := a.reportForLock(c, b.Findings); err != nil {
+				return err
+			}
+			if t, err = b.Base.Target(); err != nil {
+				return err
+			}
+			r.BaseName = ref
+			// Of several platforms each has a digest of its own; a lock names one only if there is one.
+			if r.BaseDigest = b.Base.Digest; len(wanted) > 1 {
+				r.BaseDigest = ""
+			}
+		} else {
+			if python == "" {
+				return &usageError{msg: "the model names no Python version", hint: "give one with --python", command: c.Command.Name}
+			}
+			t = dist.Target{OS: p.OS, Arch: p.Architecture}
+			if t.Python, err = pep440.Parse(python); err != nil {
+				return fmt.Errorf("reading the model's Python version: %w", err)
+			}
+			if libcText == "" {
+				libcText = defaultLibc
+			}
+		}
+		if libcText != "" {
+			if t.Libc, err = dist.ParseLibc(libcText); err != nil {
+				return &usageError{msg: "--libc: " + err.Error(), command: c.Command.Name}
+			}
+		}
+		r.Targets = append(r.Targets, t)
+	}
+	return nil
+}
+
+// checkLock compares what the lock is with what it would be now.
+func (a *app) checkLock(name string, old, now *pylock.Lock) error {
+	changes := lockChanges(old, now)
+	if len(changes) == 0 {
+		return nil
+	}
+	fmt.Fprintf(a.stderr, "%s no longer fits the model:\n", name)
+	for _, change := range changes {
+		fmt.Fprintf(a.stderr, "  %s\n", change)
+	}
+	return &findingsError{count: len(changes)}
+}
+
+// writeFile writes a file by rename, so that nobody sees half of it.
+func writeFile(name string, data []byte) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return os.WriteFile(name, data, 0o666) // a pipe or a device
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing %s: %w", name, err), os.Remove(f.Name()))
+	}
+	return nil
+}

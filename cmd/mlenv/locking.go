@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"mlenv/resolve"
+	"mlenv/resolve/dist"
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/index"
+	"mlenv/resolve/lock"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/pylock"
+	"mlenv/resolve/serving"
+)
+
+// lockFlags are the flags of every command that decides versions.
+func lockFlags() []cli.Flag {
+	return []cli.Flag{
+		choiceFlag("serve", "add what this server needs", string(serving.MLflow), string(serving.MLServer), string(serving.None)),
+		&cli.BoolFlag{Name: "no-index", Usage: "take packages from --find-links alone", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "offline", Usage: "use the cache and local files alone", DisableDefaultText: true},
+		choiceFlag("index-strategy", "with several indexes, take a package from the first that has it, or from all", string(index.FirstIndex), string(index.UnsafeBestMatch)),
+		&cli.BoolFlag{Name: "pre", Usage: "admit pre-releases of every package", DisableDefaultText: true},
+		&cli.StringFlag{Name: "exclude-newer", Usage: "ignore files uploaded after `TIME`: 2025-01-31 (to the end of that day, UTC) or 2025-01-31T12:00:00Z"},
+		&cli.StringSliceFlag{Name: "no-binary", Usage: "use no wheels of the package `NAME`, or :all: (repeatable)"},
+		&cli.StringSliceFlag{Name: "only-binary", Usage: "use wheels of the package `NAME` in spite of --no-binary, or :all: (repeatable)"},
+	}
+}
+
+// defaultLibc is that of Debian 12, the older of the two current Debians: what fits it runs on
+// both. A lock for a newer one would admit wheels that the older cannot load.
+const defaultLibc = "glibc:2.36"
+
+// lockRequest is what a lock is made of, beside the flags.
+type lockRequest struct {
+	Inputs     *inputs
+	Targets    []dist.Target
+	BaseName   string // reference of the base image, "" for none
+	BaseDigest string
+	Previous   *pylock.Lock // kept where it still fits; may be nil
+	Dir        string       // directory of the lock; local files are named from there
+	Progress   func(index.Event)
+	Warn       func(string)
+}
+
+// lockModel decides all packages of a model. The error is a *lock.NoSolution where there is none.
+func (a *app) lockModel(ctx context.Context, c *cli.Context, r lockRequest) (*pylock.Lock, error) {
+	p, err := a.lockProblem(c, r)
+	if err != nil {
+		return nil, err
+	}
+	client, err := a.indexClient(c, r.Inputs.Spec, r.Progress)
+	if err != nil {
+		return nil, err
+	}
+	return lock.Solve(ctx, client, p)
+}
+
+// lockProblem turns flags and Spec into what lock.Solve takes.
+func (a *app) lockProblem(c *cli.Context, r lockRequest) (lock.Problem, error) {
+	spec := r.Inputs.Spec
+	dir, err := filepath.Abs(r.Dir)
+	if err != nil {
+		return lock.Problem{}, err
+	}
+	p := lock.Problem{
+		Targets: r.Targets, Dir: dir, Previous: r.Previous, Warn: r.Warn,
+		Pre:        c.Bool("pre") || spec.PackageIndex.Pre,
+		NoBinary:   append(c.StringSlice("no-binary"), spec.PackageIndex.NoBinary...),
+		OnlyBinary: append(c.StringSlice("only-binary"), spec.PackageIndex.OnlyBinary...),
+		UpgradeAll: c.Bool("upgrade"),
+		Tool: pylock.Tool{
+			SpecDigest: spec.Digest, BaseName: r.BaseName, BaseDigest: r.BaseDigest, Serve: c.String("serve"),
+		},
+	}
+	for _, n := range c.StringSlice("upgrade-package") {
+		p.Upgrade = append(p.Upgrade, pep508.NormalizeName(n))
+	}
+	if p.Cutoff, err = parseCutoff(c); err != nil {
+		return p, err
+	}
+	if p.Roots, err = r.Inputs.roots(spec.Requirements); err != nil {
+		return p, err
+	}
+	if p.Constraints, err = r.Inputs.roots(spec.Constraints); err != nil {
+		return p, err
+	}
+	if err := addServer(&p, r.Inputs, serving.Kind(c.String("serve"))); err != nil {
+		return p, err
+	}
+	build, err := r.Inputs.roots(spec.BuildDependencies)
+	for _, b := range build {
+		b.Soft = true
+		p.Roots = append(p.Roots, b)
+	}
+	return p, err
+}
+
+// parseCutoff reads --exclude-newer.
+func parseCutoff(c *cli.Context) (time.Time, error) {
+	s := c.String("exclude-newer")
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return t, &usageError{msg: fmt.Sprintf("--exclude-newer %s is neither a date such as 2025-01-31 nor a time such as 2025-01-31T12:00:00Z", s), command: c.Command.Name}
+	}
+	return t.AddDate(0, 0, 1), nil
+}
+
+// roots turns requirements of the Spec into the solver's.
+func (in *inputs) roots(rs []resolve.Requirement) ([]lock.Root, error) {
+	var out []lock.Root
+	for i := range rs {
+		r, err := in.root(&rs[i])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+func (in *inputs) root(r *resolve.Requirement) (root lock.Root, err error) {
+	root.Name = pep508.NormalizeName(r.Name)
+	root.Hashes, root.Editable, root.URL = r.Hashes, r.Editable, r.URL
+	for _, x := range r.Extras {
+		root.Extras = append(root.Extras, pep508.NormalizeName(x))
+	}
+	for _, o := range r.From {
+		root.From = append(root.From, place(o.File, o.Line))
+		if root.Text == "" {
+			root.Text = o.Text
+		}
+	}
+	var errs [2]error
+	root.Specifier, errs[0] = pep440.ParseSpecifiers(r.Specifier)
+	root.Marker, errs[1] = pep508.ParseMarker(r.Marker)
+	if err := errors.Join(errs[:]...); err != nil {
+		return root, fmt.Errorf("reading the requirement %s: %w", r.Name, err)
+	}
+	if r.Path == "" {
+		return root, nil
+	}
+	path := filepath.FromSlash(r.Path)
+	if !filepath.IsAbs(path) && !fromCommandLine(r.From) {
+		path = filepath.Join(in.dir(), path)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return root, err
+	}
+	root.Source = !strings.HasSuffix(path, ".whl")
+	root.URL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String()
+	return root, nil
+}
+
+func fromCommandLine(from []envfile.Origin) bool {
+	return len(from) > 0 && from[0].File == envfile.CommandLine
+}
+
+// dir is the model's directory.
+func (in *inputs) dir() string {
+	if info, err := os.Stat(in.Path); err == nil && !info.IsDir() {
+		return filepath.Dir(in.Path)
+	}
+	return in.Path
+}
+
+// addServer adds what the server needs and the model does not bring.
+func addServer(p *lock.Problem, in *inputs, kind serving.Kind) error {
+	var declared []pep508.Name
+	mlflow := pep440.Version{}
+	for i := range p.Roots {
+		declared = append(declared, p.Roots[i].Name)
+		if n := p.Roots[i].Name; n == "mlflow" || n == "mlflow-skinny" || n == "mlflow-tracing" {
+			if v, ok := p.Roots[i].Specifier.Pin(); ok {
+				mlflow = v
+			}
+		}
+	}
+	if mlflow.IsZero() {
+		// What the model was logged with; a development version's text may be no version.
+		if v, err := pep440.Parse(in.Spec.Model.MLflowVersion); err == nil {
+			mlflow = v
+		}
+	}
+	needs, err := serving.ServerNeeds(kind, mlflow, declared)
+	if err != nil {
+		return err
+	}
+	from := []string{"--serve " + string(kind)}
+	for _, r := range needs.Requirements {
+		p.Roots = append(p.Roots, lock.Root{Requirement: r, From: from})
+	}
+	for _, r := range needs.Constraints {
+		p.Constraints = append(p.Constraints, lock.Root{Requirement: r, From: from})
+	}
+	return nil
+}
+
+// readLock reads the lock at a path, nil if there is none.
+func readLock(path string) (*pylock.Lock, []byte, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := pylock.Parse(path, data)
+	return l, data, err
+}
+
+// lockChanges lists in what a lock differs from an older one, a line each: packages in their
+// versions, and what it was made for.
+func lockChanges(old, now *pylock.Lock) []string {
+	var out []string
+	differ := func(what, was, is string) {
+		if was != is && was != "" {
+			out = append(out, fmt.Sprintf("%s: %s, now %s", what, was, is))
+		}
+	}
+	differ("requires-python", old.RequiresPython.String(), now.RequiresPython.String())
+	differ("targets", strings.Join(old.Tool.Targets, ", "), strings.Join(now.Tool.Targets, ", "))
+	differ("serve", old.Tool.Serve, now.Tool.Serve)
+	was, is := lockedVersions(old), lockedVersions(now)
+	names := make([]pep508.Name, 0, len(was)+len(is))
+	for n := range was {
+		names = append(names, n)
+	}
+	for n := range is {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for _, n := range slices.Compact(names) {
+		switch a, b := strings.Join(was[n], ", "), strings.Join(is[n], ", "); {
+		case a == b:
+		case a == "":
+			out = append(out, fmt.Sprintf("%s: not locked, now %s", n, b))
+		case b == "":
+			out = append(out, fmt.Sprintf("%s: %s, now not needed", n, a))
+		default:
+			out = append(out, fmt.Sprintf("%s: %s, now %s", n, a, b))
+		}
+	}
+	return out
+}
+
+func lockedVersions(l *pylock.Lock) map[pep508.Name][]string {
+	m := map[pep508.Name][]string{}
+	for i := range l.Packages {
+		p := &l.Packages[i]
+		m[p.Name] = append(m[p.Name], p.Version.String())
+	}
+	return m
+}
