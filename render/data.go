@@ -65,7 +65,7 @@ func newData(in Input) Data {
 		SystemPackages: in.Spec.SystemPackages, Labels: in.Labels,
 		Locked:        in.Lock != nil,
 		InstallerFile: installerFile, InstallerLocked: in.InstallerLock != nil,
-		LocalWheels:    len(LocalWheels(in.Spec)) > 0,
+		LocalWheels:    in.LocalWheels,
 		SourceTrees:    len(SourceTrees(in.Spec)) > 0,
 		CondaFile:      condaFile,
 		HealthInterval: serving.HealthInterval, HealthTimeout: serving.HealthTimeout,
@@ -102,7 +102,7 @@ func newData(in Input) Data {
 
 func (d *Data) secrets(in Input) {
 	d.BuildCommand = "DOCKER_BUILDKIT=1 docker build -t NAME:TAG ."
-	if len(in.Indexes) == 0 && len(in.FindLinks) == 0 {
+	if in.Index == "" && len(in.ExtraIndexes) == 0 && len(in.FindLinks) == 0 {
 		return
 	}
 	d.NetworkSecret = true

@@ -20,17 +20,19 @@ func requirementFiles(in Input) ([]File, error) {
 		return condaFiles(in, spec)
 	}
 	if in.Installer == UV {
+		uv := in
+		uv.LocalWheels = false // they are not there yet when uv is installed
 		if in.InstallerLock == nil {
-			add(installerFile, indexLines(in)+"uv\n")
+			add(installerFile, indexLines(uv)+"uv\n")
 		} else {
-			add(installerFile, indexLines(in)+lockedLines(in.InstallerLock, nil))
+			add(installerFile, indexLines(uv)+lockedLines(in.InstallerLock, nil))
 		}
 	}
 	if in.Lock == nil {
 		if len(spec.BuildDependencies) > 0 {
 			add(buildFile, openFileText(in, spec, spec.BuildDependencies))
 		}
-		add(openFile, openFileText(in, spec, withoutSources(spec)))
+		add(openFile, openFileText(in, spec, WithoutSources(spec)))
 	} else {
 		lock := lockInContext(in.Lock)
 		add(pylockFile, string(pylock.Format(lock)))
@@ -69,15 +71,17 @@ func condaFiles(in Input, spec *resolve.Spec) ([]File, error) {
 // indexLines names the indexes, without credentials.
 func indexLines(in Input) string {
 	var b strings.Builder
-	for i, url := range in.Indexes {
-		if i == 0 {
-			fmt.Fprintf(&b, "--index-url %s\n", url)
-		} else {
-			fmt.Fprintf(&b, "--extra-index-url %s\n", url)
-		}
+	if in.Index != "" {
+		fmt.Fprintf(&b, "--index-url %s\n", in.Index)
+	}
+	for _, url := range in.ExtraIndexes {
+		fmt.Fprintf(&b, "--extra-index-url %s\n", url)
 	}
 	for _, url := range in.FindLinks {
 		fmt.Fprintf(&b, "--find-links %s\n", url)
+	}
+	if in.LocalWheels {
+		b.WriteString("--find-links wheels\n")
 	}
 	return b.String()
 }
@@ -183,17 +187,21 @@ func splitSources(s *resolve.Spec) []resolve.Requirement {
 	return out
 }
 
-func withoutSources(s *resolve.Spec) []resolve.Requirement {
-	return slices.DeleteFunc(slices.Clone(s.Requirements), isSource)
+// SourceTrees lists the directories and archives of the model that the context needs in source/.
+func SourceTrees(s *resolve.Spec) []string {
+	return localPaths(s, isSource)
 }
 
-// LocalWheels lists the wheels of the model that the context needs in wheels/.
+// LocalWheels lists the wheels that the context needs in wheels/, where there is no lock: with
+// one, the lock's files say it.
 func LocalWheels(s *resolve.Spec) []string {
 	return localPaths(s, func(r resolve.Requirement) bool { return !isSource(r) })
 }
 
-// SourceTrees lists the directories and archives of the model that the context needs in source/.
-func SourceTrees(s *resolve.Spec) []string { return localPaths(s, isSource) }
+// WithoutSources gives the requirements that can be locked: those that do not come as source.
+func WithoutSources(s *resolve.Spec) []resolve.Requirement {
+	return slices.DeleteFunc(slices.Clone(s.Requirements), isSource)
+}
 
 func localPaths(s *resolve.Spec, keep func(resolve.Requirement) bool) []string {
 	var out []string

@@ -49,10 +49,12 @@ type Input struct {
 	Lock          *pylock.Lock  // nil leaves the versions to the installer
 	InstallerLock *pylock.Lock  // of uv itself; nil leaves its version open
 	CondaExplicit []byte        // an explicit conda lock ("@EXPLICIT"), nil if none
-	Indexes       []string      // Simple indexes in order, without credentials; empty: the installer's default
-	FindLinks     []string
+	Index         string        // Simple index, without credentials; "": the installer's default
+	ExtraIndexes  []string
+	FindLinks     []string // pages; a folder of this machine is of no use in a build
 	Runtime       *serving.Runtime
 	Labels        []serving.Var
+	LocalWheels   bool // the context has wheels in wheels/
 	ModelCode     bool // the model has code of its own
 	ExtraCode     bool // code from outside goes with it
 }

@@ -62,7 +62,7 @@ func testInput(t testing.TB, installer Installer) Input {
 				{Name: "tiny", Path: "code/tiny-1.0-py3-none-any.whl"},
 			},
 		},
-		Lock: testLock(t), Runtime: rt,
+		Lock: testLock(t), Runtime: rt, LocalWheels: true,
 		InstallerLock: &pylock.Lock{Packages: []pylock.Package{{Name: "uv", Version: v(t, "0.9.0"),
 			Wheels: []pylock.File{wheelFile("uv-0.9.0-py3-none-manylinux_2_17_x86_64.whl", "f")}}}},
 		Labels: serving.Labels(serving.Facts{Title: "churn", MLflowVersion: "2.9.2", Flavors: []string{"python_function"}}),
@@ -72,7 +72,7 @@ func testInput(t testing.TB, installer Installer) Input {
 // cases are the shapes that a Dockerfile can take.
 func cases(t testing.TB) map[string]Input {
 	private := testInput(t, UV)
-	private.Indexes = []string{"https://pypi.example/simple", "https://more.example/simple"}
+	private.Index, private.ExtraIndexes = "https://pypi.example/simple", []string{"https://more.example/simple"}
 	private.Spec.EnvironmentVariables = []string{"OPENAI_API_KEY"}
 
 	open := testInput(t, Pip)

@@ -20,7 +20,11 @@ type app struct {
 func (a *app) commands() []*cli.Command {
 	return []*cli.Command{
 		resolveCommand(a),
+		checkCommand(a),
+		lockCommand(a),
+		dockerfileCommand(a),
 		imageCommand(a),
+		cacheCommand(a),
 		completionCommand(a),
 		helpCommand(a),
 	}

@@ -71,11 +71,17 @@ func (a *app) openBase(ctx context.Context, ref, python string, p v1.Platform) (
 	if err != nil {
 		return nil, err
 	}
+	return a.openBaseWith(ctx, ref, python, p, filepath.Join(cache, "bases-v1"))
+}
+
+// openBaseWith is openBase with another cache; "" remembers nothing.
+func (a *app) openBaseWith(ctx context.Context, ref, python string, p v1.Platform, cache string) (*openedBase, error) {
 	opts := base.Options{
 		Keychain: authn.DefaultKeychain, Transport: a.registryTransport(), UserAgent: userAgent(),
-		Cache: filepath.Join(cache, "bases-v1"), HostDirs: a.pythonDirs(), Python: python,
+		Cache: cache, HostDirs: a.pythonDirs(), Python: python,
 	}
 	out := &openedBase{}
+	var err error
 	if ref == "" {
 		out.Source, out.Findings, err = openDefault(ctx, python, p, opts)
 	} else {

@@ -71,16 +71,21 @@ func layerFlags() []cli.Flag {
 	}
 }
 
-// imageFlags are the flags of image that are read at once.
-type imageFlags struct {
+// servingValues are the values of servingFlags.
+type servingValues struct {
 	env, labels, annotations map[string]string
-	compression              layer.Compression
-	maxLayer                 int64
-	jobs                     int
 	created                  time.Time // SOURCE_DATE_EPOCH, zero if not set
 }
 
-func (a *app) readImageFlags(c *cli.Context) (f imageFlags, err error) {
+// imageFlags are the flags of image that are read at once.
+type imageFlags struct {
+	servingValues
+	compression layer.Compression
+	maxLayer    int64
+	jobs        int
+}
+
+func (a *app) readServingFlags(c *cli.Context) (f servingValues, err error) {
 	var errs []error
 	pairs := func(name string) map[string]string {
 		out := map[string]string{}
@@ -94,13 +99,6 @@ func (a *app) readImageFlags(c *cli.Context) (f imageFlags, err error) {
 		return out
 	}
 	f.env, f.labels, f.annotations = pairs("env"), pairs("label"), pairs("annotation")
-	f.compression = map[string]layer.Compression{"splice": layer.Splice, "gzip": layer.Gzip, "zstd": layer.Zstd}[c.String("compression")]
-	if f.maxLayer, err = parseSize(c.String("max-layer-size")); err != nil {
-		errs = append(errs, &usageError{msg: "--max-layer-size: " + err.Error(), command: c.Command.Name})
-	}
-	if f.jobs = c.Int("jobs"); f.jobs < 1 {
-		errs = append(errs, &usageError{msg: "--jobs must be at least 1", command: c.Command.Name})
-	}
 	if text := a.env("SOURCE_DATE_EPOCH"); text != "" {
 		seconds, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || seconds < 0 {
@@ -109,6 +107,19 @@ func (a *app) readImageFlags(c *cli.Context) (f imageFlags, err error) {
 		f.created = time.Unix(seconds, 0).UTC()
 	}
 	return f, errors.Join(errs...)
+}
+
+func (a *app) readImageFlags(c *cli.Context) (f imageFlags, err error) {
+	var errs [3]error
+	f.servingValues, errs[0] = a.readServingFlags(c)
+	f.compression = map[string]layer.Compression{"splice": layer.Splice, "gzip": layer.Gzip, "zstd": layer.Zstd}[c.String("compression")]
+	if f.maxLayer, err = parseSize(c.String("max-layer-size")); err != nil {
+		errs[1] = &usageError{msg: "--max-layer-size: " + err.Error(), command: c.Command.Name}
+	}
+	if f.jobs = c.Int("jobs"); f.jobs < 1 {
+		errs[2] = &usageError{msg: "--jobs must be at least 1", command: c.Command.Name}
+	}
+	return f, errors.Join(errs[:]...)
 }
 
 var sizeText = regexp.MustCompile(`^(\d+)\s*(?:([kKmMgGtT])(i?)[bB]?|[bB])?$`)
@@ -192,7 +203,7 @@ func (r *imageRun) do(ctx context.Context) error {
 		// What was remembered of a layer does not agree with what it is made of: the cache was
 		// tampered with. Nothing was tagged; do it again without believing the cache.
 		r.progress.say("the cache is not to be trusted; building anew")
-		if err = built.close(); err != nil {
+		if err = errors.Join(built.close(), r.reopenBases(ctx)); err != nil {
 			return err
 		}
 		if built, err = r.build(ctx, true); err != nil {

@@ -16,7 +16,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mlenv/imagebuild"
-	"mlenv/imagebuild/layer"
 	"mlenv/imagebuild/sink"
 	"mlenv/resolve"
 	"mlenv/resolve/dist"
@@ -82,6 +81,18 @@ func (r *imageRun) prepare(ctx context.Context) error {
 	r.findings = append(slices.Clone(r.in.Spec.Findings), append(r.findings, r.systemFindings()...)...)
 	r.progress.pause()
 	return r.report(r.findings, r.c.Bool("strict"))
+}
+
+// reopenBases opens the bases again, believing nothing that is remembered of them.
+func (r *imageRun) reopenBases(ctx context.Context) error {
+	for i, b := range r.bases {
+		again, err := r.openBaseWith(ctx, r.c.String("base"), r.in.Spec.Python.Version, b.Base.Platform(), "")
+		if err != nil {
+			return err
+		}
+		r.bases[i] = again
+	}
+	return nil
 }
 
 // systemFindings reports the system packages that the model needs and a base lacks.
@@ -274,11 +285,8 @@ func (r *imageRun) recipe(b *openedBase) (imagebuild.Recipe, error) {
 	if err != nil {
 		return imagebuild.Recipe{}, err
 	}
-	created, err := r.created()
-	if err != nil {
-		return imagebuild.Recipe{}, err
-	}
-	runtime, err := r.runtime(picks)
+	created := r.in.created(r.flags.created)
+	runtime, err := r.in.runtime(r.c, r.in.mlflowVersion(r.lock), r.flags.env)
 	if err != nil {
 		return imagebuild.Recipe{}, err
 	}
@@ -336,62 +344,11 @@ func (r *imageRun) wheels(picks []imagebuild.Pick) ([]imagebuild.Wheel, error) {
 	return out, nil
 }
 
-// created is SOURCE_DATE_EPOCH, else the model's own time, else a constant: never now.
-func (r *imageRun) created() (time.Time, error) {
-	if !r.flags.created.IsZero() {
-		return r.flags.created, nil
-	}
-	text := r.in.Spec.Model.TimeCreated
-	for _, form := range []string{"2006-01-02 15:04:05.999999", time.RFC3339Nano, "2006-01-02T15:04:05.999999"} {
-		if t, err := time.Parse(form, text); err == nil {
-			return t.UTC().Truncate(time.Second), nil
-		}
-	}
-	return layer.Epoch, nil
-}
-
-// mlflowVersion is what will run: the lock's, else what the model says.
-func (r *imageRun) mlflowVersion(picks []imagebuild.Pick) pep440.Version {
-	for _, name := range []string{"mlflow", "mlflow-skinny"} {
-		for _, p := range picks {
-			if string(p.Name) == name {
-				if v, err := pep440.Parse(p.Version); err == nil {
-					return v
-				}
-			}
-		}
-	}
-	v, err := pep440.Parse(r.in.Spec.Model.MLflowVersion)
-	if err != nil {
-		return pep440.Version{} // old models do not say
-	}
-	return v
-}
-
-func (r *imageRun) runtime(picks []imagebuild.Pick) (*serving.Runtime, error) {
-	kind, err := serving.ParseKind(r.c.String("serve"))
-	if err != nil {
-		return nil, err
-	}
-	in := serving.Input{
-		Kind: kind, MLflowVersion: r.mlflowVersion(picks), ExtraCode: len(r.c.StringSlice("code-paths")) > 0,
-		Port: r.c.Int("port"), Workers: r.c.Int("workers"), User: r.c.String("user"),
-		Env: r.flags.env, Entrypoint: r.c.StringSlice("entrypoint"),
-	}
-	for _, code := range r.in.Model.Code {
-		in.Code = append(in.Code, code.Text)
-	}
-	return serving.New(in)
-}
-
 func (r *imageRun) facts(b *openedBase, created time.Time) serving.Facts {
-	m := r.in.Spec.Model
 	sum := sha256.Sum256(r.lockText)
-	f := serving.Facts{
-		Created: created.Format(time.RFC3339), RunID: m.RunID, ModelID: m.ModelID, Flavors: m.Flavors,
-		MLflowVersion: m.MLflowVersion, SpecDigest: r.in.Spec.Digest, LockDigest: "sha256:" + hex.EncodeToString(sum[:]),
-		BaseName: b.Name, BaseDigest: b.Base.Digest,
-	}
+	f := r.in.facts(created)
+	f.LockDigest = "sha256:" + hex.EncodeToString(sum[:])
+	f.BaseName, f.BaseDigest = b.Name, b.Base.Digest
 	return f
 }
 

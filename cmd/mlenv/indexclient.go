@@ -13,7 +13,23 @@ import (
 // indexClient gives the client of the package indexes that flags, model, environment and pip's own
 // configuration name, in this order of strength.
 func (a *app) indexClient(c *cli.Context, spec *resolve.Spec, progress func(index.Event)) (*index.Client, error) {
-	settings, err := index.Configure(index.Sources{
+	settings, err := a.indexSettings(c, spec)
+	if err != nil {
+		return nil, err
+	}
+	if settings.CacheDir, err = a.cacheDir(); err != nil {
+		return nil, err
+	}
+	settings.Strategy = index.Strategy(c.String("index-strategy"))
+	settings.Offline = settings.Offline || c.Bool("offline")
+	settings.Progress = progress
+	settings.UserAgent = userAgent()
+	return index.New(settings)
+}
+
+// indexSettings tells which indexes those are.
+func (a *app) indexSettings(c *cli.Context, spec *resolve.Spec) (index.Settings, error) {
+	return index.Configure(index.Sources{
 		Flags: index.Options{
 			IndexURL:       c.String("index-url"), // with the credentials that the Spec has lost
 			ExtraIndexURLs: c.StringSlice("extra-index-url"),
@@ -29,15 +45,4 @@ func (a *app) indexClient(c *cli.Context, spec *resolve.Spec, progress func(inde
 		},
 		Env: a.env, ReadFile: os.ReadFile, Home: a.env("HOME"), OS: runtime.GOOS,
 	})
-	if err != nil {
-		return nil, err
-	}
-	if settings.CacheDir, err = a.cacheDir(); err != nil {
-		return nil, err
-	}
-	settings.Strategy = index.Strategy(c.String("index-strategy"))
-	settings.Offline = settings.Offline || c.Bool("offline")
-	settings.Progress = progress
-	settings.UserAgent = userAgent()
-	return index.New(settings)
 }

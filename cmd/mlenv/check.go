@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"mlenv/render/report"
+	"mlenv/resolve"
+	"mlenv/resolve/check"
+	"mlenv/resolve/pylock"
+)
+
+func checkCommand(a *app) *cli.Command {
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "find what would go wrong with a model before it is deployed",
+		ArgsUsage: "MODEL",
+		Description: "Compares what MODEL, a model directory or its MLmodel file, declares with what its files hold,\n" +
+			"with a lock and with a policy. Needs no network unless --online is given. docs/rules.md\n" +
+			"describes the rules. Exits with 2 if there are findings at or above --fail-on.",
+		Flags: slices.Concat([]cli.Flag{
+			choiceFlag("format", "output format", report.Formats...),
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "-", Usage: "write the report to `FILE`, - for stdout"},
+			choiceFlag("fail-on", "exit with 2 if there are findings of this severity or worse", "error", "warning", "never"),
+			&cli.StringFlag{Name: "lock", Usage: "check the lock `FILE` too"},
+			&cli.StringFlag{Name: "policy", Usage: "obey the policy `FILE` (docs/policy.md)"},
+			&cli.StringFlag{Name: "date", Usage: "check as of `YYYY-MM-DD` instead of today"},
+			&cli.BoolFlag{Name: "list-rules", Usage: "print the rules and exit", DisableDefaultText: true},
+		}, inputFlags()),
+		Action: a.runCheck,
+	}
+}
+
+func (a *app) runCheck(c *cli.Context) error {
+	if c.Bool("list-rules") {
+		_, err := a.stdout.Write(listRules(check.Rules()))
+		return err
+	}
+	r := &checkRun{app: a, c: c}
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	found, err := r.check()
+	if err != nil {
+		return err
+	}
+	if err := r.write(found); err != nil {
+		return err
+	}
+	if s := r.threshold(); s != "" {
+		if n := found.AtLeast(s); n > 0 {
+			return &findingsError{count: n}
+		}
+	}
+	return nil
+}
+
+// checkRun is one run of the command.
+type checkRun struct {
+	app   *app
+	c     *cli.Context
+	model string
+	in    check.Input
+}
+
+// prepare reads everything but the model, so that what is wrong with the command line is said
+// whatever the model is like.
+func (r *checkRun) prepare() (err error) {
+	if r.model, err = oneArgument(r.c, "MODEL"); err != nil {
+		return err
+	}
+	if r.in.Today, err = checkDate(r.c); err != nil {
+		return err
+	}
+	if name := r.c.String("policy"); name != "" {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("reading the policy: %w", err)
+		}
+		if r.in.Policy, err = check.ParsePolicy(filepath.ToSlash(name), data); err != nil {
+			return err
+		}
+	}
+	if name := r.c.String("lock"); name != "" {
+		if r.in.Lock, err = readCheckedLock(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkDate is the day of checking: the flag's, else today (UTC).
+func checkDate(c *cli.Context) (time.Time, error) {
+	text := c.String("date")
+	if text == "" {
+		return time.Now().UTC(), nil
+	}
+	day, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return day, &usageError{msg: fmt.Sprintf("--date %s is not a day such as 2027-01-31", text), command: c.Command.Name}
+	}
+	return day, nil
+}
+
+func readCheckedLock(name string) (*check.Lock, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the lock: %w", err)
+	}
+	lock, err := pylock.Parse(name, data)
+	if err != nil {
+		return nil, err
+	}
+	return &check.Lock{Lock: lock, Name: filepath.ToSlash(name), Data: data}, nil
+}
+
+// check reads the model and applies the rules. A model whose files cannot be understood is a
+// finding: a pipeline wants its report all the same.
+func (r *checkRun) check() (_ *check.Report, err error) {
+	in, err := r.app.readInputs(r.c)
+	if err != nil {
+		if found, ok := check.FromError(err, r.in.Policy, r.in.Today); ok && r.isModel() {
+			return found, nil
+		}
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	r.in.Model, r.in.Spec = in.Model, in.Spec
+	return check.Run(r.in)
+}
+
+// isModel tells a model that is broken from a path at which there is none.
+func (r *checkRun) isModel() bool {
+	_, err := os.Stat(filepath.Join(r.model, "MLmodel"))
+	return err == nil || filepath.Base(r.model) == "MLmodel"
+}
+
+// threshold is the severity that fails the check, "" for none.
+func (r *checkRun) threshold() resolve.Severity {
+	if on := r.c.String("fail-on"); on != "never" {
+		return resolve.Severity(on)
+	}
+	return ""
+}
+
+// write writes the report.
+func (r *checkRun) write(found *check.Report) error {
+	out := &report.Report{
+		Model: filepath.ToSlash(r.model), Tool: "mlenv " + versionNumber(),
+		Findings: found.Findings, Excepted: found.Excepted, Rules: check.Rules(), FailOn: r.threshold(),
+	}
+	if r.in.Lock != nil {
+		out.Outside = append(out.Outside, r.in.Lock.Name)
+	}
+	if r.in.Policy != nil {
+		out.Outside = append(out.Outside, r.in.Policy.Name)
+	}
+	output := r.c.String("output")
+	var paint report.Paint
+	if output == "-" {
+		paint = r.app.reportPaint()
+	}
+	data, err := out.Format(r.c.String("format"), paint)
+	if err != nil {
+		return err
+	}
+	if output == "-" {
+		_, err = r.app.stdout.Write(data)
+		return err
+	}
+	if err := os.WriteFile(output, data, 0o666); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return nil
+}
+
+// reportPaint gives the styles of a report their colours.
+func (a *app) reportPaint() report.Paint {
+	paint := a.painter(a.stdout)
+	colours := map[report.Style]colour{report.Heading: bold, report.ErrorStyle: red,
+		report.WarningStyle: yellow, report.NoteStyle: cyan, report.Faint: faint}
+	return func(s report.Style, text string) string { return paint(colours[s], text) }
+}
+
+// listRules is the table of rules for people.
+func listRules(rules []check.Rule) []byte {
+	width := 0
+	for _, r := range rules {
+		width = max(width, len(r.ID))
+	}
+	var b bytes.Buffer
+	for i, category := range check.Categories() {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintln(&b, category)
+		for _, r := range rules {
+			if r.Category == category {
+				fmt.Fprintf(&b, "  %-*s  %-7s  %s\n", width, r.ID, r.Severity, r.Summary)
+			}
+		}
+	}
+	return b.Bytes()
+}
+
+// rulesReference is docs/rules.md.
+func rulesReference(rules []check.Rule) string {
+	var b strings.Builder
+	b.WriteString("# What mlenv check finds\n\n" +
+		"Generated from the table of rules by `make golden`; `mlenv check --list-rules` prints it in short.\n" +
+		"The severities are the defaults: [a policy](policy.md) changes them. Errors end `mlenv check` with\n" +
+		"exit code 2, and so do warnings with `--fail-on warning`. `mlenv resolve` reports those rules that\n" +
+		"concern the merging of a model's files.\n")
+	for _, category := range check.Categories() {
+		name := string(category)
+		fmt.Fprintf(&b, "\n## %s\n", strings.ToUpper(name[:1])+name[1:])
+		for _, r := range slices.DeleteFunc(slices.Clone(rules), func(r check.Rule) bool { return r.Category != category }) {
+			fmt.Fprintf(&b, "\n### %s\n\n*%s*: %s.\n\n%s\n", r.ID, r.Severity, r.Summary, r.Help)
+		}
+	}
+	return b.String()
+}

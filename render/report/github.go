@@ -1,0 +1,47 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"mlenv/resolve"
+)
+
+// github writes one workflow command for each finding, which GitHub shows beside the line
+// ("Workflow commands for GitHub Actions").
+func (r *Report) github() []byte {
+	var b strings.Builder
+	for _, f := range r.Findings {
+		command := "notice"
+		switch f.Severity {
+		case resolve.Error:
+			command = "error"
+		case resolve.Warning:
+			command = "warning"
+		}
+		var properties []string
+		o, ok := place(f)
+		if ok {
+			properties = append(properties, "file="+escapeProperty(r.file(o)))
+			if o.Line > 0 {
+				properties = append(properties, fmt.Sprintf("line=%d", o.Line))
+			}
+		}
+		properties = append(properties, "title="+escapeProperty(f.Rule))
+		message := sentence(f.Message)
+		if help := r.rule(f.Rule).Help; help != "" {
+			message += "\n" + help
+		}
+		fmt.Fprintf(&b, "::%s %s::%s\n", command, strings.Join(properties, ","), escapeData(message))
+	}
+	return []byte(b.String())
+}
+
+// escapeData and escapeProperty keep a text from ending the command or beginning another.
+func escapeData(s string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(s)
+}
+
+func escapeProperty(s string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C").Replace(s)
+}

@@ -1,0 +1,132 @@
+// Package report writes the findings of a check in the formats that people and pipelines read:
+// text, JSON, SARIF 2.1.0, JUnit XML and GitHub's workflow commands. Findings in, bytes out.
+package report
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"mlenv/resolve"
+	"mlenv/resolve/check"
+	"mlenv/resolve/envfile"
+)
+
+// Report is what is written.
+type Report struct {
+	Model    string // the model as the user named it, slash-separated
+	Tool     string // "mlenv 1.2.3"; the first word is the tool's name
+	Findings []resolve.Finding
+	Excepted []check.Excepted
+	FailOn   resolve.Severity // the threshold; "" where nothing fails
+	Rules    []check.Rule     // all that could have been found
+	// Outside are the files of origins that are not in the model, such as the lock.
+	Outside []string
+}
+
+// Formats lists the names that Format takes; the first is the default.
+var Formats = []string{"text", "json", "sarif", "junit", "github"}
+
+// Format writes the report in one of Formats. Paint colours a piece of text; it may be nil, and
+// only text is coloured.
+func (r *Report) Format(format string, paint Paint) ([]byte, error) {
+	switch format {
+	case "text":
+		return r.text(paint), nil
+	case "json":
+		return r.json()
+	case "sarif":
+		return r.sarif()
+	case "junit":
+		return r.junit()
+	case "github":
+		return r.github(), nil
+	}
+	return nil, fmt.Errorf("there is no format %q", format)
+}
+
+// file is the path of an origin's file as seen from where the user stands.
+func (r *Report) file(o envfile.Origin) string {
+	if o.File == "" || slices.Contains(r.Outside, o.File) || o.File == envfile.CommandLine {
+		return o.File
+	}
+	return path.Join(r.directory(), o.File)
+}
+
+// directory is the model's directory: the user may have named its MLmodel.
+func (r *Report) directory() string {
+	if path.Base(r.Model) == "MLmodel" {
+		return path.Dir(r.Model)
+	}
+	return r.Model
+}
+
+// place is the first origin of a finding that is in a file, which is where a report shows it.
+func place(f resolve.Finding) (envfile.Origin, bool) {
+	for _, o := range f.From {
+		if o.File != envfile.CommandLine && o.File != "" {
+			return o, true
+		}
+	}
+	return envfile.Origin{}, false
+}
+
+// others lists the places of a finding beside the one where it is shown: "conda.yaml:7".
+func others(f resolve.Finding, shown envfile.Origin) []envfile.Origin {
+	var out []envfile.Origin
+	for _, o := range f.From {
+		if o != shown && o.File != "" {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+func at(o envfile.Origin) string {
+	if o.Line == 0 {
+		return o.File
+	}
+	return fmt.Sprintf("%s:%d", o.File, o.Line)
+}
+
+// rule gives the description of a rule; it is zero for one that is not in the table.
+func (r *Report) rule(id string) check.Rule {
+	i := slices.IndexFunc(r.Rules, func(rule check.Rule) bool { return rule.ID == id })
+	if i < 0 {
+		return check.Rule{}
+	}
+	return r.Rules[i]
+}
+
+func (r *Report) counts() (errors, warnings, notes int) {
+	for _, f := range r.Findings {
+		switch f.Severity {
+		case resolve.Error:
+			errors++
+		case resolve.Warning:
+			warnings++
+		default:
+			notes++
+		}
+	}
+	return errors, warnings, notes
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// sentence makes a message one.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	if !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "?") {
+		s += "."
+	}
+	return s
+}

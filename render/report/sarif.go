@@ -1,0 +1,175 @@
+package report
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/url"
+	"path"
+	"strings"
+
+	"mlenv/resolve"
+	"mlenv/resolve/check"
+	"mlenv/resolve/envfile"
+)
+
+// sarifSchema is where the standard says that its schema is.
+const sarifSchema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
+type sarifLog struct {
+	Schema  string     `json:"$schema"`
+	Version string     `json:"version"`
+	Runs    []sarifRun `json:"runs"`
+}
+
+type sarifRun struct {
+	Tool       sarifTool     `json:"tool"`
+	ColumnKind string        `json:"columnKind"`
+	Results    []sarifResult `json:"results"`
+}
+
+type sarifTool struct {
+	Driver sarifDriver `json:"driver"`
+}
+
+type sarifDriver struct {
+	Name    string      `json:"name"`
+	Version string      `json:"version,omitempty"`
+	Rules   []sarifRule `json:"rules"`
+}
+
+type sarifText struct {
+	Text string `json:"text"`
+}
+
+type sarifRule struct {
+	ID               string          `json:"id"`
+	ShortDescription sarifText       `json:"shortDescription"`
+	Help             sarifText       `json:"help"`
+	Configuration    sarifLevel      `json:"defaultConfiguration"`
+	Properties       sarifProperties `json:"properties"`
+}
+
+type sarifLevel struct {
+	Level string `json:"level"`
+}
+
+type sarifProperties struct {
+	Tags []string `json:"tags"`
+}
+
+type sarifResult struct {
+	RuleID       string             `json:"ruleId"`
+	RuleIndex    *int               `json:"ruleIndex,omitempty"`
+	Level        string             `json:"level"`
+	Message      sarifText          `json:"message"`
+	Locations    []sarifLocation    `json:"locations,omitempty"`
+	Related      []sarifLocation    `json:"relatedLocations,omitempty"`
+	Fingerprints map[string]string  `json:"partialFingerprints"`
+	Suppressions []sarifSuppression `json:"suppressions,omitempty"`
+}
+
+type sarifSuppression struct {
+	Kind          string `json:"kind"`
+	Justification string `json:"justification"`
+}
+
+type sarifLocation struct {
+	Physical sarifPhysical `json:"physicalLocation"`
+	Message  *sarifText    `json:"message,omitempty"`
+}
+
+type sarifPhysical struct {
+	Artifact sarifArtifact `json:"artifactLocation"`
+	Region   *sarifRegion  `json:"region,omitempty"`
+}
+
+type sarifArtifact struct {
+	URI string `json:"uri"`
+}
+
+type sarifRegion struct {
+	StartLine int        `json:"startLine"`
+	Snippet   *sarifText `json:"snippet,omitempty"`
+}
+
+// sarif writes SARIF 2.1.0 (OASIS, Static Analysis Results Interchange Format).
+func (r *Report) sarif() ([]byte, error) {
+	name, version, _ := strings.Cut(r.Tool, " ")
+	run := sarifRun{ColumnKind: "unicodeCodePoints", Results: []sarifResult{}}
+	run.Tool.Driver = sarifDriver{Name: name, Version: version, Rules: []sarifRule{}}
+	index := map[string]int{}
+	for i, rule := range r.Rules {
+		index[rule.ID] = i
+		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRuleOf(rule))
+	}
+	for _, f := range r.Findings {
+		run.Results = append(run.Results, r.sarifResult(f, index))
+	}
+	for _, e := range r.Excepted {
+		result := r.sarifResult(e.Finding, index)
+		result.Suppressions = []sarifSuppression{{Kind: "external", Justification: e.Reason}}
+		run.Results = append(run.Results, result)
+	}
+	return encode(sarifLog{Schema: sarifSchema, Version: "2.1.0", Runs: []sarifRun{run}})
+}
+
+func sarifRuleOf(rule check.Rule) sarifRule {
+	return sarifRule{
+		ID:               rule.ID,
+		ShortDescription: sarifText{sentence(rule.Summary)},
+		Help:             sarifText{rule.Help},
+		Configuration:    sarifLevel{level(rule.Severity)},
+		Properties:       sarifProperties{Tags: []string{string(rule.Category)}},
+	}
+}
+
+func level(s resolve.Severity) string {
+	switch s {
+	case resolve.Error:
+		return "error"
+	case resolve.Warning:
+		return "warning"
+	}
+	return "note"
+}
+
+func (r *Report) sarifResult(f resolve.Finding, index map[string]int) sarifResult {
+	out := sarifResult{RuleID: f.Rule, Level: level(f.Severity), Message: sarifText{sentence(f.Message)}}
+	if i, ok := index[f.Rule]; ok {
+		out.RuleIndex = &i
+	}
+	shown, ok := place(f)
+	if !ok {
+		// Code scanning shows only what stands somewhere.
+		shown = envfile.Origin{File: "MLmodel"}
+	}
+	out.Locations = []sarifLocation{r.sarifLocation(shown)}
+	for _, o := range others(f, shown) {
+		if o.File == envfile.CommandLine {
+			continue
+		}
+		related := r.sarifLocation(o)
+		related.Message = &sarifText{at(o)}
+		out.Related = append(out.Related, related)
+	}
+	// The same finding keeps its fingerprint while lines move.
+	sum := sha256.Sum256([]byte(f.Rule + "\x00" + shown.File + "\x00" + f.Subject))
+	out.Fingerprints = map[string]string{"ruleFileSubject/v1": hex.EncodeToString(sum[:16])}
+	return out
+}
+
+func (r *Report) sarifLocation(o envfile.Origin) sarifLocation {
+	var l sarifLocation
+	file := r.file(o)
+	l.Physical.Artifact.URI = (&url.URL{Path: file}).String()
+	if path.IsAbs(file) {
+		l.Physical.Artifact.URI = (&url.URL{Scheme: "file", Path: file}).String()
+	}
+	if o.Line > 0 {
+		l.Physical.Region = &sarifRegion{StartLine: o.Line}
+		if o.Text != "" {
+			l.Physical.Region.Snippet = &sarifText{o.Text}
+		}
+	}
+	return l
+}

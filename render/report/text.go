@@ -1,0 +1,153 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"mlenv/resolve"
+	"mlenv/resolve/envfile"
+)
+
+// Style is what a piece of text is, for whoever colours it.
+type Style int
+
+// The styles.
+const (
+	Heading Style = iota
+	ErrorStyle
+	WarningStyle
+	NoteStyle
+	Faint
+)
+
+// Paint colours text; nil leaves it as it is.
+type Paint func(Style, string) string
+
+func severityStyle(s resolve.Severity) Style {
+	switch s {
+	case resolve.Error:
+		return ErrorStyle
+	case resolve.Warning:
+		return WarningStyle
+	}
+	return NoteStyle
+}
+
+// group is the findings of one file.
+type group struct {
+	file     string // "" for those that stand nowhere
+	findings []resolve.Finding
+}
+
+// groups orders findings by file, MLmodel first, then by line.
+func groups(findings []resolve.Finding) []group {
+	var out []group
+	for _, f := range findings {
+		o, _ := place(f)
+		i := slices.IndexFunc(out, func(g group) bool { return g.file == o.File })
+		if i < 0 {
+			i = len(out)
+			out = append(out, group{file: o.File})
+		}
+		out[i].findings = append(out[i].findings, f)
+	}
+	order := func(file string) int {
+		switch file {
+		case "MLmodel":
+			return 0
+		case "":
+			return 2
+		}
+		return 1
+	}
+	slices.SortStableFunc(out, func(a, b group) int {
+		return cmp.Or(cmp.Compare(order(a.file), order(b.file)), cmp.Compare(a.file, b.file))
+	})
+	for _, g := range out {
+		slices.SortStableFunc(g.findings, func(a, b resolve.Finding) int {
+			x, _ := place(a)
+			y, _ := place(b)
+			return cmp.Compare(x.Line, y.Line)
+		})
+	}
+	return out
+}
+
+// text is for people: grouped by file, each line shown once, with what is meant underlined.
+func (r *Report) text(paint Paint) []byte {
+	if paint == nil {
+		paint = func(_ Style, s string) string { return s }
+	}
+	var b strings.Builder
+	for _, g := range groups(r.Findings) {
+		title := g.file
+		if title == "" {
+			title = "the model as a whole"
+		}
+		fmt.Fprintln(&b, paint(Heading, title))
+		shown := envfile.Origin{Line: -1}
+		for _, f := range g.findings {
+			o, _ := place(f)
+			if o.Line > 0 && o.Text != "" && o != shown {
+				b.WriteString(excerpt(f, o, paint))
+			}
+			shown = o
+			writeFinding(&b, f, o, paint)
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteString(r.summary())
+	return []byte(b.String())
+}
+
+// excerpt is the line, and below it carets under the subject, or under all of it.
+func excerpt(f resolve.Finding, o envfile.Origin, paint Paint) string {
+	number := fmt.Sprintf("%5d | ", o.Line)
+	text := strings.Join(strings.Fields(strings.Map(printable, o.Text)), " ")
+	start, width := 0, utf8.RuneCountInString(text)
+	if i := strings.Index(strings.ToLower(text), strings.ToLower(f.Subject)); i >= 0 && f.Subject != "" && len(strings.ToLower(text)) == len(text) {
+		start, width = utf8.RuneCountInString(text[:i]), utf8.RuneCountInString(f.Subject)
+	}
+	caret := strings.Repeat(" ", utf8.RuneCountInString(number)-2) + "| " + strings.Repeat(" ", start) +
+		paint(severityStyle(f.Severity), strings.Repeat("^", max(width, 1)))
+	return paint(Faint, number) + text + "\n" + caret + "\n"
+}
+
+// printable replaces control characters: a file of the model must not steer a terminal.
+func printable(r rune) rune {
+	if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError ||
+		r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+		return '?'
+	}
+	return r
+}
+
+func writeFinding(b *strings.Builder, f resolve.Finding, shown envfile.Origin, paint Paint) {
+	severity := string(f.Severity)
+	if f.Severity == resolve.Info {
+		severity = "note"
+	}
+	fmt.Fprintf(b, "  %s %s %s\n", paint(severityStyle(f.Severity), severity+":"), strings.Map(printable, f.Message), paint(Faint, "["+f.Rule+"]"))
+	for _, o := range others(f, shown) {
+		line := "    also " + at(o)
+		if o.Text != "" && o.File != shown.File {
+			line += ": " + strings.Map(printable, o.Text)
+		}
+		fmt.Fprintln(b, paint(Faint, line))
+	}
+}
+
+func (r *Report) summary() string {
+	errors, warnings, notes := r.counts()
+	s := "nothing found"
+	if len(r.Findings) > 0 {
+		s = plural(errors, "error") + ", " + plural(warnings, "warning") + ", " + plural(notes, "note")
+	}
+	if n := len(r.Excepted); n > 0 {
+		s += " (" + plural(n, "finding") + " excepted by the policy)"
+	}
+	return s + "\n"
+}
