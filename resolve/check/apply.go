@@ -1,0 +1,220 @@
+package check
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"mlenv/resolve"
+	"mlenv/resolve/envfile"
+)
+
+// apply gives findings the policy's severities, drops those of rules that are off, and sets those
+// aside that an exception covers.
+func (p *Policy) apply(findings []resolve.Finding, today time.Time) *Report {
+	r := &Report{}
+	if p == nil {
+		r.Findings = sortFindings(slices.Clone(findings))
+		return r
+	}
+	used := make([]bool, len(p.Exceptions))
+	for _, f := range sortFindings(slices.Clone(findings)) {
+		if !p.decide(&f) {
+			continue
+		}
+		if i := p.excepting(f, today); i >= 0 {
+			used[i] = true
+			r.Excepted = append(r.Excepted, Excepted{Finding: f, Reason: p.Exceptions[i].Reason})
+			continue
+		}
+		r.Findings = append(r.Findings, f)
+	}
+	for _, f := range p.exceptionFindings(used, today) {
+		if p.decide(&f) {
+			r.Findings = append(r.Findings, f)
+		}
+	}
+	r.Findings = sortFindings(r.Findings)
+	return r
+}
+
+// decide sets the severity that the policy gives; it is false where the rule is off.
+func (p *Policy) decide(f *resolve.Finding) bool {
+	s, ok := p.Rules[f.Rule]
+	if ok {
+		f.Severity = s
+	}
+	return !ok || s != ""
+}
+
+// excepting gives the exception that covers a finding, -1 where there is none.
+func (p *Policy) excepting(f resolve.Finding, today time.Time) int {
+	return slices.IndexFunc(p.Exceptions, func(e Exception) bool {
+		return e.Rule == f.Rule && (e.Subject == "" || matchesSubject(e.Subject, f.Subject)) && !e.ended(today)
+	})
+}
+
+// matchesSubject takes "numpy GHSA-x" for an exception of either word: a vulnerability's subject
+// names the package and all ids of the advisory.
+func matchesSubject(want, subject string) bool {
+	return strings.EqualFold(want, subject) || slices.ContainsFunc(strings.Fields(subject),
+		func(word string) bool { return strings.EqualFold(want, word) })
+}
+
+// ended reports that the last day is over; without a day of checking, none is.
+func (e Exception) ended(today time.Time) bool {
+	return !today.IsZero() && today.Format(time.DateOnly) > e.Until.Format(time.DateOnly)
+}
+
+func (p *Policy) exceptionFindings(used []bool, today time.Time) []resolve.Finding {
+	var out []resolve.Finding
+	for i, e := range p.Exceptions {
+		origin := envfile.Origin{File: p.Name, Line: e.Line, Text: "rule: " + e.Rule}
+		what := e.Rule
+		if e.Subject != "" {
+			what += " of " + e.Subject
+		}
+		f := resolve.Finding{Subject: e.Rule, From: []envfile.Origin{origin}}
+		switch {
+		case e.ended(today):
+			f.Rule = ruleExceptionEnded
+			f.Message = "the exception for " + what + " ended on " + e.Until.Format(time.DateOnly)
+		case !used[i]:
+			f.Rule = ruleExceptionUnused
+			f.Message = "the exception for " + what + " covers nothing"
+		default:
+			continue
+		}
+		f.Severity = severityOf(f.Rule)
+		out = append(out, f)
+	}
+	return out
+}
+
+// policy applies the lists of the policy.
+func (c *checker) policy() {
+	if c.in.Policy == nil {
+		return
+	}
+	c.policyPackages()
+	c.policyIndexes()
+	c.policyLicences()
+	if base := c.in.BaseName; base != "" && len(c.in.Policy.Bases) > 0 && !allowed(c.in.Policy.Bases, base) {
+		c.find(ruleBaseDenied, base, nil, "the base %s begins with none of %s, which the policy allows", base, patternList(c.in.Policy.Bases))
+	}
+}
+
+// policyPackages asks about every package: the locked ones, else the required ones.
+func (c *checker) policyPackages() {
+	p := c.in.Policy
+	for _, pkg := range c.packages() {
+		for _, d := range p.Deny {
+			if d.Name == pkg.name && pkg.overlaps(d.Specifier) {
+				reason := ""
+				if d.Reason != "" {
+					reason = ": " + d.Reason
+				}
+				c.find(rulePackageDenied, string(pkg.name), append(pkg.from, c.policyOrigin(d.Line, "deny "+d.String())),
+					"%s is denied by the policy (%s)%s", pkg, d.Requirement, reason)
+			}
+		}
+		if len(p.Allow) > 0 && !slices.ContainsFunc(p.Allow, func(a PackageRule) bool {
+			return a.Name == pkg.name && pkg.within(a.Specifier)
+		}) {
+			c.find(ruleNotAllowed, string(pkg.name), pkg.from, "%s is not among the packages that the policy allows", pkg)
+		}
+	}
+}
+
+func (c *checker) policyOrigin(line int, text string) envfile.Origin {
+	return envfile.Origin{File: c.in.Policy.Name, Line: line, Text: text}
+}
+
+func (c *checker) policyIndexes() {
+	patterns := c.in.Policy.Indexes
+	if len(patterns) == 0 {
+		return
+	}
+	seen := map[string]bool{}
+	report := func(url string, from []envfile.Origin) {
+		if url != "" && !seen[url] && !allowed(patterns, url) {
+			seen[url] = true
+			c.find(ruleIndexDenied, url, from, "the index %s begins with none of %s, which the policy allows", url, patternList(patterns))
+		}
+	}
+	p := c.in.Spec.PackageIndex
+	report(p.IndexURL, c.findText(p.IndexURL))
+	for _, list := range [][]string{p.ExtraIndexURLs, p.FindLinks} {
+		for _, url := range list {
+			report(url, c.findText(url))
+		}
+	}
+	if c.in.Lock == nil {
+		return
+	}
+	for _, pkg := range c.in.Lock.Packages {
+		report(pkg.Index, []envfile.Origin{c.lockOrigin(pkg.Name)})
+	}
+}
+
+// policyLicences asks about the licences that are known.
+func (c *checker) policyLicences() {
+	l := c.in.Policy.Licences
+	if len(l.Allow)+len(l.Deny) == 0 || c.in.Licences == nil || c.in.Lock == nil {
+		return
+	}
+	for _, pkg := range c.in.Lock.Packages {
+		expression, asked := c.in.Licences[pkg.Name]
+		from := []envfile.Origin{c.lockOrigin(pkg.Name)}
+		switch {
+		case !asked:
+		case expression == "":
+			c.find(ruleLicenceUnknown, string(pkg.Name), from, "the metadata of %s %s names no licence", pkg.Name, pkg.Version)
+		case !l.admits(expression):
+			c.find(ruleLicenceDenied, string(pkg.Name), from, "%s %s has the licence %s, which the policy does not allow", pkg.Name, pkg.Version, expression)
+		}
+	}
+}
+
+// admits evaluates an SPDX expression: any side of OR will do, all sides of AND must.
+func (l Licences) admits(expression string) bool {
+	for _, choice := range splitWord(expression, "OR") {
+		ok := true
+		for _, id := range splitWord(choice, "AND") {
+			id, _, _ = strings.Cut(strings.Trim(strings.TrimSpace(id), "() "), " WITH ")
+			ok = ok && l.admitsOne(id)
+		}
+		if ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (l Licences) admitsOne(id string) bool {
+	has := func(list []Pattern) bool {
+		return slices.ContainsFunc(list, func(p Pattern) bool { return strings.EqualFold(p.Text, strings.TrimSpace(id)) })
+	}
+	return !has(l.Deny) && (len(l.Allow) == 0 || has(l.Allow))
+}
+
+// splitWord splits at an operator of SPDX expressions. Parentheses are not nested in practice;
+// one that is makes the answer stricter, never laxer, for lists of allowed licences.
+func splitWord(s, word string) []string { return strings.Split(s, " "+word+" ") }
+
+// allowed reports that text is one of the patterns or below one: "https://a.example" is not the
+// beginning of "https://a.example.org".
+func allowed(patterns []Pattern, text string) bool {
+	return slices.ContainsFunc(patterns, func(p Pattern) bool {
+		rest, ok := strings.CutPrefix(text, strings.TrimSuffix(p.Text, "/"))
+		return ok && (rest == "" || strings.ContainsRune("/:@", rune(rest[0])))
+	})
+}
+
+func patternList(patterns []Pattern) string {
+	var words []string
+	for _, p := range patterns {
+		words = append(words, p.Text)
+	}
+	return list(words)
+}

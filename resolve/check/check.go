@@ -1,0 +1,215 @@
+// Package check compares what a model declares, what its files hold, what a lock pins and what a
+// policy allows, and reports the differences as findings. It is pure: files are read through the
+// model's fs.FS, and the date, the vulnerabilities and the releases come from the caller.
+package check
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"mlenv/resolve"
+	"mlenv/resolve/dist"
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/model"
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/pylock"
+)
+
+// Input is what is compared. Spec and Model are needed; rules whose input is missing are silent.
+type Input struct {
+	Spec  *resolve.Spec
+	Model *model.Model
+	Lock  *Lock
+	// Targets are the platforms that every locked package must fit. A zero Python is the model's.
+	Targets []dist.Target
+	// Today is the day of checking; the zero Time leaves out what depends on it.
+	Today time.Time
+	// Releases are the files that an index lists for the locked packages.
+	Releases map[pep508.Name][]dist.File
+	// Licences are the SPDX expressions, or what comes nearest, of locked packages whose metadata
+	// was read; "" where it names none.
+	Licences map[pep508.Name]string
+	// BaseName is the reference of the base image, "" where none was given.
+	BaseName string
+	// Policy decides on rules and packages; nil is the default.
+	Policy *Policy
+}
+
+// Lock is a lock file and the name under which findings speak of it.
+type Lock struct {
+	*pylock.Lock
+	Name string // "pylock.toml"
+	Data []byte // the text, for line numbers; may be nil
+}
+
+// Report is what Run finds.
+type Report struct {
+	Findings []resolve.Finding // worst first
+	Excepted []Excepted        // those that the policy excepts
+}
+
+// Excepted is a finding that an exception of the policy covers.
+type Excepted struct {
+	resolve.Finding
+	Reason string
+}
+
+// Run applies every rule. The error is of the file system, never of what the files say.
+func Run(in Input) (*Report, error) {
+	c := &checker{in: in, text: map[string][]string{}}
+	c.findings = slices.Clone(in.Spec.Findings)
+	steps := []func(){
+		c.requirements, c.buildDependencies, c.pythonEndOfLife,
+		c.modelFiles, c.flavors, c.code, c.imports,
+	}
+	for _, step := range steps {
+		step()
+	}
+	c.policy()
+	if err := errors.Join(c.errs...); err != nil {
+		return nil, err
+	}
+	return in.Policy.apply(c.findings, in.Today), nil
+}
+
+// FromError turns what is wrong with the form of a model's files into findings. It is false where
+// err holds anything else, which no finding can say.
+func FromError(err error, p *Policy, today time.Time) (*Report, bool) {
+	var findings []resolve.Finding
+	for _, e := range flatten(err) {
+		var bad *envfile.Error
+		if !errors.As(e, &bad) {
+			return nil, false
+		}
+		message := bad.Msg
+		if bad.Hint != "" {
+			message += "; " + bad.Hint
+		}
+		findings = append(findings, resolve.Finding{
+			Rule: ruleUnreadable, Severity: resolve.Error, Subject: bad.File, Message: message,
+			From: []envfile.Origin{{File: bad.File, Line: bad.Line}},
+		})
+	}
+	if len(findings) == 0 {
+		return nil, false
+	}
+	return p.apply(findings, today), true
+}
+
+// flatten takes joined errors apart.
+func flatten(err error) []error {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if joined, ok := e.(interface{ Unwrap() []error }); ok {
+			var all []error
+			for _, one := range joined.Unwrap() {
+				all = append(all, flatten(one)...)
+			}
+			return all
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// checker collects findings.
+type checker struct {
+	in       Input
+	findings []resolve.Finding
+	errs     []error
+	text     map[string][]string // lines of the files read for origins
+
+	lockLines map[pep508.Name]envfile.Origin
+	tree      sourceTree
+}
+
+// find reports a finding with the rule's severity.
+func (c *checker) find(rule, subject string, from []envfile.Origin, format string, args ...any) {
+	c.findings = append(c.findings, resolve.Finding{
+		Rule: rule, Severity: severityOf(rule), Subject: subject,
+		Message: fmt.Sprintf(format, args...), From: slices.Clone(from),
+	})
+}
+
+// fail notes an error that ends the check, such as a file that cannot be read.
+func (c *checker) fail(err error) { c.errs = append(c.errs, err) }
+
+// origin is a place in a file of the model, with the text of the line.
+func (c *checker) origin(file string, line int) envfile.Origin {
+	o := envfile.Origin{File: file, Line: line}
+	lines, ok := c.text[file]
+	if !ok {
+		if data, err := fs.ReadFile(c.in.Model.FS, file); err == nil {
+			lines = strings.Split(string(data), "\n")
+		}
+		c.text[file] = lines
+	}
+	if line > 0 && line <= len(lines) {
+		o.Text = shown(lines[line-1])
+	}
+	return o
+}
+
+// shown is a line as a report may show it: not too long, and without credentials.
+func shown(line string) string {
+	const most = 160
+	line = strings.TrimSpace(line)
+	if runes := []rune(line); len(runes) > most {
+		line = string(runes[:most]) + "…"
+	}
+	line, _ = envfile.StripCredentials(line)
+	return line
+}
+
+// from is the place of a value of MLmodel.
+func (c *checker) from(v model.Value) []envfile.Origin {
+	if v.Line == 0 {
+		return []envfile.Origin{{File: c.in.Model.MLmodel}}
+	}
+	return []envfile.Origin{c.origin(v.File, v.Line)}
+}
+
+// at is the place of an entry for a message.
+func at(o envfile.Origin) string {
+	if o.Line == 0 {
+		return o.File
+	}
+	return fmt.Sprintf("%s:%d", o.File, o.Line)
+}
+
+// list joins words for a sentence: "a, b and c".
+func list(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
+
+// sortFindings puts findings in their order, worst first, without repetitions.
+func sortFindings(findings []resolve.Finding) []resolve.Finding {
+	s := resolve.Spec{Findings: findings}
+	s.SortFindings()
+	return s.Findings
+}
+
+func rank(s resolve.Severity) int {
+	return slices.Index([]resolve.Severity{resolve.Error, resolve.Warning, resolve.Info}, s)
+}
+
+// AtLeast counts the findings at or above a severity.
+func (r *Report) AtLeast(s resolve.Severity) int {
+	n := 0
+	for _, f := range r.Findings {
+		if cmp.Compare(rank(f.Severity), rank(s)) <= 0 {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,227 @@
+package check
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"mlenv/resolve"
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+)
+
+// requirements checks the form of every requirement and the sources of packages.
+func (c *checker) requirements() {
+	for _, r := range c.in.Spec.Requirements {
+		c.requirement(r)
+	}
+	p := c.in.Spec.PackageIndex
+	for _, list := range [][]string{{p.IndexURL}, p.ExtraIndexURLs, p.FindLinks} {
+		for _, u := range list {
+			if plainHTTP(u) {
+				c.find(ruleHTTP, u, c.findText(u), "%s is not encrypted", u)
+			}
+		}
+	}
+	for _, host := range p.TrustedHosts {
+		c.find(ruleTrusted, host, c.findText(host), "the certificate of %s is not checked (--trusted-host)", host)
+	}
+}
+
+func (c *checker) requirement(r resolve.Requirement) {
+	name := r.Name
+	if name == "" {
+		name = r.URL + r.Path
+	}
+	switch {
+	case r.Editable:
+		c.find(ruleEditable, name, r.From, "%s is an editable install", r.Line())
+	case r.Path != "":
+		if outside(r.Path) && r.From[0].File != envfile.CommandLine {
+			c.find(ruleLocalPath, name, r.From, "%s is a path outside of the model", r.Path)
+		}
+	case r.URL != "":
+		c.direct(name, r)
+	default:
+		c.specifier(r)
+	}
+}
+
+// outside reports a path that leaves the model. What is inside is there, or package resolve has
+// said that it is not.
+func outside(path string) bool {
+	return strings.HasPrefix(path, "/") || path == ".." || strings.HasPrefix(path, "../") || strings.HasPrefix(path, `\`) ||
+		len(path) > 2 && path[1] == ':' && (path[2] == '\\' || path[2] == '/')
+}
+
+var (
+	commit      = regexp.MustCompile(`^[0-9a-fA-F]{40}([0-9a-fA-F]{24})?$`)
+	hashInURL   = regexp.MustCompile(`[#&](sha256|sha384|sha512)=[0-9a-fA-F]+`)
+	pinOperator = []string{"==", "==="}
+)
+
+func (c *checker) direct(name string, r resolve.Requirement) {
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return
+	}
+	if vcs, transport, ok := strings.Cut(u.Scheme, "+"); ok {
+		_, revision, _ := strings.Cut(u.Path, "@")
+		if !commit.MatchString(revision) {
+			what := "no revision"
+			if revision != "" {
+				what = "the revision " + revision + ", which may move"
+			}
+			c.find(ruleVCS, name, r.From, "%s comes from %s with %s", name, vcs, what)
+		}
+		if transport == "http" {
+			c.find(ruleHTTP, name, r.From, "%s is not encrypted", r.URL)
+		}
+		return
+	}
+	if u.Scheme == "file" {
+		c.find(ruleLocalPath, name, r.From, "%s is a path outside of the model", r.URL)
+		return
+	}
+	if u.Scheme == "http" {
+		c.find(ruleHTTP, name, r.From, "%s is not encrypted", r.URL)
+	}
+	if len(r.Hashes) == 0 && !hashInURL.MatchString(r.URL) && c.in.Lock == nil {
+		c.find(ruleNoHash, name, r.From, "%s has no hash", r.URL)
+	}
+}
+
+func plainHTTP(u string) bool {
+	parsed, err := url.Parse(u)
+	if err != nil || parsed.Scheme != "http" {
+		return false
+	}
+	host := parsed.Hostname()
+	return host != "localhost" && host != "127.0.0.1" && host != "::1"
+}
+
+func (c *checker) specifier(r resolve.Requirement) {
+	set, err := pep440.ParseSpecifiers(r.Specifier)
+	if err != nil {
+		return // package resolve printed it, so it parses
+	}
+	_, pinned := set.Pin()
+	switch {
+	case !set.Satisfiable():
+		c.find(ruleUnsatisfiable, r.Name, r.From, "no version of %s is %s", r.Name, set)
+	case pinned || c.locked(pep508.Name(r.Name)) != nil || c.constrained(r.Name):
+	case set.IsZero():
+		c.find(ruleUnpinned, r.Name, r.From, "%s has no version", r.Name)
+	default:
+		c.find(ruleLoose, r.Name, r.From, "%s admits several versions", r.Line())
+	}
+}
+
+// constrained reports that a constraint pins the package.
+func (c *checker) constrained(name string) bool {
+	return slices.ContainsFunc(c.in.Spec.Constraints, func(r resolve.Requirement) bool {
+		set, err := pep440.ParseSpecifiers(r.Specifier)
+		if err != nil || r.Name != name {
+			return false
+		}
+		_, pinned := set.Pin()
+		return pinned
+	})
+}
+
+// findText finds where a file of the model writes a text such as an index's URL.
+func (c *checker) findText(text string) []envfile.Origin {
+	if text == "" {
+		return nil
+	}
+	m := c.in.Model
+	for _, file := range []string{m.RequirementsTxt, m.CondaEnv.Text, m.UnnamedConda, m.VirtualEnv.Text, m.UnnamedVirtual} {
+		if file == "" {
+			continue
+		}
+		c.origin(file, 0)
+		for i, line := range c.text[file] {
+			if strings.Contains(shown(line), text) {
+				return []envfile.Origin{c.origin(file, i+1)}
+			}
+		}
+	}
+	return nil
+}
+
+// buildNeed says from which, or up to which, version a build tool goes with a Python.
+type buildNeed struct {
+	name    string
+	version string // specifier of the versions that do not fit
+	python  string // specifier of the Pythons that they do not fit
+	why     string
+}
+
+// buildNeeds were read from the tools' own metadata (Requires-Python of the release after the
+// last that each Python got), and, for what is too old for a Python, from what that Python dropped.
+var buildNeeds = []buildNeed{
+	{"pip", ">25.0.1", "<3.9", "needs Python 3.9"},
+	{"pip", ">26.0.1", "<3.10", "needs Python 3.10"},
+	{"setuptools", ">75.3.9999", "<3.9", "needs Python 3.9"},
+	{"setuptools", ">82.0.1", "<3.10", "needs Python 3.10"},
+	{"wheel", ">0.45.1", "<3.9", "needs Python 3.9"},
+	{"pip", "<23.1.2", ">=3.12", "uses pkgutil.ImpImporter, which Python 3.12 dropped"},
+	{"setuptools", "<66.1", ">=3.12", "uses pkgutil.ImpImporter, which Python 3.12 dropped"},
+}
+
+func (c *checker) buildDependencies() {
+	python, err := pep440.Parse(c.in.Spec.Python.Version)
+	if err != nil {
+		return
+	}
+	for _, r := range c.in.Spec.BuildDependencies {
+		set, err := pep440.ParseSpecifiers(r.Specifier)
+		if err != nil {
+			continue
+		}
+		version, pinned := set.Pin()
+		for _, need := range buildNeeds {
+			if pinned && need.name == r.Name && matches(need.version, version) && matches(need.python, python) {
+				c.find(ruleBuildPython, r.Name, append(slices.Clone(r.From), c.in.Spec.Python.From...),
+					"%s %s does not go with Python %s: it %s", r.Name, version, python, need.why)
+				break
+			}
+		}
+	}
+}
+
+func matches(specifier string, v pep440.Version) bool {
+	set, err := pep440.ParseSpecifiers(specifier)
+	return err == nil && set.Match(v)
+}
+
+// endOfLife is the day after which a Python gets no more security fixes: the dates that the
+// release schedules of the minor versions (PEP 494, 537, 569, 596, 619, 664, 693, 719, 745) and
+// the status page of Python's developers' guide give. Days that are not yet set are the last of
+// their month.
+var endOfLife = map[string]string{
+	"2.7": "2020-01-01", "3.5": "2020-09-30", "3.6": "2021-12-23", "3.7": "2023-06-27",
+	"3.8": "2024-10-07", "3.9": "2025-10-31", "3.10": "2026-10-31", "3.11": "2027-10-31",
+	"3.12": "2028-10-31", "3.13": "2029-10-31", "3.14": "2030-10-31",
+}
+
+func (c *checker) pythonEndOfLife() {
+	minor := c.minor()
+	end, known := endOfLife[minor]
+	if known && !c.in.Today.IsZero() && c.in.Today.Format(time.DateOnly) > end {
+		c.find(rulePythonEnd, "python", c.in.Spec.Python.From, "Python %s has had no security fixes since %s", minor, end)
+	}
+}
+
+// minor is the model's Python as "3.11", "" where it is not known.
+func (c *checker) minor() string {
+	v, err := pep440.Parse(c.in.Spec.Python.Version)
+	if err != nil || len(v.Release()) < 2 {
+		return ""
+	}
+	parts := strings.SplitN(v.String(), ".", 3)
+	return parts[0] + "." + strings.TrimRight(parts[1], "abcr")
+}

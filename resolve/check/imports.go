@@ -1,0 +1,149 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mlenv/resolve"
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+)
+
+// installed names the distributions that will be there: the locked ones, or what is required.
+func (c *checker) installed() map[string]bool {
+	have := map[string]bool{}
+	for _, list := range [][]resolve.Requirement{c.in.Spec.Requirements, c.in.Spec.BuildDependencies} {
+		for _, r := range list {
+			have[r.Name] = true
+		}
+	}
+	if c.in.Lock != nil {
+		// The lock is all there is, but for the build dependencies that come with the environment.
+		have = map[string]bool{}
+		for _, r := range c.in.Spec.BuildDependencies {
+			have[r.Name] = true
+		}
+		for _, p := range c.in.Lock.Packages {
+			have[string(p.Name)] = true
+		}
+	}
+	for _, p := range c.in.Spec.Conda.Packages {
+		have[p.Name] = true
+	}
+	delete(have, "")
+	return have
+}
+
+// placeOf is where a distribution is required, else locked.
+func (c *checker) placeOf(name string) []envfile.Origin {
+	for _, r := range c.in.Spec.Requirements {
+		if r.Name == name {
+			return slices.Clone(r.From)
+		}
+	}
+	if c.locked(pep508.Name(name)) != nil {
+		return []envfile.Origin{c.lockOrigin(pep508.Name(name))}
+	}
+	return nil
+}
+
+// use is the first place that imports a module.
+type use struct {
+	module string
+	from   envfile.Origin
+}
+
+// imports reports modules that the model's code imports and that nothing brings.
+func (c *checker) imports() {
+	have := c.installed()
+	unnamed := slices.ContainsFunc(c.in.Spec.Requirements, func(r resolve.Requirement) bool { return r.Name == "" })
+	for _, u := range c.uses() {
+		switch {
+		case c.tree.modules[u.module] != "", isBrought(u.module, have), c.in.Lock == nil && broughtAlong(u.module, have):
+		case c.ofPython(u):
+		case unnamed && c.in.Lock == nil: // a requirement by path or URL may bring anything
+		default:
+			c.missingImport(u)
+		}
+	}
+}
+
+// ofPython takes care of Python's own modules; it is false for others.
+func (c *checker) ofPython(u use) bool {
+	l, ok := stdlib()[u.module]
+	if !ok {
+		return false
+	}
+	minor := minorNumber(c.minor())
+	if l.has(minor) {
+		return true
+	}
+	what := fmt.Sprintf("has no module %s any more (the last to have it is Python 3.%d)", u.module, l.last)
+	if minor < l.first {
+		what = fmt.Sprintf("has no module %s yet (the first to have it is Python 3.%d)", u.module, l.first)
+	}
+	c.find(ruleStdlibGone, u.module, []envfile.Origin{u.from}, "Python 3.%d %s", minor, what)
+	return true
+}
+
+func (c *checker) missingImport(u use) {
+	names, known := bringers(u.module)
+	wanted := strings.TrimSuffix(names[0], "-*")
+	hint := ""
+	if known && wanted != strings.ToLower(u.module) {
+		hint = " (the package is " + wanted + ")"
+	}
+	if c.in.Lock != nil && known {
+		c.find(ruleImportLocked, u.module, []envfile.Origin{u.from}, "%s is imported, but nothing in the lock brings it%s", u.module, hint)
+		return
+	}
+	c.find(ruleImport, u.module, []envfile.Origin{u.from}, "%s is imported, but no requirement brings it%s", u.module, hint)
+}
+
+// uses lists the modules that must be there when the code runs, each with its first place.
+func (c *checker) uses() []use {
+	seen := map[string]bool{}
+	var out []use
+	add := func(module string, from envfile.Origin) {
+		if module != "" && !seen[module] {
+			seen[module] = true
+			out = append(out, use{module, from})
+		}
+	}
+	if v := c.in.Model.Flavor("python_function").Get("loader_module"); v.Text != "" {
+		top, _, _ := strings.Cut(v.Text, ".")
+		if top != "mlflow" { // what brings mlflow is package resolve's to see to
+			add(top, c.from(v)[0])
+		}
+	}
+	slices.SortStableFunc(c.tree.sources, func(a, b source) int { return cmp.Compare(a.file, b.file) })
+	for _, s := range c.tree.sources {
+		for _, i := range s.imports {
+			if top := i.Top(); !i.Soft && top != "mlflow" && top != "__future__" && !c.besides(s.file, top) {
+				add(top, c.origin(s.file, i.Line))
+			}
+		}
+	}
+	return out
+}
+
+// besides reports a module next to the file that imports it: not on Python's path by itself, but
+// code that runs as a script, or puts its own folder on the path, finds it there.
+func (c *checker) besides(file, module string) bool {
+	i := strings.LastIndexByte(file, '/')
+	if i < 0 {
+		return false
+	}
+	return slices.ContainsFunc(c.tree.sources, func(s source) bool {
+		return s.file == file[:i+1]+module+".py" || s.file == file[:i+1]+module+"/__init__.py"
+	})
+}
+
+// mlflowBefore reports that the mlflow that loads the model is known to be older.
+func (c *checker) mlflowBefore(version string) bool {
+	v, _ := c.mlflow()
+	return !v.IsZero() && v.Compare(pep440.MustParse(version)) < 0
+}

@@ -1,0 +1,74 @@
+package check
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/model"
+)
+
+// pathKeys are the keys of flavors whose value is a path in the model. Lists and maps below them
+// are not.
+var pathKeys = []string{
+	"data", "model_path", "model_data", "pickled_model", "python_model", "saved_model_dir", "model_binary",
+}
+
+// modelFiles looks for every file that MLmodel names. The files of the environment, and code, are
+// package resolve's.
+func (c *checker) modelFiles() {
+	for _, f := range c.in.Model.Flavors {
+		for _, field := range f.Fields {
+			switch {
+			case slices.Contains(pathKeys, field.Key), isArtifactPath(field.Key):
+				c.modelFile(f.Name+"."+field.Key, field.Value)
+			case field.Key == "model_code_path":
+				// A path of the machine that logged; the file is in the model under its last part.
+				v := field.Value
+				v.Text = path.Base(strings.ReplaceAll(v.Text, `\`, "/"))
+				c.modelFile(f.Name+"."+field.Key, v)
+			}
+		}
+	}
+	if v := c.in.Model.InputExample; v.Line > 0 {
+		c.modelFile("saved_input_example_info", v)
+	}
+	if name := c.in.Model.ServingExample; name != "" {
+		c.modelFile("saved_input_example_info", c.written(name))
+	}
+}
+
+func isArtifactPath(key string) bool {
+	return strings.HasPrefix(key, "artifacts.") && strings.HasSuffix(key, ".path")
+}
+
+// written finds the line of MLmodel that names a file.
+func (c *checker) written(name string) model.Value {
+	m := c.in.Model
+	c.origin(m.MLmodel, 0)
+	for i, line := range c.text[m.MLmodel] {
+		if strings.HasSuffix(strings.TrimSpace(line), ": "+name) {
+			return model.Value{Text: name, File: m.MLmodel, Line: i + 1}
+		}
+	}
+	return model.Value{Text: name, File: m.MLmodel}
+}
+
+func (c *checker) modelFile(key string, v model.Value) {
+	if v.Text == "" || strings.Contains(v.Text, "://") || v.Text == "None" {
+		return
+	}
+	name := path.Clean(strings.ReplaceAll(v.Text, `\`, "/"))
+	if outside(v.Text) || !fs.ValidPath(name) {
+		c.find(ruleOutside, v.Text, c.from(v), "%s names %s, which is not inside the model", key, v.Text)
+		return
+	}
+	switch _, err := fs.Stat(c.in.Model.FS, name); {
+	case errors.Is(err, fs.ErrNotExist):
+		c.find(ruleModelFile, v.Text, c.from(v), "%s names %s, which the model does not have", key, v.Text)
+	case err != nil:
+		c.find(ruleModelFile, v.Text, c.from(v), "%s names %s, which cannot be read", key, v.Text)
+	}
+}

@@ -1,0 +1,103 @@
+package check
+
+import (
+	"bufio"
+	"bytes"
+	"regexp"
+	"slices"
+
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/pylock"
+)
+
+// pkg is a package that a rule asks about: a locked one, or a required one where there is no lock.
+type pkg struct {
+	name      pep508.Name
+	version   pep440.Version    // locked, or pinned; zero where it is open
+	specifier pep440.Specifiers // of a required one
+	from      []envfile.Origin
+}
+
+// String is "name version" or the requirement.
+func (p pkg) String() string {
+	if p.version.IsZero() {
+		return string(p.name) + p.specifier.String()
+	}
+	return string(p.name) + " " + p.version.String()
+}
+
+// overlaps reports that the package may be one of the versions that a set admits.
+func (p pkg) overlaps(set pep440.Specifiers) bool {
+	if p.version.IsZero() {
+		return set.IsZero() || p.specifier.And(set).Satisfiable() && !p.specifier.IsZero()
+	}
+	return set.Match(p.version)
+}
+
+// within reports that the package is surely one of the versions that a set admits.
+func (p pkg) within(set pep440.Specifiers) bool {
+	return set.IsZero() || !p.version.IsZero() && set.Match(p.version)
+}
+
+// packages lists the locked packages, else the required ones.
+func (c *checker) packages() []pkg {
+	var out []pkg
+	if c.in.Lock != nil {
+		for _, p := range c.in.Lock.Packages {
+			out = append(out, pkg{name: p.Name, version: p.Version, from: []envfile.Origin{c.lockOrigin(p.Name)}})
+		}
+		return out
+	}
+	for _, r := range c.in.Spec.Requirements {
+		if r.Name == "" {
+			continue
+		}
+		set, err := pep440.ParseSpecifiers(r.Specifier)
+		if err != nil {
+			continue
+		}
+		p := pkg{name: pep508.Name(r.Name), specifier: set, from: slices.Clone(r.From)}
+		p.version, _ = set.Pin()
+		out = append(out, p)
+	}
+	return out
+}
+
+// locked gives the lock's package of that name, nil where there is none.
+func (c *checker) locked(name pep508.Name) *pylock.Package {
+	if c.in.Lock == nil {
+		return nil
+	}
+	for i := range c.in.Lock.Packages {
+		if c.in.Lock.Packages[i].Name == name {
+			return &c.in.Lock.Packages[i]
+		}
+	}
+	return nil
+}
+
+var lockName = regexp.MustCompile(`^name\s*=\s*["']([^"']+)["']`)
+
+// lockOrigin is the line of the lock that names the package.
+func (c *checker) lockOrigin(name pep508.Name) envfile.Origin {
+	o := envfile.Origin{File: c.in.Lock.Name}
+	if c.lockLines == nil {
+		c.lockLines = map[pep508.Name]envfile.Origin{}
+		lines := bufio.NewScanner(bytes.NewReader(c.in.Lock.Data))
+		lines.Buffer(nil, 1<<20)
+		for n := 1; lines.Scan(); n++ {
+			if m := lockName.FindStringSubmatch(lines.Text()); m != nil {
+				found := pep508.NormalizeName(m[1])
+				if _, ok := c.lockLines[found]; !ok {
+					c.lockLines[found] = envfile.Origin{File: c.in.Lock.Name, Line: n, Text: lines.Text()}
+				}
+			}
+		}
+	}
+	if found, ok := c.lockLines[name]; ok {
+		return found
+	}
+	return o
+}

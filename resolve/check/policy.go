@@ -1,0 +1,330 @@
+package check
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"mlenv/resolve"
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/pep508"
+)
+
+// Policy is what an organisation decides about rules, packages and their sources. A nil Policy
+// decides nothing.
+type Policy struct {
+	Name string // the file, for findings
+
+	Rules      map[string]resolve.Severity // by rule id; "" switches the rule off
+	Deny       []PackageRule
+	Allow      []PackageRule // none: every package
+	Licences   Licences
+	Indexes    []Pattern // allowed; none: all
+	Bases      []Pattern // allowed; none: all
+	Exceptions []Exception
+}
+
+// PackageRule names a package, or some of its versions.
+type PackageRule struct {
+	pep508.Requirement
+	Reason string
+	Line   int
+}
+
+// Pattern is the beginning of a URL or of an image reference.
+type Pattern struct {
+	Text string
+	Line int
+}
+
+// Licences are decided by their SPDX identifiers, compared without case.
+type Licences struct {
+	Allow, Deny []Pattern
+}
+
+// Exception lets findings of one rule pass until a day.
+type Exception struct {
+	Rule    string
+	Subject string // the finding's subject; "" is any
+	Reason  string
+	Until   time.Time // the last day on which it counts
+	Line    int
+}
+
+// severityWords are what a policy may say of a rule.
+var severityWords = map[string]resolve.Severity{"off": "", "info": resolve.Info, "warning": resolve.Warning, "error": resolve.Error}
+
+// ParsePolicy reads a policy file. Every error is an *envfile.Error with its line, joined where
+// there are several.
+func ParsePolicy(name string, data []byte) (*Policy, error) {
+	p := &policyReader{policy: &Policy{Name: name, Rules: map[string]resolve.Severity{}}}
+	root, err := decodePolicy(name, data)
+	if err != nil {
+		return nil, err
+	}
+	if root != nil {
+		p.top(root)
+	}
+	if err := errors.Join(p.errs...); err != nil {
+		return nil, err
+	}
+	return p.policy, nil
+}
+
+// decodePolicy gives the document's root, nil for an empty file.
+func decodePolicy(name string, data []byte) (root *yaml.Node, err error) {
+	defer func() {
+		// yaml.v3 panics on some malformed input.
+		if r := recover(); r != nil {
+			root, err = nil, &envfile.Error{File: name, Msg: "is not YAML"}
+		}
+	}()
+	const most = 1 << 20
+	if len(data) > most {
+		return nil, &envfile.Error{File: name, Msg: "is larger than 1 MiB, which no policy is"}
+	}
+	var doc, second yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, yamlError(name, err)
+	}
+	if err := d.Decode(&second); !errors.Is(err, io.EOF) {
+		return nil, &envfile.Error{File: name, Line: second.Line, Msg: "holds more than one YAML document"}
+	}
+	return doc.Content[0], nil
+}
+
+func yamlError(name string, err error) error {
+	msg := strings.TrimPrefix(err.Error(), "yaml: ")
+	line := 0
+	if n, _ := fmt.Sscanf(msg, "line %d: ", &line); n == 1 {
+		_, msg, _ = strings.Cut(msg, ": ")
+	}
+	return &envfile.Error{File: name, Line: line, Msg: "is not YAML: " + msg}
+}
+
+// policyReader fills a Policy from YAML.
+type policyReader struct {
+	policy *Policy
+	errs   []error
+}
+
+func (p *policyReader) fail(n *yaml.Node, format string, args ...any) {
+	p.errs = append(p.errs, &envfile.Error{File: p.policy.Name, Line: n.Line, Msg: fmt.Sprintf(format, args...)})
+}
+
+// pairs calls f for every entry of a mapping; a key that is there twice is an error.
+func (p *policyReader) pairs(n *yaml.Node, what string, f func(key string, k, v *yaml.Node)) {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		p.fail(n, "%s must be a mapping", what)
+		return
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		if k.Kind != yaml.ScalarNode {
+			p.fail(k, "a key of %s must be text", what)
+			continue
+		}
+		if seen[k.Value] {
+			p.fail(k, "the key %q is there twice", k.Value)
+			continue
+		}
+		seen[k.Value] = true
+		f(k.Value, k, v)
+	}
+}
+
+// items calls f for every entry of a list.
+func (p *policyReader) items(n *yaml.Node, what string, f func(*yaml.Node)) {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+		return
+	}
+	if n.Kind != yaml.SequenceNode {
+		p.fail(n, "%s must be a list", what)
+		return
+	}
+	for _, item := range n.Content {
+		f(item)
+	}
+}
+
+func (p *policyReader) text(n *yaml.Node, what string) (string, bool) {
+	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" || strings.TrimSpace(n.Value) == "" {
+		p.fail(n, "%s must be text", what)
+		return "", false
+	}
+	return strings.TrimSpace(n.Value), true
+}
+
+func (p *policyReader) top(root *yaml.Node) {
+	p.pairs(root, "the policy", func(key string, k, v *yaml.Node) {
+		switch key {
+		case "version":
+			if v.Value != "1" {
+				p.fail(v, "version must be 1")
+			}
+		case "rules":
+			p.rules(v)
+		case "packages":
+			p.packages(v)
+		case "licences":
+			p.pairs(v, "licences", func(key string, k, v *yaml.Node) {
+				switch key {
+				case "allow":
+					p.policy.Licences.Allow = p.patterns(v, "licences.allow")
+				case "deny":
+					p.policy.Licences.Deny = p.patterns(v, "licences.deny")
+				default:
+					p.fail(k, "licences has no key %q; it has allow and deny", key)
+				}
+			})
+		case "indexes":
+			p.policy.Indexes = p.allowOnly(v, key)
+		case "bases":
+			p.policy.Bases = p.allowOnly(v, key)
+		case "exceptions":
+			p.items(v, key, p.exception)
+		default:
+			p.fail(k, "there is no key %q; a policy has version, rules, packages, licences, indexes, bases and exceptions", key)
+		}
+	})
+}
+
+func (p *policyReader) rules(n *yaml.Node) {
+	known := Rules()
+	p.pairs(n, "rules", func(id string, k, v *yaml.Node) {
+		if !slices.ContainsFunc(known, func(r Rule) bool { return r.ID == id }) {
+			p.fail(k, "there is no rule %q; mlenv check --list-rules prints them", id)
+			return
+		}
+		s, ok := severityWords[v.Value]
+		if v.Kind != yaml.ScalarNode || !ok {
+			p.fail(v, "%s must be off, info, warning or error", id)
+			return
+		}
+		p.policy.Rules[id] = s
+	})
+}
+
+func (p *policyReader) packages(n *yaml.Node) {
+	p.pairs(n, "packages", func(key string, k, v *yaml.Node) {
+		switch key {
+		case "deny":
+			p.policy.Deny = p.packageRules(v, "packages.deny")
+		case "allow":
+			p.policy.Allow = p.packageRules(v, "packages.allow")
+		default:
+			p.fail(k, "packages has no key %q; it has allow and deny", key)
+		}
+	})
+}
+
+// packageRules reads a list whose entries are requirements or mappings of package and reason.
+func (p *policyReader) packageRules(n *yaml.Node, what string) []PackageRule {
+	var out []PackageRule
+	p.items(n, what, func(item *yaml.Node) {
+		r := PackageRule{Line: item.Line}
+		text, ok := "", false
+		if item.Kind == yaml.MappingNode {
+			p.pairs(item, what, func(key string, k, v *yaml.Node) {
+				switch key {
+				case "package":
+					text, ok = p.text(v, key)
+				case "reason":
+					r.Reason, _ = p.text(v, key)
+				default:
+					p.fail(k, "an entry of %s has no key %q; it has package and reason", what, key)
+				}
+			})
+			if !ok && text == "" {
+				p.fail(item, "an entry of %s has no package", what)
+			}
+		} else {
+			text, ok = p.text(item, "an entry of "+what)
+		}
+		if !ok {
+			return
+		}
+		var err error
+		if r.Requirement, err = pep508.Parse(text); err != nil || r.URL != "" || !r.Marker.IsZero() || len(r.Extras) > 0 {
+			p.fail(item, "%q must be a package name, with versions such as <2 if not all are meant", text)
+			return
+		}
+		out = append(out, r)
+	})
+	return out
+}
+
+func (p *policyReader) patterns(n *yaml.Node, what string) []Pattern {
+	var out []Pattern
+	p.items(n, what, func(item *yaml.Node) {
+		if text, ok := p.text(item, "an entry of "+what); ok {
+			out = append(out, Pattern{Text: text, Line: item.Line})
+		}
+	})
+	return out
+}
+
+func (p *policyReader) allowOnly(n *yaml.Node, what string) []Pattern {
+	var out []Pattern
+	p.pairs(n, what, func(key string, k, v *yaml.Node) {
+		if key != "allow" {
+			p.fail(k, "%s has no key %q; it has allow", what, key)
+			return
+		}
+		out = p.patterns(v, what+".allow")
+	})
+	return out
+}
+
+// exception wants a rule, a reason and an end date: an exception without an end is forgotten.
+func (p *policyReader) exception(n *yaml.Node) {
+	e := Exception{Line: n.Line}
+	before := len(p.errs)
+	p.pairs(n, "an exception", func(key string, k, v *yaml.Node) {
+		switch key {
+		case "rule":
+			e.Rule, _ = p.text(v, key)
+			if !slices.ContainsFunc(Rules(), func(r Rule) bool { return r.ID == e.Rule }) {
+				p.fail(v, "there is no rule %q; mlenv check --list-rules prints them", e.Rule)
+			}
+		case "subject":
+			e.Subject, _ = p.text(v, key)
+		case "reason":
+			e.Reason, _ = p.text(v, key)
+		case "until":
+			until, err := time.Parse(time.DateOnly, v.Value)
+			if err != nil {
+				p.fail(v, "until must be a day such as 2027-01-31")
+			}
+			e.Until = until
+		default:
+			p.fail(k, "an exception has no key %q; it has rule, subject, reason and until", key)
+		}
+	})
+	if len(p.errs) > before {
+		return
+	}
+	switch {
+	case e.Rule == "":
+		p.fail(n, "an exception has no rule")
+	case e.Reason == "":
+		p.fail(n, "an exception has no reason")
+	case e.Until.IsZero():
+		p.fail(n, "an exception has no until, the last day on which it counts")
+	default:
+		p.policy.Exceptions = append(p.policy.Exceptions, e)
+	}
+}

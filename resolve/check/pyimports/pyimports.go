@@ -1,0 +1,209 @@
+// Package pyimports finds the import statements of Python source without a Python. It reads
+// logical lines as Python's tokenizer forms them (strings, comments, brackets, continued lines) and
+// follows the blocks far enough to tell an import that must work from one that may fail. It never
+// fails itself: what is not Python gives the imports that were understood.
+package pyimports
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Import is one module that an import statement names.
+type Import struct {
+	Module string // as written: "a.b"; "" for "from . import x"
+	Names  []string
+	Level  int  // the leading dots of a relative import
+	Line   int  // from 1, where the statement begins
+	Soft   bool // it may fail or never run: in try with except ImportError, if TYPE_CHECKING, for another Python or system
+	Nested bool // in a function, so that it runs later than the module
+}
+
+// Top is the first part of the module's name, "" for a relative import.
+func (i Import) Top() string {
+	if i.Level > 0 {
+		return ""
+	}
+	top, _, _ := strings.Cut(i.Module, ".")
+	return top
+}
+
+// Scan lists the imports in the order of the source.
+func Scan(source []byte) []Import {
+	s := &scanner{}
+	for _, l := range logicalLines(string(source)) {
+		s.line(l)
+	}
+	for i, guards := range s.guards {
+		for _, g := range guards {
+			s.imports[i].Soft = s.imports[i].Soft || g.soft
+		}
+	}
+	return s.imports
+}
+
+// block is a compound statement whose body is being read.
+type block struct {
+	indent int
+	kind   kind
+	try    *guard // of try and its except, else and finally
+}
+
+// kind says what a block means to the imports in it.
+type kind int
+
+const (
+	plain     kind = iota
+	function       // runs later
+	typing         // never runs
+	elsewhere      // runs on another Python or system, or only as a script
+	fallback       // runs when an import has failed, or may fail itself
+	trying         // may fail if an except catches ImportError
+)
+
+// guard is a try statement; whether it is soft shows only after its body.
+type guard struct{ soft bool }
+
+// scanner follows blocks.
+type scanner struct {
+	imports []Import
+	guards  [][]*guard // of each import, the try statements around it
+	blocks  []block
+	closed  []block // the blocks that ended just now, innermost first
+}
+
+var compound = regexp.MustCompile(`^(?:async\s+)?(if|elif|else|try|except|finally|for|while|with|def|class|match|case)\b`)
+
+// line takes in one logical line.
+func (s *scanner) line(l logical) {
+	s.closed = s.closed[:0]
+	for len(s.blocks) > 0 && s.blocks[len(s.blocks)-1].indent >= l.indent {
+		s.closed = append(s.closed, s.blocks[len(s.blocks)-1])
+		s.blocks = s.blocks[:len(s.blocks)-1]
+	}
+	text := l.text
+	if m := compound.FindStringSubmatch(text); m != nil {
+		if header, body, ok := cutHeader(text); ok {
+			s.open(m[1], header, l.indent)
+			text = body
+		}
+	}
+	for statement := range strings.SplitSeq(text, ";") {
+		s.statement(strings.TrimSpace(statement), l.line)
+	}
+}
+
+// cutHeader splits "if x: y" at the colon that ends the header; brackets were closed by whoever
+// formed the line, so only the colons of slices, lambdas and annotations can stand before it.
+func cutHeader(text string) (header, body string, ok bool) {
+	depth := 0
+	for i := range len(text) {
+		switch text[i] {
+		case '(', '[', '{':
+			depth++
+		case ')', ']', '}':
+			depth--
+		case ':':
+			if depth <= 0 && !strings.HasPrefix(text[i:], ":=") && !strings.Contains(text[:i], "lambda") {
+				return text[:i], strings.TrimSpace(text[i+1:]), true
+			}
+		}
+	}
+	return "", "", false
+}
+
+var (
+	typeChecking = regexp.MustCompile(`^(?:el)?if\s*\(?\s*(?:\w+\.)?TYPE_CHECKING\s*\)?\s*$`)
+	depending    = regexp.MustCompile(`\bsys\.version_info\b|\bsys\.platform\b|\bplatform\.system\b|\bos\.name\b|\bPY[23]\b|__name__\s*==`)
+	suppressing  = regexp.MustCompile(`\bsuppress\s*\(.*\b(?:ImportError|ModuleNotFoundError|Exception)\b`)
+	catching     = regexp.MustCompile(`^except\s*\*?\s*$|\b(?:ImportError|ModuleNotFoundError|Exception|BaseException)\b`)
+)
+
+// open begins a block. What an except, else or finally belongs to has just been closed.
+func (s *scanner) open(keyword, header string, indent int) {
+	b := block{indent: indent}
+	before := s.sibling(indent)
+	switch keyword {
+	case "def":
+		b.kind = function
+	case "if", "elif", "else":
+		switch {
+		case typeChecking.MatchString(header):
+			b.kind = typing
+		case depending.MatchString(header), keyword != "if" && before.kind == elsewhere:
+			b.kind = elsewhere
+		}
+	case "with":
+		if suppressing.MatchString(header) {
+			b.kind = fallback
+		}
+	case "try":
+		b.kind, b.try = trying, &guard{}
+	case "except":
+		if b.try = before.try; b.try != nil && catching.MatchString(header) {
+			b.try.soft = true
+			b.kind = fallback
+		}
+	}
+	s.blocks = append(s.blocks, b)
+}
+
+// sibling is the block at the same indentation that ended just before; zero if there is none.
+func (s *scanner) sibling(indent int) block {
+	for _, b := range s.closed {
+		if b.indent == indent {
+			return b
+		}
+	}
+	return block{}
+}
+
+var (
+	importing = regexp.MustCompile(`^import\s+(.+)$`)
+	fromPart  = regexp.MustCompile(`^from\s*(\.[.\s]*)?([^\s.][^\s]*)?\s*import\b\s*\(?(.*?)\)?$`)
+	dotted    = regexp.MustCompile(`^[\pL_][\pL\pN_]*(?:\s*\.\s*[\pL_][\pL\pN_]*)*$`)
+)
+
+// statement takes in an import statement.
+func (s *scanner) statement(text string, line int) {
+	if m := importing.FindStringSubmatch(text); m != nil {
+		for part := range strings.SplitSeq(m[1], ",") {
+			name, _, _ := strings.Cut(strings.TrimSpace(part), " as ")
+			s.add(Import{Module: name, Line: line})
+		}
+		return
+	}
+	m := fromPart.FindStringSubmatch(text)
+	if m == nil || m[1] == "" && m[2] == "" {
+		return
+	}
+	i := Import{Module: m[2], Level: strings.Count(m[1], "."), Line: line}
+	for part := range strings.SplitSeq(m[3], ",") {
+		name, _, _ := strings.Cut(strings.TrimSpace(part), " as ")
+		if name = strings.TrimSpace(name); name != "" {
+			i.Names = append(i.Names, name)
+		}
+	}
+	s.add(i)
+}
+
+func (s *scanner) add(i Import) {
+	i.Module = strings.TrimSpace(i.Module)
+	if i.Module != "" && !dotted.MatchString(i.Module) || i.Module == "" && i.Level == 0 {
+		return
+	}
+	i.Module = strings.Join(strings.FieldsFunc(i.Module, func(r rune) bool { return r == ' ' || r == '\t' }), "")
+	var guards []*guard
+	for _, b := range s.blocks {
+		switch b.kind {
+		case typing, elsewhere, fallback:
+			i.Soft = true
+		case function:
+			i.Nested = true
+		case trying:
+			guards = append(guards, b.try)
+		}
+	}
+	s.imports = append(s.imports, i)
+	s.guards = append(s.guards, guards)
+}
