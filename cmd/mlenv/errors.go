@@ -101,7 +101,9 @@ func hint(err error) string {
 		return "the command was interrupted; nothing was left half done"
 	case errors.Is(err, fs.ErrPermission):
 		return "check that the file can be read by this user"
-	default:
-		return ""
 	}
+	if h := indexHint(err); h != "" {
+		return h
+	}
+	return imageHint(err)
 }

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"mlenv/imagebuild"
+	"mlenv/imagebuild/base"
+	"mlenv/imagebuild/sink"
+)
+
+// imageHint says what helps against an error of building or sending an image.
+func imageHint(err error) string {
+	var (
+		noBase    *noBase
+		building  *needsBuilding
+		unbuilt   *imagebuild.Unbuilt
+		collision *imagebuild.Collision
+		misfit    *base.Misfit
+		engine    *noEngine
+		answer    *transport.Error
+	)
+	switch {
+	case errors.As(err, &building):
+		return "mlenv dockerfile writes a Dockerfile, which can run the commands that this takes"
+	case errors.As(err, &unbuilt):
+		return "give wheels with --find-links, choose another --python or --base, or let mlenv dockerfile write a Dockerfile, which can build them"
+	case errors.As(err, &collision):
+		return "the later one would overwrite the other's file; require only one of the two packages"
+	case errors.As(err, &misfit):
+		return "give a --base that fits, another --python, or make the lock for this base with mlenv lock --base"
+	case errors.As(err, &noBase):
+		return noBase.hint()
+	case errors.As(err, &engine):
+		return "start one, or name it in DOCKER_HOST; --output docker-tar:FILE writes what docker load reads"
+	case errors.Is(err, sink.ErrOnePlatform):
+		return "give one --platform, or push the image index, or write it with --output oci:DIR"
+	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
+		return "log in with docker login, podman login or crane auth login: mlenv uses their credentials"
+	}
+	return ""
+}
+
+func (e *noBase) hint() string {
+	if _, ok := base.IsError(e.err); ok && e.ref == "host" {
+		return "install that Python, or give another --python or --base"
+	}
+	if e.unasked {
+		return "give an image that can be pulled with --base, one on disk with --base oci:DIR or docker-tar:FILE, or pack this machine's own Python with --base host"
+	}
+	return "check the name, and the credentials of docker login or podman login; --base host needs no registry"
+}
