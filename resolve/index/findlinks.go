@@ -60,8 +60,8 @@ func (c *Client) readLocation(ctx context.Context, location string) ([]link, err
 	return []link{fileLink(path, info.Size())}, nil
 }
 
-// remoteLinks reads a page of links. It is kept by no cache on disk but for --offline: pages that
-// are not of one project are few.
+// remoteLinks reads a page of links, once a run. It is not kept on disk, so Offline has none of it:
+// such pages are few, and what they name is often replaced in place.
 func (c *Client) remoteLinks(ctx context.Context, u *url.URL) ([]link, error) {
 	if isDistribution(u.Path) {
 		_, fragment, filename, ok := linker{base: u}.resolve(u.String())
