@@ -14,7 +14,9 @@ import (
 
 // memory keeps small values in files named after a hash of their key. A value that was truncated or
 // changed is not believed: each file carries the digest of key and value. Nothing that is lost
-// costs more than time.
+// costs more than time. A file that was forged, check and all, is found out when the layer's bytes
+// are read; one that names a layer which a registry has is not, so the directory must be as safe
+// from others as the user's programs are.
 type memory struct {
 	dir string // "" remembers nothing
 }

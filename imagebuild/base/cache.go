@@ -18,13 +18,13 @@ import (
 )
 
 // format is the version of what is remembered of a base.
-const format = "2"
+const format = "3"
 
 // note is what a file of the cache holds.
 type note struct {
-	Format string `json:"format"`
-	Check  string `json:"check"` // SHA-256 of Base
-	Base   json.RawMessage
+	Format string          `json:"format"`
+	Check  string          `json:"check"` // SHA-256 of Value
+	Value  json.RawMessage `json:"value"`
 }
 
 // InspectOnce is Inspect, remembered by the image's digest below a directory. What is there and
@@ -38,31 +38,15 @@ func InspectOnce(img v1.Image, dir string) (*Base, error) {
 		return nil, err
 	}
 	file := filepath.Join(dir, "bases", digest.Hex+".json")
-	if b := recall(file, digest.String()); b != nil {
-		return b, nil
+	var known Base
+	if recall(file, &known) && known.Digest == digest.String() {
+		return &known, nil
 	}
 	b, err := Inspect(img)
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(b)
-	if err != nil {
-		return nil, err
-	}
-	data, err := json.Marshal(note{format, sum(text), text})
-	if err != nil {
-		return nil, err
-	}
-	w, err := newTemp(file)
-	if err != nil {
-		return b, nil // a cache that cannot be written costs time only
-	}
-	if _, err := w.Write(data); err != nil {
-		w.abort()
-		return b, nil
-	}
-	w.keep()
-	return b, nil
+	return b, remember(file, b)
 }
 
 func sum(data []byte) string {
@@ -70,20 +54,37 @@ func sum(data []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-func recall(file, digest string) *Base {
+// recall reads a note into a value and tells whether it was there and whole.
+func recall(file string, value any) bool {
 	data, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	var n note
+	return json.Unmarshal(data, &n) == nil && n.Format == format && n.Check == sum(n.Value) &&
+		json.Unmarshal(n.Value, value) == nil
+}
+
+// remember writes a note. A cache that cannot be written costs time only.
+func remember(file string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(note{format, sum(text), text})
+	if err != nil {
+		return err
+	}
+	w, err := newTemp(file)
 	if err != nil {
 		return nil
 	}
-	var n note
-	if json.Unmarshal(data, &n) != nil || n.Format != format || n.Check != sum(n.Base) {
+	if _, err := w.Write(data); err != nil {
+		w.abort()
 		return nil
 	}
-	b := &Base{}
-	if json.Unmarshal(n.Base, b) != nil || b.Digest != digest {
-		return nil
-	}
-	return b
+	w.keep()
+	return nil
 }
 
 // temp is a file that becomes another when it is whole.

@@ -25,8 +25,9 @@ import (
 // wheels need, and the few files of /etc that programs expect. Packages installed on the machine,
 // and who and where it is, are left out.
 //
-// Python is the path of the interpreter, as FindHost gives it. Nothing is executed.
-func Host(ctx context.Context, python string) (v1.Image, error) {
+// Python is the path of the interpreter, as FindHost gives it. Nothing is executed. Where dir is not
+// "" the layers are remembered below it, by the state of the files that they are made of.
+func Host(ctx context.Context, python, dir string) (v1.Image, error) {
 	h, err := readHost(python)
 	if err != nil {
 		return nil, err
@@ -48,11 +49,8 @@ func Host(ctx context.Context, python string) (v1.Image, error) {
 		{"the C library, shared libraries and /etc", system},
 		{"CPython " + h.version, std},
 	} {
-		l, err := layer.New(part.entries, layer.Options{})
+		l, err := hostLayer(ctx, part.entries, dir)
 		if err != nil {
-			return nil, err
-		}
-		if _, err := l.Measure(ctx, nil); err != nil {
 			return nil, err
 		}
 		img, err = mutate.Append(img, mutate.Addendum{Layer: l, MediaType: types.OCILayer, History: v1.History{
@@ -67,6 +65,27 @@ func Host(ctx context.Context, python string) (v1.Image, error) {
 		return nil, err
 	}
 	return mutate.ConfigFile(img, config)
+}
+
+// hostLayer makes a layer of this machine's files, or remembers it: unless one of them has another
+// size, inode or time of modification or change, its digest is what it was. The bytes are checked
+// against it when they are sent.
+func hostLayer(ctx context.Context, entries []layer.Entry, dir string) (v1.Layer, error) {
+	state, ok := stateOf(entries)
+	file := filepath.Join(dir, "host", state+".json")
+	var known layer.Sum
+	if ok = ok && dir != ""; ok && recall(file, &known) {
+		return layer.Known(known, func() (v1.Layer, error) { return layer.New(entries, layer.Options{}) }), nil
+	}
+	l, err := layer.New(entries, layer.Options{})
+	if err != nil {
+		return nil, err
+	}
+	measured, err := l.Measure(ctx, nil)
+	if err != nil || !ok {
+		return l, err
+	}
+	return l, remember(file, measured)
 }
 
 type host struct {

@@ -66,7 +66,7 @@ func (o Options) openHost(ctx context.Context, p v1.Platform) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := Host(ctx, python)
+	img, err := Host(ctx, python, o.Cache)
 	if err != nil {
 		return nil, err
 	}

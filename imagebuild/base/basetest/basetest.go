@@ -99,22 +99,36 @@ func Image(arch string, config v1.Config, annotations map[string]string, layers 
 	return img, nil
 }
 
-const loader = "/lib64/ld-linux-x86-64.so.2"
+// machine is what an architecture's files have in common.
+type machine struct {
+	elf            elf.Machine
+	loader, libDir string
+}
 
-// Glibc is a C library with its loader on a merged /usr, as Debian has it.
-func Glibc(version string) []layer.Entry {
+var machines = map[string]machine{
+	"amd64": {elf.EM_X86_64, "/lib64/ld-linux-x86-64.so.2", "usr/lib/x86_64-linux-gnu"},
+	"arm64": {elf.EM_AARCH64, "/lib/ld-linux-aarch64.so.1", "usr/lib/aarch64-linux-gnu"},
+}
+
+// Glibc is a C library with its loader on a merged /usr, as Debian has it, for amd64.
+func Glibc(version string) []layer.Entry { return machines["amd64"].glibc(version) }
+
+func (m machine) glibc(version string) []layer.Entry {
 	return []layer.Entry{
 		Link("bin", "usr/bin"), Link("lib", "usr/lib"), Link("lib64", "usr/lib64"),
-		Exe("usr/lib64/ld-linux-x86-64.so.2", ELF(elf.EM_X86_64, "")),
-		Exe("usr/lib/x86_64-linux-gnu/libc.so.6", ELF(elf.EM_X86_64, loader, "GNU C Library (Debian GLIBC) stable release version "+version+".")),
+		Exe("usr"+m.loader, ELF(m.elf, "")),
+		Exe(m.libDir+"/libc.so.6", ELF(m.elf, m.loader, "GNU C Library (Debian GLIBC) stable release version "+version+".")),
 		Text("etc/ssl/certs/ca-certificates.crt", "-----BEGIN CERTIFICATE-----\n"),
 		Link("usr/lib/ssl/certs", "/etc/ssl/certs"),
 		{Path: "opt", Kind: layer.Dir},
 	}
 }
 
-// Slim is laid out like docker-library's python:<version>-slim on Debian 12.
-func Slim(version string) (v1.Image, error) {
+// Slim is laid out like docker-library's python:<version>-slim on Debian 12, for amd64.
+func Slim(version string) (v1.Image, error) { return slim(version, "amd64") }
+
+func slim(version, arch string) (v1.Image, error) {
+	m := machines[arch]
 	parts := strings.SplitN(version, ".", 3)
 	minor := parts[0] + "." + parts[1]
 	config := v1.Config{
@@ -123,11 +137,24 @@ func Slim(version string) (v1.Image, error) {
 		WorkingDir: "/",
 	}
 	python := []layer.Entry{
-		Exe("usr/local/bin/python"+minor, ELF(elf.EM_X86_64, loader)),
+		Exe("usr/local/bin/python"+minor, ELF(m.elf, m.loader)),
 		Link("usr/local/bin/python3", "python"+minor), Link("usr/local/bin/python", "python3"),
-		Exe("usr/local/lib/libpython"+minor+".so.1.0", ELF(elf.EM_X86_64, "", version)),
+		Exe("usr/local/lib/libpython"+minor+".so.1.0", ELF(m.elf, "", version)),
 		Text("usr/local/lib/python"+minor+"/os.py", "# os\n"),
 	}
 	status := Text("var/lib/dpkg/status", "Package: libc6\nStatus: install ok installed\nVersion: 2.36-9+deb12u10\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n\nPackage: tzdata\nStatus: install ok installed\nVersion: 2025b\n")
-	return Image("amd64", config, nil, append(Glibc("2.36"), status), python)
+	return Image(arch, config, nil, append(m.glibc("2.36"), status), python)
+}
+
+// Index is Slim for several architectures, amd64 and arm64.
+func Index(version string, archs ...string) (v1.ImageIndex, error) {
+	var adds []mutate.IndexAddendum
+	for _, arch := range archs {
+		img, err := slim(version, arch)
+		if err != nil {
+			return nil, err
+		}
+		adds = append(adds, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}}})
+	}
+	return mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), adds...), nil
 }
