@@ -248,6 +248,22 @@ def wheeled(path):
         wheel.write_bytes(b"")
 
 
+def xgboost(path):
+    import xgboost as xgb
+
+    model = xgb.XGBRegressor(n_estimators=2).fit([[1.0], [2.0], [3.0]], [1.0, 2.0, 3.0])
+    mlflow.xgboost.save_model(model, path, input_example=[[1.0]])
+
+
+def lightgbm(path):
+    import lightgbm as lgb
+    import numpy as np
+
+    x = np.arange(40.0).reshape(40, 1)
+    model = lgb.LGBMRegressor(n_estimators=2).fit(x, x[:, 0])
+    mlflow.lightgbm.save_model(model, path, input_example=x[:2], extra_pip_requirements=["pandas<4"])
+
+
 CASES = [
     sklearn, sklearn_params, code, constraints, constraints_extra, requirements_file, conda, conda_nothing,
     conda_constraints, skinny, forms, duplicates, markers, unpinned, no_requirements, wheel_in_code,
@@ -256,6 +272,7 @@ if VERSION >= (3, 1):
     CASES += [locked, locked_constraints]
 if VERSION >= (3, 11):
     CASES += [uv_project, wheeled]
+FLAVORS = [xgboost, lightgbm] if VERSION >= (3, 11) else []  # by name only: they need their libraries
 
 
 def canonical(text):
@@ -358,10 +375,10 @@ def conda_forms():
 def main(names):
     os.environ.setdefault("MLFLOW_DISABLE_ENV_MANAGER_CONDA_WARNING", "true")
     file = OUT / (MINOR + ".json")
-    records = json.loads(file.read_text())["models"] if names and file.exists() else {}
-    for case in CASES:
+    records = json.loads(file.read_text())["models"] if file.exists() else {}
+    for case in CASES + FLAVORS:
         name = case.__name__.replace("_", "-")
-        if names and name not in names:
+        if name not in names and (names or case in FLAVORS):
             continue
         target = OUT / MINOR / name
         shutil.rmtree(str(target), ignore_errors=True)
