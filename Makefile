@@ -9,7 +9,7 @@ FUZZTIME ?= 20s
 # The race detector needs cgo and a C compiler.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC)" >/dev/null && echo -race)
 
-.PHONY: build test lint fuzz golden cross bench-resolve clean
+.PHONY: build test lint fuzz golden cross bench-resolve bench-lock oracle-lock clean
 
 build: ## the static binary ./mlenv
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o mlenv ./cmd/mlenv
@@ -48,6 +48,13 @@ cross: ## binaries for all platforms, in dist/
 
 bench-resolve: build ## mlenv resolve beside starting Python with MLflow; PYTHON names one that has it
 	.ci/bench-resolve
+
+bench-lock: build ## mlenv lock beside uv pip compile, cold and warm, time and memory; UV names uv; asks the package index
+	.ci/bench-lock
+
+oracle-lock: build ## mlenv lock against uv pip compile on real environments, and what a lock installs; UV and PYTHON (3.11) name theirs
+	.ci/oracle/lock_vs_uv
+	.ci/oracle/lock_installs
 
 clean:
 	rm -rf mlenv dist
