@@ -65,7 +65,7 @@ func Run(in Input) (*Report, error) {
 	c.findings = slices.Clone(in.Spec.Findings)
 	steps := []func(){
 		c.requirements, c.buildDependencies, c.pythonEndOfLife,
-		c.modelFiles, c.flavors, c.code, c.imports,
+		c.modelFiles, c.flavors, c.code, c.imports, c.signature,
 	}
 	for _, step := range steps {
 		step()
@@ -90,8 +90,12 @@ func FromError(err error, p *Policy, today time.Time) (*Report, bool) {
 		if bad.Hint != "" {
 			message += "; " + bad.Hint
 		}
+		rule := ruleUnreadable
+		if strings.Contains(bad.Msg, "but the model has no such file") {
+			rule = ruleModelFile
+		}
 		findings = append(findings, resolve.Finding{
-			Rule: ruleUnreadable, Severity: resolve.Error, Subject: bad.File, Message: message,
+			Rule: rule, Severity: resolve.Error, Subject: bad.File, Message: message,
 			From: []envfile.Origin{{File: bad.File, Line: bad.Line}},
 		})
 	}

@@ -46,6 +46,7 @@ type Model struct {
 	Signature       Signature
 	InputExample    Value    // path of the input example, "" if none
 	ServingExample  string   // serving_input_example.json, "" if none
+	ExampleInfo     []Field  // saved_input_example_info, flattened like Flavor.Fields
 	Code            []Value  // directories of code, relative ("code"); unique over the flavors
 	EnvVars         []Value  // names from env_vars and environment_variables.txt, sorted, unique
 	Wheels          []string // wheels/*.whl, sorted

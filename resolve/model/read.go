@@ -338,6 +338,7 @@ func (r *reader) inputExample(p source.Pair) {
 		r.fail(p.Line, "", "saved_input_example_info must be a mapping, but it is %s", p.Value)
 		return
 	}
+	r.model.ExampleInfo = flatten("", p.Value, nil)
 	for _, part := range p.Value.Pairs {
 		switch part.Key {
 		case "artifact_path":

@@ -1,0 +1,153 @@
+package check
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/model"
+	"mlenv/resolve/signature"
+)
+
+// signature compares the examples with the signature.
+func (c *checker) signature() {
+	m := c.in.Model
+	if m.Signature.IsZero() {
+		c.find(ruleNoSignature, "signature", []envfile.Origin{{File: m.MLmodel}}, "the model has no signature")
+	}
+	if m.InputExample.Text == "" {
+		c.find(ruleNoExample, "input_example", []envfile.Origin{{File: m.MLmodel}}, "the model has no input example")
+	}
+	s, err := signature.Parse(m.Signature.Inputs.Text, m.Signature.Outputs.Text, m.Signature.Params.Text)
+	if err != nil {
+		c.find(ruleBadSignature, "signature", c.from(c.signaturePart(err)), "the signature cannot be read: %v", err)
+		return
+	}
+	s.FromTypeHint = c.other("is_signature_from_type_hint") == "true"
+	if name := m.InputExample.Text; name != "" {
+		info := c.exampleInfo()
+		if info.Type == "" {
+			info.Type = "dataframe" // as MLflow wrote them before it said so
+		}
+		c.example(ruleExample, name, func(data []byte) ([]signature.Mismatch, error) { return s.CheckExample(info, data) })
+	}
+	if name := m.ServingExample; name != "" {
+		c.example(ruleServingExample, name, s.CheckServing)
+	}
+}
+
+// signaturePart is the part of the signature that an error of Parse names.
+func (c *checker) signaturePart(err error) model.Value {
+	s := c.in.Model.Signature
+	switch part, _, _ := strings.Cut(err.Error(), ":"); part {
+	case "inputs":
+		return s.Inputs
+	case "outputs":
+		return s.Outputs
+	}
+	return s.Params
+}
+
+// other gives a top-level key of MLmodel that package model does not know.
+func (c *checker) other(key string) string {
+	for _, f := range c.in.Model.Other {
+		if f.Key == key {
+			return f.Value.Text
+		}
+	}
+	return ""
+}
+
+// exampleInfo reads saved_input_example_info.
+func (c *checker) exampleInfo() signature.Info {
+	info := signature.Info{}
+	for _, f := range c.in.Model.ExampleInfo {
+		switch f.Key {
+		case "type":
+			info.Type = f.Value.Text
+		case "params":
+			info.Params = f.Value.Text != ""
+		}
+	}
+	return info
+}
+
+const maxExample = 64 << 20 // bytes; a larger example is not looked into
+
+func (c *checker) example(rule, name string, check func([]byte) ([]signature.Mismatch, error)) {
+	data, err := c.readExample(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errTooLarge) {
+		return // modelFiles says what is missing
+	}
+	origin := envfile.Origin{File: name}
+	if err != nil {
+		c.find(ruleBadExample, name, []envfile.Origin{origin}, "%s cannot be read", name)
+		return
+	}
+	found, err := check(data)
+	if err != nil {
+		origin.Line = lineOf(err)
+		c.find(ruleBadExample, name, []envfile.Origin{origin}, "%s %v", name, err)
+		return
+	}
+	for _, m := range found {
+		subject := m.Column
+		if subject == "" {
+			subject = name
+		}
+		from := []envfile.Origin{locate(name, data, m.Column)}
+		part := c.in.Model.Signature.Inputs
+		if slices.ContainsFunc([]string{"parameter " + m.Column, "parameters"}, func(s string) bool { return strings.Contains(m.Message, s) }) {
+			part = c.in.Model.Signature.Params
+		}
+		if part.Line > 0 {
+			from = append(from, envfile.Origin{File: part.File, Line: part.Line, Text: "signature"})
+		}
+		c.find(rule, subject, from, "%s does not fit the signature: %s", name, m.Message)
+	}
+}
+
+var errTooLarge = errors.New("is too large")
+
+func (c *checker) readExample(name string) ([]byte, error) {
+	f, err := c.in.Model.FS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxExample+1))
+	if err == nil && len(data) > maxExample {
+		err = errTooLarge
+	}
+	return data, err
+}
+
+// lineOf is the line in an error of package signature, 1 where it names none.
+func lineOf(err error) int {
+	_, rest, _ := strings.Cut(err.Error(), "line ")
+	number, _, _ := strings.Cut(rest, ":")
+	if n, err := strconv.Atoi(number); err == nil {
+		return n
+	}
+	return 1
+}
+
+// locate is the line of an example that first speaks of a column, else its first.
+func locate(name string, data []byte, column string) envfile.Origin {
+	o := envfile.Origin{File: name, Line: 1}
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		n++
+		if n == 1 {
+			o.Text = shown(line)
+		}
+		if column != "" && strings.Contains(line, strconv.Quote(column)) {
+			return envfile.Origin{File: name, Line: n, Text: shown(line)}
+		}
+	}
+	return o
+}

@@ -1,0 +1,67 @@
+package signature
+
+import (
+	"regexp"
+	"strings"
+	"time"
+)
+
+// dateForms are the forms of dates that pandas reads without being told the format, as far as
+// examples have them. Dates of one column must be of one form.
+var dateForms = []struct {
+	form   *regexp.Regexp
+	layout string // of package time, for the date's first part
+
+}{
+	{regexp.MustCompile(`^\d{4}-\d{1,2}-\d{1,2}`), "2006-1-2"},
+	{regexp.MustCompile(`^\d{4}/\d{1,2}/\d{1,2}`), "2006/1/2"},
+	{regexp.MustCompile(`^\d{1,2}/\d{1,2}/\d{4}`), "1/2/2006"},
+	{regexp.MustCompile(`^\d{8}`), "20060102"},
+	{regexp.MustCompile(`^\d{4}-\d{2}$`), "2006-01"},
+	{regexp.MustCompile(`^\d{4}$`), "2006"},
+}
+
+var clock = regexp.MustCompile(`^(?:([T ])(\d{2})(?::(\d{2})(?::(\d{2})(\.\d+)?)?)?\s*(Z|[+-]\d{2}:?\d{2})?)?$`)
+
+// dateForm tells the form of a date as pandas guesses it; a form that ends in z has a time zone.
+func dateForm(s string) (form string, ok bool) {
+	s = strings.TrimSpace(s)
+	for _, f := range dateForms {
+		day := f.form.FindString(s)
+		if day == "" {
+			continue
+		}
+		if _, err := time.Parse(f.layout, day); err != nil {
+			continue
+		}
+		m := clock.FindStringSubmatch(s[len(day):])
+		if m == nil || m[2] > "24" || m[3] > "59" || m[4] > "60" {
+			return "", false
+		}
+		form = f.layout
+		for _, part := range m[1:6] {
+			if form += "|"; part != "" {
+				form += "x"
+			}
+		}
+		if m[6] != "" {
+			form += "z"
+		}
+		return form, true
+	}
+	return "", false
+}
+
+// validDate checks the day of a date in numpy's form.
+func validDate(s string) bool {
+	day := s
+	if i := strings.IndexAny(s, "T "); i > 0 {
+		day = s[:i]
+	}
+	for _, layout := range []string{"2006-01-02", "2006-01", "2006"} {
+		if _, err := time.Parse(layout, day); err == nil {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,349 @@
+package signature
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Mismatch is one thing in which an example does not fit its signature.
+type Mismatch struct {
+	Column  string // or the parameter; "" for the example as a whole
+	Message string
+}
+
+func mismatch(column, format string, args ...any) Mismatch {
+	return Mismatch{Column: column, Message: fmt.Sprintf(format, args...)}
+}
+
+// whole is an error that ended the reading of the example.
+func whole(err error) []Mismatch {
+	m := Mismatch{Message: err.Error()}
+	var c *columnError
+	if errors.As(err, &c) {
+		m.Column = c.name
+	}
+	return []Mismatch{m}
+}
+
+func (s *Signature) tensors() bool { return len(s.Inputs) > 0 && s.Inputs[0].Type.Kind == Tensor }
+func (s *Signature) named() bool   { return len(s.Inputs) > 0 && s.Inputs[0].Named }
+
+func (s *Signature) input(name string) *Column {
+	for i := range s.Inputs {
+		if s.Inputs[i].Named && s.Inputs[i].Name == name {
+			return &s.Inputs[i]
+		}
+	}
+	return nil
+}
+
+// enforce is MLflow's _enforce_schema.
+func (s *Signature) enforce(data any) []Mismatch {
+	if s.tensors() {
+		return s.enforceTensors(data)
+	}
+	f, err := s.table(data)
+	if err != nil {
+		return whole(err)
+	}
+	if f == nil {
+		return []Mismatch{mismatch("", "the signature has columns, but the example is %s", typeName(data))}
+	}
+	if !s.named() {
+		return s.enforceUnnamed(f)
+	}
+	var out []Mismatch
+	for _, c := range s.Inputs {
+		i := f.index(c.Name)
+		if i < 0 {
+			if c.Required {
+				out = append(out, mismatch(c.Name, "the column %s (%s) is required, but the example lacks it", c.Name, c.Type))
+			}
+			continue
+		}
+		if f.twice(c.Name) {
+			out = append(out, mismatch(c.Name, "the column %s is there twice", c.Name))
+		} else if err := enforceColumn(f.columns[i], c.Type, c.Required); err != nil {
+			out = append(out, mismatch(c.Name, "the column %s should be %s: %v", c.Name, c.Type, err))
+		}
+	}
+	return out
+}
+
+// table makes a DataFrame of what a column-based signature is given; nil where MLflow makes none.
+func (s *Signature) table(data any) (*frame, error) {
+	switch data := data.(type) {
+	case *frame:
+		return data, nil
+	case *object:
+		return s.tableOfDict(data)
+	case []any:
+		return frameOfRows(data, nil)
+	case *array:
+		return frameOfArray(data)
+	}
+	if isScalar(data) {
+		return frameOfRows([]any{data}, nil)
+	}
+	return nil, nil
+}
+
+func (s *Signature) tableOfDict(o *object) (*frame, error) {
+	single := slices.ContainsFunc(s.Inputs, func(c Column) bool { return c.Type.Kind == Array || c.Type.Kind == Object })
+	if !single {
+		single = true
+		for _, v := range o.values {
+			single = single && (v == nil || isScalar(v) || isTexts(v))
+		}
+	}
+	if single {
+		return frameOfRecords([]any{o}, nil), nil
+	}
+	texts := len(o.values) > 0
+	for _, v := range o.values {
+		a, ok := v.(*array)
+		texts = texts && ok && a.dtype == "str" && len(a.shape) == 0
+	}
+	if texts {
+		return frameOfRecords([]any{o}, nil), nil
+	}
+	for _, v := range o.values {
+		if a, ok := v.(*array); ok && len(a.shape) > 1 {
+			lists := newObject()
+			for _, key := range o.keys {
+				lists.set(key, o.values[key])
+				if a, ok := o.values[key].(*array); ok && len(a.shape) > 1 {
+					lists.values[key] = a.list()
+				}
+			}
+			return frameOfDict(lists)
+		}
+	}
+	return frameOfDict(o)
+}
+
+// isTexts reports a list of strings.
+func isTexts(v any) bool {
+	list, ok := v.([]any)
+	return ok && !slices.ContainsFunc(list, func(v any) bool { _, ok := v.(string); return !ok })
+}
+
+func (s *Signature) enforceUnnamed(f *frame) []Mismatch {
+	if len(f.names) < len(s.Inputs) {
+		return []Mismatch{mismatch("", "the signature has %d columns, but the example has %d", len(s.Inputs), len(f.names))}
+	}
+	var out []Mismatch
+	for i, c := range s.Inputs {
+		if err := enforceColumn(f.columns[i], c.Type, true); err != nil {
+			out = append(out, mismatch(fmt.Sprint(i), "column %d should be %s: %v", i, c.Type, err))
+		}
+	}
+	return out
+}
+
+func enforceColumn(col series, t *Type, required bool) error {
+	if t.isScalar() {
+		return col.enforce(t.Kind)
+	}
+	for _, v := range col.values {
+		if err := enforceType(v, t, required); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enforce is MLflow's _enforce_mlflow_datatype: only conversions that lose nothing are allowed.
+func (s series) enforce(k Kind) error {
+	if s.dtype == "object" && k != Binary && k != String {
+		s = inferSeries(s.values)
+	}
+	want := k.numpyType()
+	have := dtypes[s.dtype]
+	kind := dtypes[want].kind
+	switch {
+	case k == String && (s.dtype == "object" || s.dtype == "str"),
+		k == Binary && (s.dtype == "object" || s.dtype == "str" || have.kind == 'S'),
+		s.dtype == want,
+		k == Boolean && s.dtype == "object":
+		return nil
+	case k == Datetime && s.dtype == "datetimetz":
+		return errors.New("it has a time zone, which MLflow's datetime has not")
+	case k == Datetime && s.dtype == "object":
+		_, err := s.toDatetime()
+		return err
+	case k == Double && s.dtype == "object":
+		// Meant for decimals, MLflow's test of the type holds for every mixture of values.
+		return s.toNumeric()
+	case have.kind == kind && have.size <= dtypes[want].size,
+		have.kind == 'u' && kind == 'i' && have.size < dtypes[want].size,
+		(have.kind == 'i' || have.kind == 'u') && want == "float64" && have.size <= 6,
+		s.dtype == "int64" && kind == 'f' && s.onlyBits():
+		return nil
+	}
+	return fmt.Errorf("%s cannot be converted to it without loss", dtypeWord(s.dtype))
+}
+
+// toNumeric is pandas' to_numeric.
+func (s series) toNumeric() error {
+	for _, v := range s.values {
+		switch v := v.(type) {
+		case []any:
+			if len(v) > 0 {
+				return fmt.Errorf("%s is not a number", describe(v))
+			}
+		case *object:
+			if len(v.keys) > 0 {
+				return fmt.Errorf("%s is not a number", describe(v))
+			}
+		default:
+			if _, err := castFloat(v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// onlyBits reports values of 0 and 1 alone.
+func (s series) onlyBits() bool {
+	return !slices.ContainsFunc(s.values, func(v any) bool { return v != int64(0) && v != int64(1) })
+}
+
+// dtypeWord is what a message calls a dtype.
+func dtypeWord(dtype string) string {
+	switch dtype {
+	case "object":
+		return "a mixture of values"
+	case "str":
+		return "text"
+	}
+	return dtype
+}
+
+// enforceType is MLflow's _enforce_type.
+func enforceType(v any, t *Type, required bool) error {
+	switch t.Kind {
+	case Any:
+		return nil
+	case Array:
+		return enforceArray(v, t, required)
+	case Object:
+		return enforceObject(v, t, required)
+	case Map:
+		return enforceMap(v, t, required)
+	}
+	if !required && isNull(v) {
+		return nil
+	}
+	if !isScalar(v) {
+		return fmt.Errorf("%s is not a single value", typeName(v))
+	}
+	s := inferSeries([]any{v})
+	if n, ok := v.(scalar); ok {
+		s.dtype = n.dtype
+	}
+	if err := s.enforce(t.Kind); err != nil {
+		return fmt.Errorf("%s is not %s", describe(unwrap(v)), t.Kind)
+	}
+	return nil
+}
+
+// items gives the items of a list or of an array.
+func items(v any) ([]any, bool) {
+	switch v := v.(type) {
+	case []any:
+		return v, true
+	case *array:
+		list, ok := v.list().([]any)
+		return list, ok
+	}
+	return nil, false
+}
+
+func enforceArray(v any, t *Type, required bool) error {
+	list, ok := items(v)
+	if (!required || t.Item.Kind == Any) && (v == nil || ok && len(list) == 0) {
+		return nil
+	}
+	if !ok {
+		return fmt.Errorf("%s is not a list", typeName(v))
+	}
+	if t.Item.isScalar() {
+		if len(list) == 0 {
+			return nil
+		}
+		s := inferSeries(list)
+		if a, ok := v.(*array); ok && len(a.shape) == 1 && a.dtype != "object" && a.dtype != "str" {
+			s = series{a.dtype, a.flat}
+		}
+		if err := s.enforce(t.Item.Kind); err != nil {
+			return fmt.Errorf("the list's items should be %s: %w", t.Item, err)
+		}
+		return s.convert(t.Item.Kind)
+	}
+	for _, item := range list {
+		if err := enforceType(item, t.Item, required); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// convert is the to_numpy that follows the check of a list's items.
+func (s series) convert(k Kind) error {
+	for _, v := range s.values {
+		if k == Datetime || k == Double && s.dtype == "object" {
+			continue // enforce has converted it
+		}
+		if isList(v) && (k == String || k == Binary) {
+			return fmt.Errorf("%s is not a single value", typeName(v))
+		}
+		if _, err := castNumpy(v, k.numpyType()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func enforceObject(v any, t *Type, required bool) error {
+	o, ok := v.(*object)
+	if !required && (v == nil || ok && len(o.keys) == 0) {
+		return nil
+	}
+	if !ok {
+		return fmt.Errorf("%s is not an object", typeName(v))
+	}
+	for _, p := range t.Properties {
+		if p.Required && !o.has(p.Name) {
+			return fmt.Errorf("the property %s is missing", p.Name)
+		}
+	}
+	for _, key := range o.keys {
+		i := slices.IndexFunc(t.Properties, func(p Column) bool { return p.Name == key })
+		if i < 0 {
+			return fmt.Errorf("there is no property %s in the signature", key)
+		}
+		if err := enforceType(o.values[key], t.Properties[i].Type, t.Properties[i].Required); err != nil {
+			return fmt.Errorf("property %s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+func enforceMap(v any, t *Type, required bool) error {
+	o, ok := v.(*object)
+	if (!required || t.Item.Kind == Any) && (v == nil || ok && len(o.keys) == 0) {
+		return nil
+	}
+	if !ok {
+		return fmt.Errorf("%s is not an object", typeName(v))
+	}
+	for _, key := range o.keys {
+		if err := enforceType(o.values[key], t.Item, required); err != nil {
+			return fmt.Errorf("key %s: %w", key, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,425 @@
+package signature
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Info is what saved_input_example_info says of input_example.json.
+type Info struct {
+	Type   string // dataframe, ndarray, json_object, sparse_matrix_csc or sparse_matrix_csr
+	Params bool   // whether the file holds inputs and params
+}
+
+// CheckExample says in what the text of input_example.json does not fit. The error is about a file
+// that is no JSON.
+func (s *Signature) CheckExample(info Info, data []byte) ([]Mismatch, error) {
+	v, err := parseJSON(data)
+	if err != nil {
+		return nil, err
+	}
+	params := any(nil)
+	if info.Params {
+		o, ok := v.(*object)
+		if !ok || !o.has("inputs") || !o.has("params") {
+			return []Mismatch{mismatch("", "MLmodel says that the example has inputs and params, but it has not")}, nil
+		}
+		v, params = o.values["inputs"], o.values["params"]
+	}
+	input, err := s.readExample(info, v)
+	if err != nil {
+		return whole(err), nil
+	}
+	return s.judge(input, params), nil
+}
+
+// judge is what predict does before the model sees anything.
+func (s *Signature) judge(input, params any) []Mismatch {
+	var out []Mismatch
+	if len(s.Inputs) > 0 && !s.FromTypeHint {
+		out = s.enforce(input)
+	}
+	return append(out, s.enforceParams(params)...)
+}
+
+// readExample is MLflow's _read_example.
+func (s *Signature) readExample(info Info, v any) (any, error) {
+	switch info.Type {
+	case "json_object":
+		return v, nil
+	case "ndarray":
+		return s.castInputs(v)
+	case "dataframe":
+		f, err := frameOfSplit(v)
+		if err != nil {
+			return nil, err
+		}
+		return f, s.castFrame(f)
+	case "sparse_matrix_csc", "sparse_matrix_csr":
+		return readSparse(v)
+	}
+	return nil, fmt.Errorf("MLmodel gives the example the type %q, which MLflow does not know", info.Type)
+}
+
+// readSparse keeps the shape and dtype of a sparse matrix, which is all that is compared.
+func readSparse(v any) (any, error) {
+	o, ok := v.(*object)
+	if !ok || !o.has("data") || !o.has("indices") || !o.has("indptr") || !o.has("shape") {
+		return nil, errors.New("a sparse matrix has data, indices, indptr and shape")
+	}
+	data, err := newArray(o.values["data"], "")
+	if err != nil {
+		return nil, err
+	}
+	a := &array{dtype: data.dtype, sparse: true}
+	shape, _ := o.values["shape"].([]any)
+	for _, n := range shape {
+		i, ok := n.(int64)
+		if !ok {
+			return nil, errors.New("the shape of a sparse matrix is made of integers")
+		}
+		a.shape = append(a.shape, int(i))
+	}
+	return a, nil
+}
+
+// The formats of a request to MLflow's scoring server.
+var servingFormats = []string{"dataframe_split", "dataframe_records", "instances", "inputs"}
+
+// CheckServing says in what the text of serving_input_example.json, a request to the scoring
+// server, does not fit. The error is about a file that is no JSON.
+func (s *Signature) CheckServing(data []byte) ([]Mismatch, error) {
+	v, err := parseJSON(data)
+	if err != nil {
+		return nil, err
+	}
+	o, ok := v.(*object)
+	if !ok {
+		return []Mismatch{mismatch("", "a request must be an object with one of %s, but it is %s", strings.Join(servingFormats, ", "), typeName(v))}, nil
+	}
+	if o.has("messages") || o.has("prompt") || o.has("input") {
+		input, params := s.splitChat(o)
+		return s.judge(input, params), nil
+	}
+	params := o.values["params"]
+	var formats []string
+	for _, key := range o.keys {
+		if slices.Contains(servingFormats, key) {
+			formats = append(formats, key)
+		}
+	}
+	if s.FromTypeHint {
+		if !o.has("inputs") {
+			return []Mismatch{mismatch("", "a request to a model with a type hint must have the key inputs")}, nil
+		}
+		return s.judge(o.values["inputs"], params), nil
+	}
+	if len(formats) != 1 {
+		return []Mismatch{mismatch("", "a request must have exactly one of %s, but it has %s", strings.Join(servingFormats, ", "), strings.Join(o.keys, ", "))}, nil
+	}
+	input, err := s.readServing(formats[0], o.values[formats[0]])
+	if err != nil {
+		return whole(err), nil
+	}
+	return s.judge(input, params), nil
+}
+
+// splitChat takes a request of the chat, completion or embedding form apart.
+func (s *Signature) splitChat(o *object) (input, params any) {
+	data, given := newObject(), newObject()
+	for _, key := range o.keys {
+		to := data
+		if s.param(key) != nil {
+			to = given
+		}
+		to.set(key, o.values[key])
+	}
+	return data, given
+}
+
+// readServing is the scoring server's infer_and_parse_data.
+func (s *Signature) readServing(format string, v any) (any, error) {
+	switch format {
+	case "dataframe_split":
+		f, err := frameOfSplit(v)
+		if err != nil {
+			return nil, err
+		}
+		return f, s.castFrame(f)
+	case "dataframe_records":
+		list, ok := v.([]any)
+		if !ok {
+			return nil, fmt.Errorf("dataframe_records must be a list, but it is %s", typeName(v))
+		}
+		f, err := frameOfRows(list, nil)
+		if err != nil {
+			return nil, err
+		}
+		return f, s.castFrame(f)
+	case "instances":
+		return s.castInstances(v)
+	}
+	return s.castInputs(v)
+}
+
+// castFrame is MLflow's cast_df_types_according_to_schema: it changes f.
+func (s *Signature) castFrame(f *frame) error {
+	if len(s.Inputs) == 0 {
+		return nil
+	}
+	for i := range f.columns {
+		c := s.columnFor(f, i)
+		if c == nil {
+			continue
+		}
+		cast, err := castColumn(f.columns[i], c.Type, c.Required)
+		if err != nil {
+			return &columnError{name: fmt.Sprint(f.names[i]), want: c.Type, err: err}
+		}
+		f.columns[i] = cast
+	}
+	return nil
+}
+
+// columnError says which column could not be cast.
+type columnError struct {
+	name string
+	want *Type
+	err  error
+}
+
+func (e *columnError) Error() string {
+	return fmt.Sprintf("the column %s should be %s: %v", e.name, e.want, e.err)
+}
+
+// columnFor is the column of the schema by which column i of the table is cast, or nil.
+func (s *Signature) columnFor(f *frame, i int) *Column {
+	switch {
+	case s.named():
+		return s.input(text(f.names[i]))
+	case s.tensors():
+		return &s.Inputs[0]
+	case i < len(s.Inputs):
+		return &s.Inputs[i]
+	}
+	return nil
+}
+
+func castColumn(col series, t *Type, required bool) (series, error) {
+	switch t.Kind {
+	case Any:
+		return col, nil
+	case Array, Object, Map:
+		for _, v := range col.values {
+			if err := enforceType(v, t, required); err != nil {
+				return col, err
+			}
+		}
+		return col, nil
+	case Tensor:
+		if len(col.values) == 0 {
+			return col, errors.New("the table is empty")
+		}
+		if isList(col.values[0]) {
+			return col, nil
+		}
+		return col.astype(t.DType)
+	case Binary:
+		out := series{dtype: "object"}
+		for _, v := range col.values {
+			text, ok := v.(string)
+			if !ok {
+				return col, fmt.Errorf("%s is not base64 text", describe(v))
+			}
+			decoded, err := decodeBase64(text)
+			if err != nil {
+				return col, fmt.Errorf("%s %w", describe(v), err)
+			}
+			out.values = append(out.values, decoded)
+		}
+		return out, nil
+	case Datetime:
+		return col.toDatetime()
+	case String:
+		if col.dtype == "str" {
+			return col, nil
+		}
+		return series{dtype: "object", values: col.values}, nil
+	}
+	return col.astype(t.Kind.numpyType())
+}
+
+// castInputs is MLflow's _cast_schema_type.
+func (s *Signature) castInputs(v any) (any, error) {
+	list, isList := v.([]any)
+	if len(s.Inputs) > 0 {
+		switch {
+		case s.named() && len(s.Inputs) == 1 && isList && !slices.ContainsFunc(list, isDict):
+			o := newObject()
+			o.set(s.Inputs[0].Name, v)
+			v = o
+		case !s.named() && !isList && !isScalar(v):
+			return nil, fmt.Errorf("the signature has no names, so the inputs must be one array or value, but they are %s", typeName(v))
+		}
+	}
+	if o, ok := v.(*object); ok {
+		return s.castDict(o)
+	}
+	if isList && !slices.ContainsFunc(list, func(v any) bool { return !isDict(v) }) {
+		rows := make([]any, len(list))
+		for i, row := range list {
+			cast, err := s.castDict(row.(*object))
+			if err != nil {
+				return nil, err
+			}
+			rows[i] = cast
+		}
+		return rows, nil
+	}
+	if len(s.Inputs) > 0 {
+		return convert(v, &s.Inputs[0])
+	}
+	return convert(v, nil)
+}
+
+func (s *Signature) castDict(o *object) (*object, error) {
+	out := newObject()
+	for _, key := range o.keys {
+		cast, err := convert(o.values[key], s.input(key))
+		if err != nil {
+			want := &Type{Kind: Any}
+			if c := s.input(key); c != nil {
+				want = c.Type
+			}
+			return nil, &columnError{name: key, want: want, err: err}
+		}
+		out.set(key, cast)
+	}
+	return out, nil
+}
+
+// convert is MLflow's convert_data_type; c is nil for what the schema does not know.
+func convert(v any, c *Column) (any, error) {
+	switch {
+	case c == nil:
+		return newArray(v, "")
+	case c.Type.Kind == Tensor:
+		return newArray(v, c.Type.DType)
+	case c.Type.Kind == Any:
+		return v, nil
+	case c.Type.Kind == Array:
+		if err := enforceArray(v, c.Type, c.Required); err != nil {
+			return nil, err
+		}
+		a, err := newArray(v, arrayDType(c.Type))
+		if err != nil && c.Type.Item.Kind == Double {
+			return newArray(v, "object") // what to_numeric lets pass
+		}
+		return a, err
+	case !c.Type.isScalar():
+		return v, enforceType(v, c.Type, c.Required)
+	}
+	a, err := newArray(v, c.Type.Kind.numpyType())
+	if err != nil {
+		return nil, err
+	}
+	if len(a.shape) == 0 {
+		return scalar{a.dtype, a.flat[0]}, nil
+	}
+	return a, nil
+}
+
+// arrayDType is the dtype of the array that becomes of a list once its items have been enforced.
+func arrayDType(t *Type) string {
+	if t.Item.isScalar() {
+		return t.Item.Kind.numpyType()
+	}
+	return ""
+}
+
+// castInstances is MLflow's parse_instances_data.
+func (s *Signature) castInstances(v any) (any, error) {
+	list, ok := v.([]any)
+	if !ok || len(list) == 0 || !isDict(list[0]) {
+		cast, err := s.castInputs(v)
+		if err != nil {
+			return nil, err
+		}
+		if o, ok := cast.(*object); ok {
+			return cast, s.sameLengths(o)
+		}
+		return cast, nil
+	}
+	columns := newObject()
+	for _, row := range list {
+		o, ok := row.(*object)
+		if !ok {
+			return nil, errors.New("objects and other values are mixed in instances")
+		}
+		cast, err := s.castDict(o)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range cast.keys {
+			have, _ := columns.values[key].([]any)
+			columns.set(key, append(have, cast.values[key]))
+		}
+	}
+	for _, key := range columns.keys {
+		a, err := stack(columns.values[key].([]any))
+		if err != nil {
+			return nil, err
+		}
+		columns.values[key] = a
+	}
+	return columns, s.sameLengths(columns)
+}
+
+// stack is numpy.array of numpy values, which keep their dtype.
+func stack(values []any) (*array, error) {
+	dtype := ""
+	for i, v := range values {
+		have := ""
+		switch v := v.(type) {
+		case scalar:
+			have = v.dtype
+		case *array:
+			have = v.dtype
+		}
+		if i > 0 && have != dtype {
+			dtype = ""
+			break
+		}
+		dtype = have
+	}
+	return newArray(values, dtype)
+}
+
+func (s *Signature) sameLengths(o *object) error {
+	length := -1
+	for _, key := range o.keys {
+		c := s.input(key)
+		if s.named() && (c == nil || !c.Required || c.Type.Kind == Array) {
+			continue
+		}
+		n := -1
+		switch v := o.values[key].(type) {
+		case []any:
+			n = len(v)
+		case *array:
+			if len(v.shape) == 0 {
+				return errors.New("single values and lists are mixed")
+			}
+			n = v.shape[0]
+		default:
+			continue
+		}
+		if length >= 0 && n != length {
+			return errors.New("the inputs differ in length")
+		}
+		length = n
+	}
+	return nil
+}

@@ -1,0 +1,363 @@
+package signature
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// dtypes are numpy's types by name, with the letter of their kind and their size in bytes. "str"
+// is also pandas' type of text.
+type dtype struct {
+	kind byte
+	size int
+}
+
+var dtypes = map[string]dtype{
+	"bool": {'b', 1}, "int8": {'i', 1}, "int16": {'i', 2}, "int32": {'i', 4}, "int64": {'i', 8},
+	"uint8": {'u', 1}, "uint16": {'u', 2}, "uint32": {'u', 4}, "uint64": {'u', 8},
+	"float16": {'f', 2}, "float32": {'f', 4}, "float64": {'f', 8}, "complex64": {'c', 8}, "complex128": {'c', 16},
+	"str": {'U', 0}, "bytes": {'S', 0}, "object": {'O', 8}, "datetime": {'M', 8}, "datetimetz": {'M', 8},
+}
+
+// canonicalDType gives the name in dtypes of what a tensor-spec calls its dtype, else "".
+func canonicalDType(name string) string {
+	switch {
+	case dtypes[name].kind != 0:
+		return name
+	case name == "float":
+		return "float64"
+	case name == "int":
+		return "int64"
+	case strings.HasPrefix(name, "<U") || name == "U" || name == "str_":
+		return "str"
+	case strings.HasPrefix(name, "|S") || name == "S" || name == "bytes_":
+		return "bytes"
+	case strings.HasPrefix(name, "datetime64"):
+		return "datetime"
+	case name == "O":
+		return "object"
+	}
+	return ""
+}
+
+// numpyType is the numpy type of a scalar kind.
+func (k Kind) numpyType() string {
+	return map[Kind]string{Boolean: "bool", Integer: "int32", Long: "int64", Float: "float32", Double: "float64",
+		String: "str", Binary: "bytes", Datetime: "datetime"}[k]
+}
+
+// array is numpy's ndarray.
+type array struct {
+	dtype  string
+	shape  []int
+	flat   []any
+	sparse bool // a sparse matrix, which has no flat
+}
+
+// scalar is a numpy scalar.
+type scalar struct {
+	dtype string
+	value any
+}
+
+// nested takes lists apart into a shape and their leaves. With ragged, lists of different lengths
+// become leaves; otherwise they are an error.
+func nested(v any, ragged bool) ([]int, []any, error) {
+	list, ok := v.([]any)
+	if !ok {
+		return nil, []any{v}, nil
+	}
+	if len(list) == 0 {
+		return []int{0}, nil, nil
+	}
+	var inner []int
+	var flat []any
+	lists := 0
+	for i, item := range list {
+		shape, leaves, err := nested(item, ragged)
+		if err != nil {
+			return nil, nil, err
+		}
+		if _, ok := item.([]any); ok {
+			lists++
+		}
+		if i > 0 && fmt.Sprint(shape) != fmt.Sprint(inner) {
+			if ragged {
+				return []int{len(list)}, list, nil
+			}
+			return nil, nil, errors.New("lists of different lengths do not make an array")
+		}
+		inner = shape
+		flat = append(flat, leaves...)
+	}
+	return append([]int{len(list)}, inner...), flat, nil
+}
+
+// newArray is numpy.array(v, dtype); with dtype "" it is inferred.
+func newArray(v any, dtype string) (*array, error) {
+	if a, ok := v.(*array); ok {
+		v = a.list()
+	}
+	shape, flat, err := nested(unwrap(v), dtype == "object")
+	if err != nil {
+		return nil, err
+	}
+	if dtype == "" {
+		dtype = inferNumpy(flat)
+	}
+	a := &array{dtype: dtype, shape: shape, flat: make([]any, len(flat))}
+	for i, leaf := range flat {
+		if a.flat[i], err = castNumpy(leaf, dtype); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// unwrap replaces numpy scalars and arrays within lists by their values.
+func unwrap(v any) any {
+	switch v := v.(type) {
+	case scalar:
+		return v.value
+	case *array:
+		return v.list()
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = unwrap(v[i])
+		}
+		return out
+	}
+	return v
+}
+
+// list is the array as nested lists.
+func (a *array) list() any {
+	if len(a.shape) == 0 {
+		return a.flat[0]
+	}
+	return nest(a.shape, a.flat)
+}
+
+func nest(shape []int, flat []any) []any {
+	out := make([]any, shape[0])
+	step := 0
+	if shape[0] > 0 {
+		step = len(flat) / shape[0]
+	}
+	for i := range out {
+		part := flat[i*step : (i+1)*step]
+		if len(shape) == 1 {
+			out[i] = part[0]
+		} else {
+			out[i] = nest(shape[1:], part)
+		}
+	}
+	return out
+}
+
+// inferNumpy is the dtype that numpy.array gives to values.
+func inferNumpy(flat []any) string {
+	var bools, ints, bigs, floats, texts, others int
+	for _, v := range flat {
+		switch v.(type) {
+		case bool:
+			bools++
+		case int64:
+			ints++
+		case *big.Int:
+			bigs++
+		case float64:
+			floats++
+		case string:
+			texts++
+		default:
+			others++
+		}
+	}
+	switch {
+	case others > 0:
+		return "object"
+	case texts > 0:
+		return "str"
+	case bigs > 0 && floats == 0:
+		return "object"
+	case floats > 0 || bigs > 0 || len(flat) == 0:
+		return "float64"
+	case ints > 0:
+		return "int64"
+	}
+	return "bool"
+}
+
+// stamp is a date and time; only that it is one matters.
+type stamp struct{}
+
+// numpyDate is the form of dates that numpy reads (ISO 8601 without week dates).
+var numpyDate = regexp.MustCompile(`^[+-]?\d{4,}(-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}:?\d{2})?)?)?)?$`)
+
+// castNumpy converts one Python value as numpy does when it fills an array.
+func castNumpy(v any, dtype string) (any, error) {
+	switch dtypes[dtype].kind {
+	case 'b':
+		return truth(v), nil
+	case 'i', 'u':
+		return castInt(v, dtype)
+	case 'f', 'c':
+		return castFloat(v)
+	case 'U':
+		if s, ok := v.(string); ok {
+			return s, nil
+		}
+		return fmt.Sprint(v), nil
+	case 'S':
+		if s, ok := v.(string); ok && strings.ContainsFunc(s, func(r rune) bool { return r > 127 }) {
+			return nil, errors.New("text that is not ASCII is no binary")
+		}
+		return []byte(fmt.Sprint(v)), nil
+	case 'M':
+		switch v := v.(type) {
+		case nil, bool, int64, stamp:
+			return stamp{}, nil
+		case string:
+			if v == "" || v == "NaT" || numpyDate.MatchString(v) && validDate(v) {
+				return stamp{}, nil
+			}
+		}
+		return nil, fmt.Errorf("%s is not a date", describe(v))
+	}
+	return v, nil
+}
+
+// describe shows a value in a message.
+func describe(v any) string {
+	if s, ok := v.(string); ok {
+		const most = 40
+		if runes := []rune(s); len(runes) > most {
+			s = string(runes[:most]) + "…"
+		}
+		return strconv.Quote(s)
+	}
+	switch v := v.(type) {
+	case bool, int64, float64, *big.Int:
+		return fmt.Sprint(v)
+	}
+	return typeName(v)
+}
+
+// truth is Python's bool().
+func truth(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return false
+	case bool:
+		return v
+	case int64:
+		return v != 0
+	case float64:
+		return v != 0
+	case string:
+		return v != ""
+	case []any:
+		return len(v) > 0
+	case *object:
+		return len(v.keys) > 0
+	}
+	return true
+}
+
+// castInt converts to an integer type, fractions cut off, as int() does.
+func castInt(v any, dtype string) (any, error) {
+	var n *big.Int
+	switch v := v.(type) {
+	case bool:
+		n = big.NewInt(0)
+		if v {
+			n.SetInt64(1)
+		}
+	case int64:
+		n = big.NewInt(v)
+	case *big.Int:
+		n = v
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, fmt.Errorf("%v is not an integer", v)
+		}
+		n, _ = big.NewFloat(v).Int(nil)
+	case string:
+		var ok bool
+		if n, ok = new(big.Int).SetString(strings.TrimSpace(v), 10); !ok {
+			return nil, fmt.Errorf("%s is not an integer", describe(v))
+		}
+	default:
+		return nil, fmt.Errorf("%s is not an integer", describe(v))
+	}
+	d := dtypes[dtype]
+	bits := uint(d.size * 8)
+	low, high := new(big.Int), new(big.Int).Lsh(big.NewInt(1), bits)
+	if d.kind == 'i' {
+		high.Rsh(high, 1)
+		low.Neg(high)
+	}
+	if n.Cmp(low) < 0 || n.Cmp(high) >= 0 {
+		return nil, fmt.Errorf("%s is too large for %s", n, dtype)
+	}
+	if n.IsInt64() {
+		return n.Int64(), nil
+	}
+	return n, nil
+}
+
+// castFloat converts to a floating-point type; None is not a number (NaN).
+func castFloat(v any) (any, error) {
+	switch v := v.(type) {
+	case nil:
+		return math.NaN(), nil
+	case bool:
+		if v {
+			return 1.0, nil
+		}
+		return 0.0, nil
+	case int64:
+		return float64(v), nil
+	case *big.Int:
+		f, _ := new(big.Float).SetInt(v).Float64()
+		if math.IsInf(f, 0) {
+			return nil, fmt.Errorf("%s is too large", v)
+		}
+		return f, nil
+	case float64:
+		return v, nil
+	case string:
+		f, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
+		if err == nil && !strings.ContainsAny(v, "xXpP") || math.IsInf(f, 0) {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("%s is not a number", describe(v))
+}
+
+// decodeBase64 is Python's base64.decodebytes, which passes over what is not of the alphabet.
+func decodeBase64(s string) ([]byte, error) {
+	clean := strings.Map(func(r rune) rune {
+		if r == '+' || r == '/' || r == '=' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {
+			return r
+		}
+		return -1
+	}, s)
+	body := strings.TrimRight(clean, "=")
+	if i := strings.IndexByte(body, '='); i >= 0 {
+		body = body[:i]
+	}
+	missing := (4 - len(body)%4) % 4
+	if len(body)%4 == 1 || len(clean)-len(body) < missing {
+		return nil, errors.New("is not base64")
+	}
+	return base64.RawStdEncoding.DecodeString(body)
+}

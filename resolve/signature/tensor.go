@@ -1,0 +1,157 @@
+package signature
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// enforceTensors is MLflow's _enforce_tensor_schema, and the check for missing inputs before it.
+func (s *Signature) enforceTensors(data any) []Mismatch {
+	if !s.named() {
+		return s.enforceTensor(data)
+	}
+	if a, ok := data.(*array); ok && len(s.Inputs) == 1 && !a.sparse {
+		o := newObject()
+		o.set(s.Inputs[0].Name, a)
+		data = o
+	}
+	var out []Mismatch
+	for _, c := range s.Inputs {
+		var err error
+		switch data := data.(type) {
+		case *object:
+			v, ok := data.values[c.Name]
+			a, isArray := v.(*array)
+			switch {
+			case !ok:
+				err = errors.New("the example lacks it")
+			case !isArray:
+				err = fmt.Errorf("%s is not an array", typeName(v))
+			default:
+				err = a.fits(c.Type)
+			}
+		case *frame:
+			i := data.index(c.Name)
+			if i < 0 {
+				err = errors.New("the example lacks it")
+			} else {
+				err = data.columns[i].reshape(c.Type)
+			}
+		default:
+			return []Mismatch{mismatch("", "the signature has named tensors, but the example is %s", typeName(data))}
+		}
+		if err != nil {
+			out = append(out, mismatch(c.Name, "the input %s should be %s: %v", c.Name, c.Type, err))
+		}
+	}
+	return out
+}
+
+func (s *Signature) enforceTensor(data any) []Mismatch {
+	t := s.Inputs[0].Type
+	var err error
+	switch data := data.(type) {
+	case *array:
+		err = data.fits(t)
+	case *frame:
+		err = data.fitsTensor(t)
+	default:
+		err = fmt.Errorf("the example is %s", typeName(data))
+	}
+	if err != nil {
+		return []Mismatch{mismatch("", "the input should be the tensor %s: %v", t, err)}
+	}
+	return nil
+}
+
+func (f *frame) fitsTensor(t *Type) error {
+	switch {
+	case f.rows == 0 || len(f.names) == 0:
+		return errors.New("the table is empty")
+	case len(f.names) == 1:
+		return f.columns[0].reshape(t)
+	case !slices.Equal(t.Shape, []int{-1, len(f.names)}):
+		return fmt.Errorf("the table has %d columns", len(f.names))
+	}
+	a := &array{dtype: f.columns[0].dtype, shape: []int{f.rows, len(f.names)}}
+	for _, c := range f.columns[1:] {
+		a.dtype = commonDType(a.dtype, c.dtype)
+	}
+	return a.fits(t)
+}
+
+// commonDType is the type of a table's values as one array.
+func commonDType(a, b string) string {
+	x, y := dtypes[a], dtypes[b]
+	number := func(k byte) bool { return strings.IndexByte("iuf", k) >= 0 }
+	switch {
+	case a == b && a != "str":
+		return a
+	case number(x.kind) && number(y.kind):
+		if x.kind == y.kind {
+			if x.size > y.size {
+				return a
+			}
+			return b
+		}
+		return "float64"
+	}
+	return "object"
+}
+
+// fits is MLflow's _enforce_tensor_spec.
+func (a *array) fits(t *Type) error {
+	if len(t.Shape) == 1 && t.Shape[0] == -1 && t.DType == "object" {
+		return nil
+	}
+	if len(t.Shape) > 1 && slices.Contains(t.Shape[1:], -1) && len(a.shape) == 1 && a.dtype == "object" {
+		return nil // ragged
+	}
+	bad := len(t.Shape) != len(a.shape)
+	for i := 0; !bad && i < len(t.Shape); i++ {
+		bad = t.Shape[i] != -1 && t.Shape[i] != a.shape[i]
+	}
+	if bad {
+		return fmt.Errorf("the example has the shape %s", strings.ReplaceAll(fmt.Sprint(a.shape), " ", ", "))
+	}
+	if a.dtype != t.DType {
+		return fmt.Errorf("the example has the dtype %s", a.dtype)
+	}
+	return nil
+}
+
+// reshape is MLflow's _reshape_and_cast_pandas_column_values.
+func (s series) reshape(t *Type) error {
+	if len(t.Shape) == 0 || t.Shape[0] != -1 || slices.Contains(t.Shape[1:], -1) {
+		return errors.New("a column of a table fits only a shape whose first length alone is open")
+	}
+	if len(s.values) == 0 {
+		return errors.New("the table is empty")
+	}
+	first := s.values[0]
+	if isScalar(first) {
+		if !slices.Equal(t.Shape, []int{-1}) && !slices.Equal(t.Shape, []int{-1, 1}) {
+			return errors.New("the example has single values")
+		}
+		_, err := newArray(s.values, t.DType)
+		return err
+	}
+	list, ok := first.([]any)
+	if !ok || len(list) == 0 || !isScalar(list[0]) {
+		return fmt.Errorf("%s is neither a single value nor a list of such", typeName(first))
+	}
+	size := 1
+	for _, n := range t.Shape[1:] {
+		size *= n
+	}
+	for _, v := range s.values {
+		row, ok := v.([]any)
+		if !ok || len(row) != len(list) || len(row) != size {
+			return fmt.Errorf("lists of %d values do not make the shape", len(list))
+		}
+	}
+	_, err := newArray(s.values, t.DType)
+	return err
+}
