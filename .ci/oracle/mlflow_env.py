@@ -241,7 +241,7 @@ def wheeled(path):
             pip_requirements=["mlflow-tracing==" + mlflow.__version__, "requests>=2.25"],
         )
     with mlflow.start_run():
-        add_libraries_to_model(f"models:/m/1")
+        add_libraries_to_model("models:/m/1")
     got = mlflow.artifacts.download_artifacts("models:/m/2", dst_path=os.path.abspath("got"))
     shutil.copytree(got, path)
     for wheel in Path(path, "wheels").glob("*.whl"):  # only their names matter here

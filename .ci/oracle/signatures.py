@@ -522,7 +522,6 @@ def generate():
 
 
 def write(record):
-    record["cases"] = [c for c in record["cases"]]
     text = "{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in record.items() if k != "cases")
     text += ',\n"cases": [\n' + ",\n".join(json.dumps(c) for c in record["cases"]) + "\n]}\n"
     OUT.parent.mkdir(parents=True, exist_ok=True)
