@@ -1,0 +1,138 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"mlenv/resolve/dist"
+	"mlenv/resolve/index"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/pylock"
+)
+
+func problem(t *testing.T, needs ...string) Problem {
+	t.Helper()
+	c := testCase{problem: "need " + strings.Join(needs, "\nneed ")}
+	return c.parse(t)
+}
+
+func reads(t *testing.T, text string) *universe {
+	t.Helper()
+	u, err := readUniverse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.dir = t.TempDir()
+	return u
+}
+
+// A published file that changed under the lock is an attack or an accident, never a new lock.
+func TestChangedFile(t *testing.T) {
+	u := reads(t, "a 1.0\nb 1.0\n")
+	p := problem(t, "a", "b")
+	l, err := Solve(t.Context(), u, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Previous = l
+	if _, err := Solve(t.Context(), u, p); err != nil {
+		t.Errorf("nothing changed, but %v", err)
+	}
+	l.Packages[1].Wheels[0].Hashes = map[string]string{"sha256": "00"}
+	var changed *Changed
+	if _, err := Solve(t.Context(), u, p); !errors.As(err, &changed) || changed.File != "b-1.0-py3-none-any.whl" || changed.Was != "00" {
+		t.Errorf("error %v, want that b-1.0 changed", err)
+	}
+}
+
+// failing is an index that cannot be reached for one project, or for its metadata.
+type failing struct {
+	*universe
+	page, metadata pep508.Name
+}
+
+var errDown = &index.NetworkError{URL: "https://pypi.example/simple/", Status: 503}
+
+func (f *failing) Versions(ctx context.Context, name pep508.Name) ([]pep440.Version, error) {
+	if name == f.page {
+		return nil, errDown
+	}
+	return f.universe.Versions(ctx, name)
+}
+
+func (f *failing) Metadata(ctx context.Context, d dist.File) (*dist.Metadata, error) {
+	if d.Name == f.metadata {
+		return nil, errDown
+	}
+	return f.universe.Metadata(ctx, d)
+}
+
+// An index that does not answer says nothing of what exists: no version may be passed over, and
+// no other solution sought, because of it.
+func TestNetworkErrorEndsTheSearch(t *testing.T) {
+	u := reads(t, "a 1.0\na 2.0\n\tb\nb 1.0\n")
+	for _, f := range []*failing{{universe: u, page: "a"}, {universe: u, page: "b"}, {universe: u, metadata: "a"}, {universe: u, metadata: "b"}} {
+		_, err := Solve(t.Context(), f, problem(t, "a"))
+		if !errors.Is(err, errDown) {
+			t.Errorf("page %q, metadata %q: error %v, want the index's own", f.page, f.metadata, err)
+		}
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	u := &cancelled{reads(t, "a 1.0\n")}
+	if _, err := Solve(ctx, u, problem(t, "a")); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that it was cancelled", err)
+	}
+}
+
+// cancelled heeds its context, as a client does.
+type cancelled struct{ *universe }
+
+func (c *cancelled) Versions(ctx context.Context, name pep508.Name) ([]pep440.Version, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return c.universe.Versions(ctx, name)
+}
+
+// A wheel without a known hash is downloaded and hashed; what the index does say is kept.
+func TestUnknownHashIsFound(t *testing.T) {
+	u := reads(t, "a 1.0\n\t!nohash\n")
+	l, err := Solve(t.Context(), u, problem(t, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := l.Packages[0].Wheels
+	const sum = "1db229cdeeab32dd89d9d116f4cad76e44c03462e956cb95fca0272c12d7a940"
+	if len(w) != 1 || w[0].Hashes["sha256"] != sum || w[0].Size != int64(len("a-1.0-py3-none-any.whl")) {
+		t.Errorf("wheels %+v", w)
+	}
+}
+
+// The lock says what it was made for, so that installers refuse it elsewhere.
+func TestWhatTheLockIsFor(t *testing.T) {
+	c := testCase{problem: "need a\nsoft nothing\nplatforms linux/arm64 linux/amd64\npython 3.11.7"}
+	p := c.parse(t)
+	p.Tool = pylock.Tool{SpecDigest: "sha256:00", Serve: "mlflow"}
+	l, err := Solve(t.Context(), reads(t, "a 1.0\n"), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(pylock.Format(l))
+	for _, want := range []string{
+		"requires-python = \"==3.11.*\"\n",
+		"environments = [\n    \"platform_machine == \\\"aarch64\\\" and sys_platform == \\\"linux\\\"\",\n    \"platform_machine == \\\"x86_64\\\" and sys_platform == \\\"linux\\\"\",\n]\n",
+		"targets = [\"linux/amd64 glibc:2.36\", \"linux/arm64 glibc:2.36\"]\n",
+		"python = \"3.11.7\"\n", "requested = [\n    \"a\",\n]\n", "spec-digest = \"sha256:00\"\n", "serve = \"mlflow\"\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the lock lacks %q:\n%s", want, text)
+		}
+	}
+}
