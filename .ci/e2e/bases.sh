@@ -1,5 +1,6 @@
 # Makes the base images of the end-to-end tests, for machines that cannot reach Docker Hub:
 #   $REGISTRY/python:3.11-slim    Debian and CPython in /usr/local, with docker-library's settings
+#   $REGISTRY/python:3.11-gomp    the same with libgomp1
 #   $REGISTRY/debian-python:12    Debian with its own Python 3.11 in /usr
 # Sourced after lib.sh, with REGISTRY and DOCKER_HOST set. What was made once is kept in $E2E.
 
@@ -72,8 +73,17 @@ make_bases() {
 		rm -rf "$dir"
 	fi
 	local exact; exact=$("$(python_prefix)/bin/python3.11" -c 'import platform; print(platform.python_version())')
-	SLIM=$REGISTRY/python:3.11-slim DEBIAN_PYTHON=$REGISTRY/debian-python:12
+	SLIM=$REGISTRY/python:3.11-slim DEBIAN_PYTHON=$REGISTRY/debian-python:12 SLIM_GOMP=$REGISTRY/python:3.11-gomp
 	import_base "$E2E/python-slim.tar" "$SLIM" "${tls[@]}" 'ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin' \
 		'ENV LANG=C.UTF-8' "ENV PYTHON_VERSION=$exact" 'CMD ["python3"]'
 	import_base "$E2E/debian-python.tar" "$DEBIAN_PYTHON" "${tls[@]}" 'CMD ["bash"]'
+	# The same with what LightGBM loads, as python:3.11 without -slim has it.
+	local dir=$E2E/gomp
+	mkdir -p "$dir"
+	(cd "$dir" && apt-get download libgomp1 >/dev/null 2>&1 && dpkg-deb -x libgomp1_*.deb root && rm -f libgomp1_*.deb)
+	printf 'FROM %s\nCOPY root/usr /usr\n' "$SLIM" >"$dir/Dockerfile"
+	docker build -q -t "$SLIM_GOMP" "$dir" >/dev/null
+	docker push -q "$SLIM_GOMP" >/dev/null
+	rm -rf "$dir"
+	say "$SLIM_GOMP"
 }

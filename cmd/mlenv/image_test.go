@@ -88,7 +88,7 @@ func TestImage(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, errs)
 	}
-	if !strings.HasPrefix(out, w.registry+"/churn:1@sha256:") || strings.Count(out, "\n") != 1 {
+	if !strings.HasPrefix(out, w.registry+"/churn@sha256:") || strings.Count(out, "\n") != 1 {
 		t.Errorf("stdout is %q", out)
 	}
 	ref, err := name.ParseReference(strings.TrimSpace(out))

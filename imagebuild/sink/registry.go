@@ -54,7 +54,8 @@ func Registry(ref string, o RegistryOptions) Sink {
 		if err := o.Places.remember(a, target.Context()); err != nil {
 			return Sent{}, err
 		}
-		return Sent{Reference: target.Name() + "@" + digest.String(), Bytes: counter.sent.Load()}, nil
+		// Without the tag: podman and skopeo refuse a reference that has both.
+		return Sent{Reference: target.Context().Digest(digest.String()).Name(), Bytes: counter.sent.Load()}, nil
 	}
 }
 

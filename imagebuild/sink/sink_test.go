@@ -143,7 +143,7 @@ func TestRegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := reg.host + "/models/churn:1@" + digest.String(); sent.Reference != want || sent.Bytes == 0 {
+	if want := reg.host + "/models/churn@" + digest.String(); sent.Reference != want || sent.Bytes == 0 {
 		t.Errorf("sent %+v, want %s", sent, want)
 	}
 	ref, err := name.ParseReference(sent.Reference)
