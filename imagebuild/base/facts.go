@@ -41,16 +41,15 @@ var (
 )
 
 // readFacts reads what a file tells if it is one of those that matter; others are not read.
-func readFacts(name string, content io.Reader) (facts, error) {
+func readFacts(name string, size int64, content io.Reader) (facts, error) {
 	dir, file := path.Split(name)
 	switch {
 	case interpreterName.MatchString(file), libpythonName.MatchString(file):
-		return binaryFacts(content, pythonVersion)
+		return binaryFacts(content, size, pythonVersion)
 	case glibcName.MatchString(file):
-		f, err := binaryFacts(content, glibcRelease)
-		return f, err
+		return binaryFacts(content, size, glibcRelease)
 	case muslName.MatchString(file):
-		return binaryFacts(content, muslVersion)
+		return binaryFacts(content, size, muslVersion)
 	case file == "patchlevel.h" && strings.Contains(dir, "/include/python"):
 		data, err := io.ReadAll(io.LimitReader(content, 1<<20))
 		if m := patchlevel.FindSubmatch(data); m != nil {
@@ -65,9 +64,9 @@ func readFacts(name string, content io.Reader) (facts, error) {
 	return facts{}, nil
 }
 
-func binaryFacts(content io.Reader, version *regexp.Regexp) (facts, error) {
-	data, err := io.ReadAll(io.LimitReader(content, biggest))
-	if err != nil {
+func binaryFacts(content io.Reader, size int64, version *regexp.Regexp) (facts, error) {
+	data := make([]byte, min(size, biggest))
+	if _, err := io.ReadFull(content, data); err != nil {
 		return facts{}, err
 	}
 	f := facts{}

@@ -1,6 +1,7 @@
 package base
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -152,12 +153,11 @@ func (h *host) findVersion() error {
 		}
 	}
 	for _, name := range files {
-		file, err := os.Open(name)
+		data, err := os.ReadFile(name)
 		if err != nil {
 			return err
 		}
-		f, err := binaryFacts(file, pythonVersion)
-		file.Close()
+		f, err := binaryFacts(bytes.NewReader(data), int64(len(data)), pythonVersion)
 		if err != nil {
 			return err
 		}

@@ -25,8 +25,8 @@ func machinePython(t *testing.T) string {
 }
 
 func TestHost(t *testing.T) {
-	if testing.Short() {
-		t.Skip("packing the machine's Python takes seconds")
+	if testing.Short() || raceDetector {
+		t.Skip("packing the machine's Python takes seconds, and minutes under the race detector, with nothing going on at once")
 	}
 	python := machinePython(t)
 	cache := t.TempDir()

@@ -83,7 +83,7 @@ func (t *tree) add(name string, h *tar.Header, content io.Reader) error {
 		}
 		n = old
 	case tar.TypeReg:
-		f, err := readFacts(name, content)
+		f, err := readFacts(name, h.Size, content)
 		if err != nil {
 			return err
 		}
