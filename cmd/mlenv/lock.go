@@ -70,9 +70,7 @@ func (a *app) runLock(c *cli.Context) (err error) {
 	if err := a.lockTargets(c, &r); err != nil {
 		return err
 	}
-	// Pages of large projects are read by the dozen at once; collecting sooner keeps that small,
-	// and costs little beside the network.
-	defer debug.SetGCPercent(debug.SetGCPercent(50))
+	defer collectLate()()
 	show := a.lockProgress(c)
 	r.Progress, r.Warn = show.event, show.warn
 	l, err := a.lockModel(c.Context, c, r)
@@ -194,4 +192,15 @@ func writeFile(name string, data []byte) error {
 		return errors.Join(fmt.Errorf("writing %s: %w", name, err), os.Remove(f.Name()))
 	}
 	return nil
+}
+
+// collectLate has garbage collected seldom while there is little of it, as in locking from a full
+// cache, and often once there is much: the pages of large projects, read by the dozen at once. It
+// gives what undoes this.
+func collectLate() (undo func()) {
+	percent, limit := debug.SetGCPercent(400), debug.SetMemoryLimit(128<<20)
+	return func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
 }
