@@ -32,6 +32,10 @@ func checkCommand(a *app) *cli.Command {
 			choiceFlag("fail-on", "exit with 2 if there are findings of this severity or worse", "error", "warning", "never"),
 			&cli.StringFlag{Name: "lock", Usage: "check the lock `FILE` too"},
 			&cli.StringFlag{Name: "policy", Usage: "obey the policy `FILE` (docs/policy.md)"},
+			&cli.StringSliceFlag{Name: "osv", Usage: "look the lock's packages up in the OSV records of the folder or zip `PATH` (repeatable)"},
+			&cli.StringSliceFlag{Name: "platform", Usage: "every locked package must have a wheel for `OS/ARCH` (repeatable)"},
+			&cli.StringFlag{Name: "base", Usage: "the lock must fit the base `IMAGE`, and what wheels need of it must be there"},
+			&cli.BoolFlag{Name: "online", Usage: "ask the index whether locked files are yanked or gone, and for licences", DisableDefaultText: true},
 			&cli.StringFlag{Name: "date", Usage: "check as of `YYYY-MM-DD` instead of today"},
 			&cli.BoolFlag{Name: "list-rules", Usage: "print the rules and exit", DisableDefaultText: true},
 		}, inputFlags()),
@@ -94,7 +98,13 @@ func (r *checkRun) prepare() (err error) {
 			return err
 		}
 	}
-	return nil
+	for _, flag := range []string{"osv", "online", "platform"} {
+		if r.c.IsSet(flag) && r.in.Lock == nil {
+			return &usageError{msg: "--" + flag + " checks a lock: give it with --lock", command: r.c.Command.Name}
+		}
+	}
+	r.in.Advisories, err = readAdvisories(r.c.StringSlice("osv"))
+	return err
 }
 
 // checkDate is the day of checking: the flag's, else today (UTC).
@@ -134,6 +144,9 @@ func (r *checkRun) check() (_ *check.Report, err error) {
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	r.in.Model, r.in.Spec = in.Model, in.Spec
+	if err := r.surroundings(r.c.Context, in.Spec); err != nil {
+		return nil, err
+	}
 	return check.Run(r.in)
 }
 

@@ -99,7 +99,11 @@ func (c *checker) policy() {
 	c.policyPackages()
 	c.policyIndexes()
 	c.policyLicences()
-	if base := c.in.BaseName; base != "" && len(c.in.Policy.Bases) > 0 && !allowed(c.in.Policy.Bases, base) {
+	base := c.in.BaseName
+	if base == "" && c.in.Lock != nil {
+		base = c.in.Lock.Tool.BaseName
+	}
+	if base != "" && len(c.in.Policy.Bases) > 0 && !allowed(c.in.Policy.Bases, base) {
 		c.find(ruleBaseDenied, base, nil, "the base %s begins with none of %s, which the policy allows", base, patternList(c.in.Policy.Bases))
 	}
 }

@@ -29,6 +29,10 @@ type Input struct {
 	Targets []dist.Target
 	// Today is the day of checking; the zero Time leaves out what depends on it.
 	Today time.Time
+	// Advisories are known vulnerabilities.
+	Advisories *Advisories
+	// Libraries is what a base image and the locked wheels bring, nil where no base was given.
+	Libraries *Libraries
 	// Releases are the files that an index lists for the locked packages.
 	Releases map[pep508.Name][]dist.File
 	// Licences are the SPDX expressions, or what comes nearest, of locked packages whose metadata
@@ -66,6 +70,9 @@ func Run(in Input) (*Report, error) {
 	steps := []func(){
 		c.requirements, c.buildDependencies, c.pythonEndOfLife,
 		c.modelFiles, c.flavors, c.code, c.imports, c.signature,
+	}
+	if in.Lock != nil {
+		steps = append(steps, c.lock, c.targets, c.vulnerabilities, c.releases, c.libraries)
 	}
 	for _, step := range steps {
 		step()

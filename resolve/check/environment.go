@@ -90,7 +90,7 @@ func (c *checker) direct(name string, r resolve.Requirement) {
 		c.find(ruleHTTP, name, r.From, "%s is not encrypted", r.URL)
 	}
 	if len(r.Hashes) == 0 && !hashInURL.MatchString(r.URL) && c.in.Lock == nil {
-		c.find(ruleNoHash, name, r.From, "%s has no hash", r.URL)
+		c.find(ruleURLHash, name, r.From, "%s has no hash", r.URL)
 	}
 }
 

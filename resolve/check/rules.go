@@ -92,6 +92,7 @@ const (
 	ruleYanked          = "yanked-release"
 	ruleGone            = "release-gone"
 	ruleNoHash          = "hash-missing"
+	ruleURLHash         = "url-without-hash"
 	ruleVulnerable      = "known-vulnerability"
 	ruleMalicious       = "malicious-package"
 	rulePackageDenied   = "package-denied"
@@ -194,8 +195,10 @@ var supplyRules = []Rule{
 		"Authors yank releases that are broken or unsafe. Move to another version and lock again."),
 	rule(ruleGone, Supply, resolve.Error, "the index no longer lists a locked file",
 		"The image cannot be built again. Lock again."),
-	rule(ruleNoHash, Supply, resolve.Error, "a locked file or direct URL has no strong hash",
-		"What is downloaded cannot be told from something else in its place. Lock again, or add #sha256=… to the URL."),
+	rule(ruleNoHash, Supply, resolve.Error, "a locked file has no strong hash",
+		"What is downloaded cannot be told from something else in its place. Lock again."),
+	rule(ruleURLHash, Supply, resolve.Warning, "a requirement is a URL without a hash",
+		"What is downloaded cannot be told from something else in its place. Add #sha256=… to the URL, or build from a lock."),
 	rule(ruleVulnerable, Supply, resolve.Error, "a locked package has a known vulnerability",
 		"Move to a version with the fix, or except the vulnerability in the policy with a reason and an end date."),
 	rule(ruleMalicious, Supply, resolve.Error, "a locked package is known to be malicious",

@@ -69,6 +69,8 @@ func (c *checker) exampleInfo() signature.Info {
 		switch f.Key {
 		case "type":
 			info.Type = f.Value.Text
+		case "format": // of MLflow before 2.15
+			info.Request = f.Value.Text == "tf-serving"
 		case "params":
 			info.Params = f.Value.Text != ""
 		}

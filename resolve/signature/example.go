@@ -11,6 +11,9 @@ import (
 type Info struct {
 	Type   string // dataframe, ndarray, json_object, sparse_matrix_csc or sparse_matrix_csr
 	Params bool   // whether the file holds inputs and params
+	// Request: what is not a dataframe stands below the key "inputs", as MLflow wrote it while it
+	// called the format tf-serving.
+	Request bool
 }
 
 // CheckExample says in what the text of input_example.json does not fit. The error is about a file
@@ -27,6 +30,9 @@ func (s *Signature) CheckExample(info Info, data []byte) ([]Mismatch, error) {
 			return []Mismatch{mismatch("", "MLmodel says that the example has inputs and params, but it has not")}, nil
 		}
 		v, params = o.values["inputs"], o.values["params"]
+	}
+	if o, ok := v.(*object); ok && info.Request && o.has("inputs") {
+		v = o.values["inputs"]
 	}
 	input, err := s.readExample(info, v)
 	if err != nil {

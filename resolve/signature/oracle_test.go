@@ -52,7 +52,7 @@ func judge(r recorded) string {
 	s.FromTypeHint = r.TypeHint
 	var found []Mismatch
 	if r.File == "input_example.json" {
-		found, err = s.CheckExample(Info{r.Info.Type, r.Info.Params != nil}, []byte(r.Text))
+		found, err = s.CheckExample(Info{Type: r.Info.Type, Params: r.Info.Params != nil}, []byte(r.Text))
 	} else {
 		found, err = s.CheckServing([]byte(r.Text))
 	}

@@ -1,0 +1,74 @@
+package check
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/pep508"
+)
+
+// Libraries are the shared libraries of a base image and of the wheels that go onto it.
+type Libraries struct {
+	Base   string   // the base's reference
+	Bring  []string // file names of the shared libraries in the base, such as libc.so.6
+	Wheels []WheelLibraries
+}
+
+// WheelLibraries is what the ELF files of one wheel say.
+type WheelLibraries struct {
+	Name  pep508.Name
+	Files []ELFFile
+}
+
+// ELFFile is a shared library or an executable.
+type ELFFile struct {
+	Path   string   // in the wheel
+	Soname string   // DT_SONAME, "" if there is none
+	Needed []string // DT_NEEDED
+}
+
+// isLoader reports the dynamic loader, which every image that runs Python has.
+func isLoader(name string) bool {
+	return strings.HasPrefix(name, "ld-linux") || strings.HasPrefix(name, "ld-musl")
+}
+
+// libraries reports libraries that a wheel needs and that neither the base nor any wheel brings.
+// Where in the image they are is not asked: wheels find each other's libraries in many ways, and
+// a library that is nowhere is the mistake that happens.
+func (c *checker) libraries() {
+	l := c.in.Libraries
+	if l == nil {
+		return
+	}
+	have := map[string]bool{}
+	for _, name := range l.Bring {
+		have[name] = true
+	}
+	for _, w := range l.Wheels {
+		for _, f := range w.Files {
+			have[path.Base(f.Path)] = true
+			have[f.Soname] = true
+		}
+	}
+	for _, w := range l.Wheels {
+		needs := map[string]string{} // library to the first file that needs it
+		for _, f := range w.Files {
+			for _, name := range f.Needed {
+				if _, ok := needs[name]; !ok && !have[name] && !have[path.Base(name)] && !isLoader(name) {
+					needs[name] = f.Path
+				}
+			}
+		}
+		names := make([]string, 0, len(needs))
+		for name := range needs {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			c.find(ruleNativeLibrary, string(w.Name), []envfile.Origin{c.lockOrigin(w.Name)},
+				"%s of %s needs %s, which neither %s nor a wheel brings", path.Base(needs[name]), w.Name, name, l.Base)
+		}
+	}
+}

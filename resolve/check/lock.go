@@ -1,0 +1,204 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"mlenv/resolve"
+	"mlenv/resolve/dist"
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/pylock"
+)
+
+// lock compares the lock with the Spec.
+func (c *checker) lock() {
+	l, s := c.in.Lock, c.in.Spec
+	whole := []envfile.Origin{{File: l.Name}}
+	if d := l.Tool.SpecDigest; d != "" && d != s.Digest {
+		c.find(ruleLockStale, l.Name, whole, "%s was made for another state of the model's requirements", l.Name)
+	}
+	python, err := pep440.Parse(s.Python.Version)
+	known := err == nil
+	if locked, err := pep440.Parse(l.Tool.Python); err == nil && known && minorText(locked) != minorText(python) {
+		c.find(ruleLockPython, "python", append(whole, s.Python.From...), "%s was made for Python %s, but the model wants %s", l.Name, locked, python)
+	} else if known && !(dist.Target{Python: python}).FitsPython(l.RequiresPython) {
+		c.find(ruleLockPython, "python", append(whole, s.Python.From...), "%s is for Python %s, but the model wants %s", l.Name, l.RequiresPython, python)
+	}
+	for _, r := range s.Requirements {
+		c.lockedRequirement(r)
+	}
+	for _, r := range s.Constraints {
+		if p := c.locked(pep508.Name(r.Name)); p != nil {
+			c.lockedVersion(r, p)
+		}
+	}
+	for i := range l.Packages {
+		c.hashes(&l.Packages[i])
+	}
+}
+
+func minorText(v pep440.Version) string {
+	r := append(v.Release(), 0, 0)
+	return fmt.Sprintf("%d.%d", r[0], r[1])
+}
+
+func (c *checker) lockedRequirement(r resolve.Requirement) {
+	if r.Name == "" || !c.applies(r.Marker) {
+		return
+	}
+	p := c.locked(pep508.Name(r.Name))
+	if p == nil {
+		c.find(ruleLockLacks, r.Name, r.From, "%s is not in %s", r.Line(), c.in.Lock.Name)
+		return
+	}
+	if r.URL == "" && r.Path == "" {
+		c.lockedVersion(r, p)
+	}
+}
+
+func (c *checker) lockedVersion(r resolve.Requirement, p *pylock.Package) {
+	set, err := pep440.ParseSpecifiers(r.Specifier)
+	if err != nil || p.Version.IsZero() || set.Match(p.Version) {
+		return
+	}
+	c.find(ruleLockExcludes, r.Name, append(slices.Clone(r.From), c.lockOrigin(p.Name)),
+		"%s is wanted, but the lock has %s", r.Line(), p.Version)
+}
+
+// applies evaluates a marker for the targets, or for Linux where none is given.
+func (c *checker) applies(marker string) bool {
+	if marker == "" {
+		return true
+	}
+	m, err := pep508.ParseMarker(marker)
+	if err != nil {
+		return true
+	}
+	targets := c.in.Targets
+	if len(targets) == 0 {
+		targets = []dist.Target{{OS: "linux", Arch: "amd64"}}
+	}
+	return slices.ContainsFunc(targets, func(t dist.Target) bool { return m.Eval(c.withPython(t).Environment()) })
+}
+
+// withPython gives a target without a Python that of the model.
+func (c *checker) withPython(t dist.Target) dist.Target {
+	if t.Python.IsZero() {
+		t.Python, _ = pep440.Parse(c.in.Spec.Python.Version)
+	}
+	return t
+}
+
+// strong are the hashes that tell a file from every other.
+var strong = []string{"sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b"}
+
+func (c *checker) hashes(p *pylock.Package) {
+	weak := func(name string, hashes map[string]string) {
+		for _, algorithm := range strong {
+			if hashes[algorithm] != "" {
+				return
+			}
+		}
+		c.find(ruleNoHash, string(p.Name), []envfile.Origin{c.lockOrigin(p.Name)}, "%s has no strong hash", name)
+	}
+	for _, w := range p.Wheels {
+		weak(w.Name, w.Hashes)
+	}
+	if p.Sdist != nil {
+		weak(p.Sdist.Name, p.Sdist.Hashes)
+	}
+	if p.Archive != nil {
+		weak(string(p.Name)+"'s archive", p.Archive.Hashes)
+	}
+}
+
+// targets looks for a wheel of every package that a target installs.
+func (c *checker) targets() {
+	for _, t := range c.in.Targets {
+		t = c.withPython(t)
+		if t.Python.IsZero() {
+			continue
+		}
+		tags, env := t.TagSet(), t.Environment()
+		for i := range c.in.Lock.Packages {
+			p := &c.in.Lock.Packages[i]
+			if !p.Marker.IsZero() && !p.Marker.Eval(env) {
+				continue
+			}
+			if why := unfit(p, t, tags); why != "" {
+				c.find(ruleNoWheel, string(p.Name), []envfile.Origin{c.lockOrigin(p.Name)},
+					"%s %s cannot be installed on %s with Python %s: %s", p.Name, p.Version, platform(t), t.Python, why)
+			}
+		}
+	}
+}
+
+func platform(t dist.Target) string {
+	return strings.TrimSpace(t.Platform() + " " + t.Libc.String())
+}
+
+// unfit says why no wheel of a package fits, "" where one does.
+func unfit(p *pylock.Package, t dist.Target, tags dist.TagSet) string {
+	if !t.FitsPython(p.RequiresPython) {
+		return "it requires Python " + p.RequiresPython.String()
+	}
+	names := []string{}
+	for _, w := range p.Wheels {
+		names = append(names, w.Name)
+	}
+	if p.Archive != nil {
+		name := p.Archive.Path
+		if name == "" {
+			name, _, _ = strings.Cut(p.Archive.URL, "#")
+		}
+		if name = name[strings.LastIndexByte(name, '/')+1:]; strings.HasSuffix(name, ".whl") {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return "it has only a source distribution"
+	}
+	for _, name := range names {
+		w, err := dist.ParseWheelName(name)
+		if err != nil {
+			continue
+		}
+		if _, ok := tags.Rank(w.Tags); ok {
+			return ""
+		}
+	}
+	return fmt.Sprintf("none of its %d wheels fits", len(names))
+}
+
+// releases compares the locked files with what an index lists today.
+func (c *checker) releases() {
+	if c.in.Releases == nil {
+		return
+	}
+	for i := range c.in.Lock.Packages {
+		p := &c.in.Lock.Packages[i]
+		files, asked := c.in.Releases[p.Name]
+		if !asked {
+			continue
+		}
+		from := []envfile.Origin{c.lockOrigin(p.Name)}
+		for _, w := range p.Wheels {
+			n := slices.IndexFunc(files, func(f dist.File) bool { return f.Filename == w.Name })
+			if n < 0 {
+				c.find(ruleGone, string(p.Name), from, "the index no longer lists %s", w.Name)
+				continue
+			}
+			if files[n].Yanked {
+				reason := ""
+				if r := files[n].YankedReason; r != "" {
+					reason = ": " + r
+				}
+				c.find(ruleYanked, string(p.Name), from, "%s %s was yanked%s", p.Name, p.Version, reason)
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,255 @@
+package check
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+)
+
+// Advisories are the known vulnerabilities of packages of PyPI's ecosystem.
+type Advisories struct {
+	byName map[pep508.Name][]advisory
+	Count  int // of records read, those of other ecosystems left out
+}
+
+// advisory is what one record says of one package.
+type advisory struct {
+	ids      []string // its own id first, then the aliases
+	summary  string
+	severity string // "HIGH", "" where it is not said
+	ranges   [][]osvEvent
+	versions []string
+}
+
+// The record of the Open Source Vulnerability format, as far as it is used.
+type osvRecord struct {
+	ID        string
+	Aliases   []string
+	Withdrawn string
+	Summary   string
+	Affected  []struct {
+		Package  struct{ Ecosystem, Name string }
+		Ranges   []osvRange
+		Versions []string
+	}
+	DatabaseSpecific struct{ Severity any } `json:"database_specific"`
+}
+
+type osvRange struct {
+	Type   string
+	Events []osvEvent
+}
+
+type osvEvent struct {
+	Introduced   string
+	Fixed        string
+	LastAffected string `json:"last_affected"`
+	Limit        string
+}
+
+const maxRecord = 16 << 20 // bytes
+
+// ReadAdvisories reads every *.json of a folder, or of an archive opened as one, in the format of
+// the Open Source Vulnerability schema. A record that cannot be read is an error with its name.
+func ReadAdvisories(fsys fs.FS) (*Advisories, error) {
+	a := &Advisories{byName: map[pep508.Name][]advisory{}}
+	var errs []error
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(name, ".json") {
+			return err
+		}
+		f, err := fsys.Open(name)
+		if err != nil {
+			return err
+		}
+		data, err := io.ReadAll(io.LimitReader(f, maxRecord))
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("reading %s: %w", name, err)
+		}
+		if !bytes.Contains(data, []byte("PyPI")) {
+			return nil
+		}
+		var r osvRecord
+		if err := json.Unmarshal(data, &r); err != nil {
+			errs = append(errs, fmt.Errorf("reading %s: it is no record of the OSV format: %w", name, err))
+			return nil
+		}
+		a.add(r)
+		return nil
+	})
+	return a, errors.Join(append(errs, err)...)
+}
+
+func (a *Advisories) add(r osvRecord) {
+	if r.Withdrawn != "" {
+		return
+	}
+	used := false
+	for _, affected := range r.Affected {
+		ecosystem, _, _ := strings.Cut(affected.Package.Ecosystem, ":")
+		if ecosystem != "PyPI" {
+			continue
+		}
+		used = true
+		one := advisory{ids: append([]string{r.ID}, r.Aliases...), summary: r.Summary, versions: affected.Versions}
+		one.severity, _ = r.DatabaseSpecific.Severity.(string)
+		for _, ranged := range affected.Ranges {
+			if ranged.Type == "ECOSYSTEM" || ranged.Type == "SEMVER" {
+				one.ranges = append(one.ranges, ranged.Events)
+			}
+		}
+		name := pep508.NormalizeName(affected.Package.Name)
+		a.byName[name] = append(a.byName[name], one)
+	}
+	if used {
+		a.Count++
+	}
+}
+
+// affects evaluates a record as the schema's "Evaluation" says: the listed versions, or a range.
+func (a advisory) affects(v pep440.Version) bool {
+	for _, text := range a.versions {
+		if listed, err := pep440.Parse(text); err == nil && listed.Equal(v) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(a.ranges, func(events []osvEvent) bool { return inRange(events, v) })
+}
+
+// inRange goes through the events in the order of their versions.
+func inRange(events []osvEvent, v pep440.Version) bool {
+	type point struct {
+		version pep440.Version // zero: before all
+		kind    int            // introduced before fixed and last_affected of the same version
+	}
+	var points []point
+	for _, e := range events {
+		for kind, text := range []string{e.Introduced, e.Fixed, e.LastAffected, e.Limit} {
+			if text == "" || text == "*" {
+				continue
+			}
+			p := point{kind: kind}
+			if text != "0" {
+				var err error
+				if p.version, err = pep440.Parse(text); err != nil {
+					continue
+				}
+			}
+			points = append(points, p)
+		}
+	}
+	slices.SortStableFunc(points, func(a, b point) int { return a.version.Compare(b.version) })
+	affected := false
+	for _, p := range points {
+		order := v.Compare(p.version)
+		switch {
+		case p.kind == 0 && order >= 0:
+			affected = true
+		case p.kind == 2 && order > 0, (p.kind == 1 || p.kind == 3) && order >= 0:
+			affected = false
+		}
+	}
+	return affected
+}
+
+// fixed is the lowest version with the fix that is above v, "" where none is known.
+func (a advisory) fixed(v pep440.Version) string {
+	var best pep440.Version
+	for _, events := range a.ranges {
+		for _, e := range events {
+			if f, err := pep440.Parse(e.Fixed); err == nil && f.Compare(v) > 0 && (best.IsZero() || f.Compare(best) < 0) {
+				best = f
+			}
+		}
+	}
+	if best.IsZero() {
+		return ""
+	}
+	return best.String()
+}
+
+// vulnerabilities looks the locked packages up. Several databases describe the same hole: records
+// that share an id are one finding.
+func (c *checker) vulnerabilities() {
+	if c.in.Advisories == nil {
+		return
+	}
+	for _, p := range c.in.Lock.Packages {
+		if p.Version.IsZero() {
+			continue
+		}
+		var found []advisory
+		for _, a := range c.in.Advisories.byName[p.Name] {
+			if a.affects(p.Version) {
+				found = join(found, a)
+			}
+		}
+		for _, a := range found {
+			c.vulnerability(p.Name, p.Version, a)
+		}
+	}
+}
+
+// join adds an advisory to those that are known, or to the one that it shares an id with.
+func join(found []advisory, a advisory) []advisory {
+	for i := range found {
+		have := &found[i]
+		if !slices.ContainsFunc(a.ids, func(id string) bool { return slices.Contains(have.ids, id) }) {
+			continue
+		}
+		for _, id := range a.ids {
+			if !slices.Contains(have.ids, id) {
+				have.ids = append(have.ids, id)
+			}
+		}
+		have.ranges = append(slices.Clone(have.ranges), a.ranges...)
+		if have.summary == "" {
+			have.summary = a.summary
+		}
+		if have.severity == "" {
+			have.severity = a.severity
+		}
+		return found
+	}
+	a.ids = slices.Clone(a.ids)
+	return append(found, a)
+}
+
+func (c *checker) vulnerability(name pep508.Name, v pep440.Version, a advisory) {
+	slices.Sort(a.ids)
+	rule, what := ruleVulnerable, "has the vulnerability"
+	if slices.ContainsFunc(a.ids, func(id string) bool { return strings.HasPrefix(id, "MAL-") }) {
+		rule, what = ruleMalicious, "is malicious:"
+	}
+	message := fmt.Sprintf("%s %s %s %s", name, v, what, strings.Join(a.ids, ", "))
+	if a.severity != "" {
+		message += " (" + strings.ToLower(a.severity) + ")"
+	}
+	if a.summary != "" {
+		message += ": " + strings.TrimSuffix(strings.Join(strings.Fields(a.summary), " "), ".")
+	}
+	if fixed := a.fixed(v); fixed != "" {
+		message += "; fixed in " + fixed
+	}
+	c.find(rule, string(name)+" "+strings.Join(a.ids, " "), []envfile.Origin{c.lockOrigin(name)}, "%s", message)
+}
+
+// Add takes in the advisories of another database.
+func (a *Advisories) Add(b *Advisories) {
+	if a.byName == nil {
+		a.byName = map[pep508.Name][]advisory{}
+	}
+	for name, list := range b.byName {
+		a.byName[name] = append(a.byName[name], list...)
+	}
+	a.Count += b.Count
+}
