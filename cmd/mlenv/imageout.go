@@ -22,7 +22,7 @@ type namedSink struct {
 }
 
 // sinks gives the sinks that the flags name; name is the image's where nobody gave one.
-func (a *app) sinks(c *cli.Context, name string, flags imageFlags) ([]namedSink, error) {
+func (a *app) sinks(c *cli.Context, name string, flags imageFlags, show *progress) ([]namedSink, error) {
 	pushes, outputs := c.StringSlice("push"), c.StringSlice("output")
 	tag := c.String("name")
 	if tag == "" && len(pushes) > 0 {
@@ -41,8 +41,8 @@ func (a *app) sinks(c *cli.Context, name string, flags imageFlags) ([]namedSink,
 	var out []namedSink
 	for _, ref := range pushes {
 		out = append(out, namedSink{ref, sink.Registry(ref, sink.RegistryOptions{
-			Keychain: authn.DefaultKeychain, Transport: a.registryTransport(), Jobs: flags.jobs, UserAgent: userAgent(),
-			Places: &sink.Places{Dir: filepath.Join(cache, "places-v1")},
+			Keychain: authn.DefaultKeychain, Transport: a.registryTransport(), Jobs: flags.jobs, UserAgent: userAgent(), Backoff: a.backoff,
+			Progress: show.bytes, Places: &sink.Places{Dir: filepath.Join(cache, "places-v1")},
 		})})
 	}
 	if len(pushes)+len(outputs) == 0 && !c.Bool("load") {

@@ -21,6 +21,7 @@ type RegistryOptions struct {
 	Jobs      int               // blobs sent at once; 0: 4
 	Places    *Places           // remembers where blobs are; nil: nothing is remembered
 	UserAgent string
+	Progress  func(n int64)  // told of the bytes that were sent, by several goroutines; nil: nobody
 	Backoff   remote.Backoff // between tries; zero: go-containerregistry's own
 }
 
@@ -38,7 +39,7 @@ func Registry(ref string, o RegistryOptions) Sink {
 		if err != nil {
 			return Sent{}, err
 		}
-		counter := &countingTransport{next: o.Transport}
+		counter := &countingTransport{next: o.Transport, told: o.Progress}
 		if counter.next == nil {
 			counter.next = remote.DefaultTransport
 		}
@@ -80,6 +81,7 @@ func (o RegistryOptions) remote(ctx context.Context, t http.RoundTripper) []remo
 // countingTransport counts the bytes of request bodies.
 type countingTransport struct {
 	next http.RoundTripper
+	told func(n int64)
 	sent atomic.Int64
 }
 
@@ -88,18 +90,21 @@ func (c *countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return c.next.RoundTrip(r)
 	}
 	out := r.Clone(r.Context())
-	out.Body = &countingBody{r.Body, &c.sent}
+	out.Body = &countingBody{r.Body, c}
 	return c.next.RoundTrip(out)
 }
 
 type countingBody struct {
 	io.ReadCloser
-	sent *atomic.Int64
+	c *countingTransport
 }
 
 func (b *countingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	b.sent.Add(int64(n))
+	b.c.sent.Add(int64(n))
+	if b.c.told != nil && n > 0 {
+		b.c.told(int64(n))
+	}
 	return n, err
 }
 
