@@ -19,6 +19,8 @@ import (
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/base/basetest"
 	"mlenv/imagebuild/layer"
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
 )
 
 const x86Loader = "/lib64/ld-linux-x86-64.so.2"
@@ -278,6 +280,37 @@ func TestInspectOnce(t *testing.T) {
 		}
 		if diff := cmp.Diff(first, again); diff != "" {
 			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestFit(t *testing.T) {
+	b, err := base.Inspect(slim(t, "3.11.9"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := func(python, arch, libc string) dist.Target {
+		l, err := dist.ParseLibc(libc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dist.Target{Python: pep440.MustParse(python), OS: "linux", Arch: arch, Libc: l}
+	}
+	for what, tt := range map[string]struct {
+		target dist.Target
+		want   string // in the error; "": it fits
+	}{
+		"the same":          {target("3.11.9", "amd64", "glibc:2.36"), ""},
+		"another patch":     {target("3.11.2", "amd64", "glibc:2.36"), ""},
+		"an older libc":     {target("3.11", "amd64", "glibc:2.17"), ""},
+		"a newer libc":      {target("3.11", "amd64", "glibc:2.39"), "C library glibc:2.39"},
+		"another libc":      {target("3.11", "amd64", "musl:1.2"), "musl:1.2"},
+		"another minor":     {target("3.12.9", "amd64", "glibc:2.36"), "Python 3.12.9"},
+		"another processor": {target("3.11.9", "arm64", "glibc:2.36"), "linux/arm64"},
+	} {
+		err := b.Fit(tt.target)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }
