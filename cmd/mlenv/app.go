@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/urfave/cli/v2"
 )
 
@@ -14,6 +16,10 @@ type app struct {
 	lookup         func(key string) (string, bool) // the environment
 	stdin          io.Reader
 	stdout, stderr io.Writer
+
+	// How to wait before a request is tried again; zero: as long as it takes.
+	sleep   func(context.Context, time.Duration) error // of package indexes
+	backoff remote.Backoff                             // of registries
 }
 
 // commands is the list of all commands, in the order of the help.
@@ -22,6 +28,7 @@ func (a *app) commands() []*cli.Command {
 		resolveCommand(a),
 		checkCommand(a),
 		lockCommand(a),
+		diffCommand(a),
 		dockerfileCommand(a),
 		imageCommand(a),
 		cacheCommand(a),

@@ -12,6 +12,7 @@ type colour string
 
 const (
 	red    colour = "31"
+	green  colour = "32"
 	yellow colour = "33"
 	cyan   colour = "36"
 	bold   colour = "1"

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/urfave/cli/v2"
+
+	"mlenv/imagebuild/peek"
+	"mlenv/render/changes"
+	"mlenv/resolve"
+	"mlenv/resolve/diff"
+	"mlenv/resolve/model"
+	"mlenv/resolve/pylock"
+	"mlenv/resolve/serving"
+)
+
+func diffCommand(a *app) *cli.Command {
+	return &cli.Command{
+		Name:      "diff",
+		Usage:     "say what a new version of a model changes",
+		ArgsUsage: "OLD NEW",
+		Description: "Compares two environments. Each of OLD and NEW is a model directory or its MLmodel file, a lock\n" +
+			"(pylock.toml), or an image: a registry's REFERENCE, oci:DIR, oci-tar:FILE or docker-tar:FILE. Of an\n" +
+			"image, the lock and the model's small files are read; nothing is run. Sides of different kinds are\n" +
+			"compared in what both have. With --exit-code it exits with 0 if they are the same and with 2, not\n" +
+			"with 1 as git diff does, if they differ: 1 is for what could not be done.",
+		Flags: []cli.Flag{
+			choiceFlag("format", "output format", changes.Formats...),
+			&cli.BoolFlag{Name: "exit-code", Usage: "exit with 2 if the environments differ", DisableDefaultText: true},
+			&cli.StringFlag{Name: "platform", Usage: "compare the images for `OS/ARCH` (default: the only one, else linux/amd64)"},
+		},
+		Action: a.runDiff,
+	}
+}
+
+func (a *app) runDiff(c *cli.Context) error {
+	switch c.NArg() {
+	case 2:
+	case 0, 1:
+		return &usageError{msg: "OLD and NEW are needed", command: c.Command.Name}
+	default:
+		return &usageError{msg: fmt.Sprintf("diff takes OLD and NEW, but there is also %q", c.Args().Get(2)), command: c.Command.Name}
+	}
+	var platform *v1.Platform
+	if text := c.String("platform"); text != "" {
+		var err error
+		if platform, err = v1.ParsePlatform(text); err != nil || platform.OS == "" || platform.Architecture == "" {
+			return &usageError{msg: fmt.Sprintf("--platform %s is not of the form OS/ARCH", text), command: c.Command.Name}
+		}
+	}
+	old, errOld := a.readSide(c.Context, c.Args().Get(0), platform)
+	now, errNew := a.readSide(c.Context, c.Args().Get(1), platform)
+	if err := errors.Join(errOld, errNew); err != nil {
+		return err
+	}
+	found := diff.Compare(old, now)
+	data, err := changes.Format(found, c.String("format"), a.changesPaint())
+	if err != nil {
+		return err
+	}
+	if _, err := a.stdout.Write(data); err != nil {
+		return err
+	}
+	if c.Bool("exit-code") && !found.Same {
+		return &findingsError{count: 1}
+	}
+	return nil
+}
+
+// changesPaint gives the styles of a text of changes their colours.
+func (a *app) changesPaint() changes.Paint {
+	paint := a.painter(a.stdout)
+	colours := map[changes.Style]colour{changes.Heading: bold, changes.Good: green, changes.Bad: red,
+		changes.Doubtful: yellow, changes.Faint: faint}
+	return func(s changes.Style, text string) string { return paint(colours[s], text) }
+}
+
+// noSide says that an argument names nothing that could be compared.
+type noSide struct{ name, why string }
+
+func (e *noSide) Error() string { return e.name + " " + e.why }
+
+// readSide reads what an argument names.
+func (a *app) readSide(ctx context.Context, name string, p *v1.Platform) (diff.Side, error) {
+	if peek.IsFile(name) {
+		return a.imageSide(ctx, name, p)
+	}
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.IsDir():
+		if _, err := os.Stat(filepath.Join(name, "MLmodel")); err != nil {
+			if _, err := os.Stat(filepath.Join(name, "oci-layout")); err == nil {
+				return a.imageSide(ctx, "oci:"+name, p)
+			}
+		}
+		return modelSide(name)
+	case err == nil && filepath.Base(name) == "MLmodel":
+		return modelSide(name)
+	case err == nil:
+		return lockSide(name)
+	case !errors.Is(err, fs.ErrNotExist):
+		return diff.Side{}, err
+	case looksLikeReference(name):
+		return a.imageSide(ctx, name, p)
+	}
+	return diff.Side{}, &noSide{name, "is neither a file nor a directory, and an image's reference has a tag or a digest"}
+}
+
+// looksLikeReference tells an image from a path that was mistyped.
+func looksLikeReference(name string) bool {
+	if strings.HasPrefix(name, ".") || filepath.IsAbs(name) || strings.HasSuffix(name, ".toml") || strings.Contains(name, `\`) {
+		return false
+	}
+	host, rest, ok := strings.Cut(name, "/")
+	if ok && (strings.ContainsAny(host, ".:") || host == "localhost") {
+		return true
+	}
+	if !ok {
+		rest = name
+	}
+	return strings.ContainsAny(rest, ":@")
+}
+
+// sideErrors says of each of several errors which side's it is: both may have a file of that name.
+func sideErrors(name string, err error) error {
+	var out []error
+	for _, e := range split(err) {
+		if errors.As(e, new(*model.Error)) && strings.HasPrefix(e.Error(), name) {
+			out = append(out, e) // it says so itself
+			continue
+		}
+		out = append(out, fmt.Errorf("reading %s: %w", name, e))
+	}
+	return errors.Join(out...)
+}
+
+// modelSide reads a model directory.
+func modelSide(name string) (_ diff.Side, err error) {
+	m, err := model.Open(name)
+	if err != nil {
+		return diff.Side{}, sideErrors(name, err)
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	spec, err := resolve.Model(m, resolve.Options{})
+	if err != nil {
+		return diff.Side{}, sideErrors(name, err)
+	}
+	size, err := modelSize(m.FS)
+	return diff.Side{
+		Name: filepath.ToSlash(name), Kind: diff.Model, Spec: spec, Signature: &m.Signature, Size: size,
+	}, err
+}
+
+// modelSize adds up the files that an image of the model would have.
+func modelSize(fsys fs.FS) (sum int64, err error) {
+	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == "__pycache__":
+			return fs.SkipDir
+		case d.IsDir() || path.Ext(name) == ".pyc":
+			return nil
+		}
+		info, err := fs.Stat(fsys, name)
+		if err == nil {
+			sum += info.Size()
+		}
+		return err
+	})
+	return sum, err
+}
+
+// lockSide reads a lock.
+func lockSide(name string) (diff.Side, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return diff.Side{}, err
+	}
+	l, err := pylock.Parse(name, data)
+	if err != nil {
+		return diff.Side{}, err
+	}
+	return diff.Side{
+		Name: filepath.ToSlash(name), Kind: diff.Lock, Lock: l, Size: lockSize(l),
+		BaseName: l.Tool.BaseName, BaseDigest: l.Tool.BaseDigest,
+	}, nil
+}
+
+// lockSize adds up what is downloaded for the first of the lock's platforms; 0 where a size is not
+// known.
+func lockSize(l *pylock.Lock) (sum int64) {
+	for _, p := range l.Packages {
+		var size int64
+		switch {
+		case len(p.Wheels) > 0:
+			size = p.Wheels[0].Size
+		case p.Sdist != nil:
+			size = p.Sdist.Size
+		case p.Archive != nil:
+			size = p.Archive.Size
+		}
+		if size == 0 {
+			return 0
+		}
+		sum += size
+	}
+	return sum
+}
+
+// imageSide reads what an image holds.
+func (a *app) imageSide(ctx context.Context, name string, p *v1.Platform) (side diff.Side, err error) {
+	img, closeImage, err := peek.Open(ctx, name, peek.Options{
+		Keychain: authn.DefaultKeychain, Transport: a.registryTransport(), UserAgent: userAgent(), Platform: p,
+	})
+	if err != nil {
+		return side, err
+	}
+	defer func() { err = errors.Join(err, closeImage()) }()
+	in, err := peek.Read(img)
+	if err != nil {
+		return side, fmt.Errorf("reading %s: %w", name, err)
+	}
+	labels := in.Config.Config.Labels
+	side = diff.Side{
+		Name: name, Kind: diff.Image, Digest: img.Digest, Size: in.Size, Env: map[string]string{},
+		BaseName: labels["org.opencontainers.image.base.name"], BaseDigest: labels["org.opencontainers.image.base.digest"],
+	}
+	for _, v := range in.Config.Config.Env {
+		key, value, _ := strings.Cut(v, "=")
+		side.Env[key] = value
+	}
+	if in.Lock == nil && in.Model == nil {
+		return side, &noSide{name, "holds neither a lock (" + serving.LockPath + ") nor a model (" + serving.ModelPath + ")"}
+	}
+	if in.Lock != nil {
+		if side.Lock, err = pylock.Parse("the lock of "+name, in.Lock); err != nil {
+			return side, err
+		}
+	}
+	if in.Model == nil {
+		return side, nil
+	}
+	m, err := model.Read(in.Model)
+	if err == nil {
+		side.Spec, err = resolve.Model(m, resolve.Options{})
+	}
+	if err != nil {
+		return side, sideErrors(name, err)
+	}
+	side.Signature, side.NoCode = &m.Signature, noCode(name, m, in)
+	return side, nil
+}
+
+// noCode says why the code of a model in an image was not read as a whole, "" if it was.
+func noCode(name string, m *model.Model, in *peek.Contents) string {
+	for _, code := range m.Code {
+		if _, err := fs.Stat(m.FS, code.Text); err != nil {
+			return "the code of " + name + " is in a layer that was not read"
+		}
+		for _, f := range in.Skipped {
+			if f == code.Text || strings.HasPrefix(f, code.Text+"/") {
+				return f + " of " + name + " is too large to be read"
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,214 @@
+package diff
+
+import (
+	"regexp"
+	"strings"
+
+	"mlenv/resolve"
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+)
+
+// declared compares what two models declare.
+func (d *differ) declared() {
+	if s := d.lacking(func(s *Side) bool { return s.Spec != nil }); s != nil {
+		other := d.old
+		if s == d.old {
+			other = d.now
+		}
+		why := s.what() + ", which does not record them"
+		if s.Kind == Image {
+			why = s.Name + " has no MLflow Model in it"
+		}
+		what := "signature, code, environment variables, conda and system packages"
+		if s.Lock == nil || other.Lock != nil {
+			what = "requirements, " + what
+		} else {
+			d.declaredAgainstLocked(other, s)
+		}
+		d.skip(what, why)
+		return
+	}
+	old, now := d.old.Spec, d.now.Spec
+	if old == nil {
+		return
+	}
+	d.Requirements = requirements(old.Requirements, now.Requirements)
+	d.Constraints = requirements(old.Constraints, now.Constraints)
+	d.BuildDependencies = requirements(old.BuildDependencies, now.BuildDependencies)
+	d.PackageIndex = items(indexEntries(old.PackageIndex), indexEntries(now.PackageIndex))
+	d.CondaPackages = items(condaEntries(old), condaEntries(now))
+	d.SystemPackages = items(systemEntries(old), systemEntries(now))
+	d.NeededVariables = items(set(old.EnvironmentVariables), set(now.EnvironmentVariables))
+	d.Identity = items(identity(old.Model), identity(now.Model))
+	if why := d.old.NoCode + d.now.NoCode; why != "" {
+		d.skip("code", why)
+	} else {
+		d.CodePaths = items(codeEntries(old), codeEntries(now))
+	}
+	if d.old.Signature != nil && d.now.Signature != nil {
+		d.Signature = compareSignatures(*d.old.Signature, *d.now.Signature)
+	}
+}
+
+// requirements compares two lists of requirements. Two of the same name are told apart by their
+// markers.
+func requirements(old, now []resolve.Requirement) []Item {
+	var lists [2]entries
+	local := [2]map[string]string{{}, {}}
+	for side, list := range [][]resolve.Requirement{old, now} {
+		lists[side] = entries{}
+		for _, r := range list {
+			key := string(pep508.NormalizeName(r.Name))
+			if key == "" {
+				key = r.Path
+			}
+			if r.Marker != "" {
+				key += " ; " + r.Marker
+			}
+			lists[side][key] = r.Line()
+			if r.Path != "" {
+				local[side][key] = r.Digest + strings.Join(r.Hashes, " ")
+			}
+		}
+	}
+	for key, was := range local[0] {
+		is := local[1][key]
+		if was != "" && is != "" && was != is && lists[0][key] == lists[1][key] {
+			lists[0][key] += " (" + short(was) + ")"
+			lists[1][key] += " (" + short(is) + ")"
+		}
+	}
+	out := items(lists[0], lists[1])
+	for i := range out {
+		out[i].Change = pinChange(out[i])
+	}
+	return out
+}
+
+// pinChange tells the direction in which a pin moved.
+func pinChange(i Item) Change {
+	if i.Change != Changed {
+		return i.Change
+	}
+	pin := func(line string) (v pep440.Version, rest string, ok bool) {
+		rest, text, ok := strings.Cut(line, "==")
+		if !ok {
+			return v, "", false
+		}
+		v, err := pep440.Parse(text)
+		return v, rest, err == nil
+	}
+	was, old, okOld := pin(i.Old)
+	is, now, okNow := pin(i.New)
+	switch {
+	case !okOld || !okNow || old != now:
+		return Changed
+	case was.Compare(is) < 0:
+		return Upgraded
+	case was.Compare(is) > 0:
+		return Downgraded
+	}
+	return Changed
+}
+
+func indexEntries(p resolve.PackageIndex) entries {
+	yes := func(b bool) string {
+		if b {
+			return "yes"
+		}
+		return ""
+	}
+	e := entries{
+		"index-url":       p.IndexURL,
+		"extra-index-url": strings.Join(p.ExtraIndexURLs, " "),
+		"find-links":      strings.Join(p.FindLinks, " "),
+		"no-index":        yes(p.NoIndex),
+		"pre":             yes(p.Pre),
+		"prefer-binary":   yes(p.PreferBinary),
+		"require-hashes":  yes(p.RequireHashes),
+		"no-binary":       strings.Join(p.NoBinary, " "),
+		"only-binary":     strings.Join(p.OnlyBinary, " "),
+		"trusted-host":    strings.Join(p.TrustedHosts, " "),
+	}
+	for k, v := range e {
+		if v == "" {
+			delete(e, k)
+		}
+	}
+	return e
+}
+
+func condaEntries(s *resolve.Spec) entries {
+	e := entries{}
+	for _, p := range s.Conda.Packages {
+		e[p.Name] = p.MatchSpec
+	}
+	if len(s.Conda.Packages) > 0 {
+		e["channels"] = strings.Join(s.Conda.Channels, ", ")
+	}
+	return e
+}
+
+func systemEntries(s *resolve.Spec) entries {
+	e := entries{}
+	for _, p := range s.SystemPackages {
+		e[p.Name] = p.Reason
+	}
+	return e
+}
+
+func set(names []string) entries {
+	e := entries{}
+	for _, n := range names {
+		e[n] = ""
+	}
+	return e
+}
+
+func codeEntries(s *resolve.Spec) entries {
+	e := entries{}
+	for _, c := range s.CodePaths {
+		e[c.Path] = c.Digest
+	}
+	return e
+}
+
+// identity is what tells one training from another.
+func identity(m resolve.ModelInfo) entries {
+	e := entries{
+		"flavors": strings.Join(m.Flavors, ", "), "MLflow": m.MLflowVersion, "run": m.RunID,
+		"model id": m.ModelID, "logged": m.TimeCreated,
+	}
+	for k, v := range e {
+		if v == "" {
+			delete(e, k)
+		}
+	}
+	return e
+}
+
+// container compares what two images set.
+func (d *differ) container() {
+	if s := d.lacking(func(s *Side) bool { return s.Env != nil }); s != nil {
+		d.skip("environment of the container", s.what()+", not an image")
+		return
+	}
+	for _, i := range items(d.old.Env, d.now.Env) {
+		i.Old, i.New = shownValue(i.Name, i.Old), shownValue(i.Name, i.New)
+		d.Environment = append(d.Environment, i)
+	}
+}
+
+var secretName = regexp.MustCompile(`(?i)pass|secret|token|credential|key|auth`)
+
+// shownValue is the value of a variable as it may be shown: a secret's is not, and URLs lose their
+// credentials.
+func shownValue(name, value string) string {
+	if value != "" && secretName.MatchString(name) {
+		return "(not shown)"
+	}
+	value, _ = envfile.StripCredentials(value)
+	return value
+}

@@ -1,0 +1,298 @@
+// Package diff says in what two environments differ: those of two models, locks or images, or of
+// one of each. It is pure: two Sides in, Changes out.
+package diff
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"mlenv/resolve"
+	"mlenv/resolve/model"
+	"mlenv/resolve/pylock"
+)
+
+// SchemaVersion is the version of the JSON form of Changes.
+const SchemaVersion = 1
+
+// Kind is what a side is.
+type Kind string
+
+// The kinds of sides.
+const (
+	Model Kind = "model"
+	Lock  Kind = "lock"
+	Image Kind = "image"
+)
+
+// Side is one of the two that are compared. What a kind of side cannot tell is zero; of an image,
+// what could not be read.
+type Side struct {
+	Name      string // as the user named it
+	Kind      Kind
+	Digest    string           // of an image, "sha256:…"
+	Spec      *resolve.Spec    // what the model declares
+	Signature *model.Signature // zero: the model has none; nil: nothing is known of it
+	Lock      *pylock.Lock
+
+	BaseName, BaseDigest string            // of the base image
+	Env                  map[string]string // what the image sets
+	Size                 int64             // bytes: of the model's files, the locked wheels, the image's layers; 0 where unknown
+	NoCode               string            // why the model's code could not be read, "" if it was
+}
+
+// Change is what became of something.
+type Change string
+
+// The changes. Upgraded and Downgraded are changes of a version, in the order of PEP 440;
+// Replaced is a file of the same name and version with other content.
+const (
+	Added      Change = "added"
+	Removed    Change = "removed"
+	Changed    Change = "changed"
+	Upgraded   Change = "upgraded"
+	Downgraded Change = "downgraded"
+	Replaced   Change = "replaced"
+)
+
+// Two is a value that differs.
+type Two struct {
+	Old string `json:"old"`
+	New string `json:"new"`
+}
+
+// Item is something that differs: Old is "" where it was added, New where it was removed.
+type Item struct {
+	Name   string `json:"name"`
+	Change Change `json:"change"`
+	Old    string `json:"old,omitempty"`
+	New    string `json:"new,omitempty"`
+}
+
+// End is a side as Changes name it.
+type End struct {
+	Name   string `json:"name"`
+	Kind   Kind   `json:"kind"`
+	Digest string `json:"digest,omitempty"`
+}
+
+// Sizes are bytes.
+type Sizes struct {
+	Of  string `json:"of"` // "layers, compressed", "wheels", "files"
+	Old int64  `json:"old"`
+	New int64  `json:"new"`
+}
+
+// NotCompared is what only one side knows.
+type NotCompared struct {
+	What string `json:"what"`
+	Why  string `json:"why"`
+}
+
+// Changes are what two sides differ in. Lists are sorted by name.
+type Changes struct {
+	SchemaVersion int  `json:"schemaVersion"`
+	Old           End  `json:"old"`
+	New           End  `json:"new"`
+	Same          bool `json:"same"` // nothing below differs, but for Identity
+
+	Python     *Two       `json:"python"`
+	BaseName   *Two       `json:"baseName"`
+	BaseDigest *Two       `json:"baseDigest"`
+	Server     *Two       `json:"server"`
+	Platforms  *Two       `json:"platforms"`
+	Packages   []Package  `json:"packages"`
+	Signature  *Signature `json:"signature"`
+
+	Requirements      []Item `json:"requirements"`
+	Constraints       []Item `json:"constraints"`
+	BuildDependencies []Item `json:"buildDependencies"`
+	PackageIndex      []Item `json:"packageIndex"`
+	CondaPackages     []Item `json:"condaPackages"`
+	SystemPackages    []Item `json:"systemPackages"`
+	CodePaths         []Item `json:"codePaths"`
+	NeededVariables   []Item `json:"neededVariables"` // environment variables that the model asks for
+	Environment       []Item `json:"environment"`     // environment variables that the image sets
+
+	Size        *Sizes        `json:"size"`
+	Identity    []Item        `json:"identity"` // which model it is: differs between any two trainings
+	NotCompared []NotCompared `json:"notCompared"`
+}
+
+// Section is a list of Changes with its heading.
+type Section struct {
+	Title string
+	Items []Item
+}
+
+// Sections gives the lists of Items that are not empty, in the order in which people read them.
+func (c *Changes) Sections() []Section {
+	all := []Section{
+		{"Requirements", c.Requirements},
+		{"Constraints", c.Constraints},
+		{"Build dependencies", c.BuildDependencies},
+		{"Package index", c.PackageIndex},
+		{"Conda packages", c.CondaPackages},
+		{"System packages", c.SystemPackages},
+		{"Code", c.CodePaths},
+		{"Environment variables that the model needs", c.NeededVariables},
+		{"Environment of the container", c.Environment},
+	}
+	return slices.DeleteFunc(all, func(s Section) bool { return len(s.Items) == 0 })
+}
+
+// Compare compares two sides.
+func Compare(old, now Side) *Changes {
+	c := &Changes{SchemaVersion: SchemaVersion, Old: old.end(), New: now.end()}
+	d := &differ{Changes: c, old: &old, now: &now}
+	d.scalars()
+	d.packages()
+	d.declared()
+	d.container()
+	d.size()
+	for _, list := range []*[]Item{
+		&c.Requirements, &c.Constraints, &c.BuildDependencies, &c.PackageIndex, &c.CondaPackages,
+		&c.SystemPackages, &c.CodePaths, &c.NeededVariables, &c.Environment, &c.Identity,
+	} {
+		if *list == nil {
+			*list = []Item{} // a list in JSON, never null
+		}
+	}
+	if c.Packages == nil {
+		c.Packages = []Package{}
+	}
+	if c.NotCompared == nil {
+		c.NotCompared = []NotCompared{}
+	}
+	c.Same = c.Python == nil && c.BaseName == nil && c.BaseDigest == nil && c.Server == nil && c.Platforms == nil &&
+		len(c.Packages) == 0 && c.Signature == nil && len(c.Sections()) == 0 && c.Size == nil
+	return c
+}
+
+func (s *Side) end() End { return End{Name: s.Name, Kind: s.Kind, Digest: s.Digest} }
+
+// differ fills Changes.
+type differ struct {
+	*Changes
+	old, now *Side
+}
+
+// skip notes what could not be compared.
+func (d *differ) skip(what, why string) {
+	d.NotCompared = append(d.NotCompared, NotCompared{what, why})
+}
+
+// lacking gives the side for which has is false when it is true for the other; nil else.
+func (d *differ) lacking(has func(*Side) bool) *Side {
+	switch a, b := has(d.old), has(d.now); {
+	case a == b:
+		return nil
+	case a:
+		return d.now
+	default:
+		return d.old
+	}
+}
+
+// what is a side in a sentence.
+func (s *Side) what() string {
+	switch s.Kind {
+	case Model:
+		return s.Name + " is a model directory"
+	case Lock:
+		return s.Name + " is a lock"
+	}
+	return s.Name + " is an image"
+}
+
+func two(old, now string) *Two {
+	if old == now {
+		return nil
+	}
+	return &Two{old, now}
+}
+
+// scalars compares what there is one of.
+func (d *differ) scalars() {
+	if a, b := d.old.python(), d.now.python(); !samePython(a, b) {
+		d.Python = two(a, b)
+	}
+	if s := d.lacking(func(s *Side) bool { return s.python() != "" }); s != nil {
+		d.Python = nil
+		d.skip("Python", s.Name+" does not say which Python it is for")
+	}
+	if s := d.lacking(func(s *Side) bool { return s.BaseName+s.BaseDigest != "" }); s != nil {
+		d.skip("base image", s.Name+" names none")
+	} else {
+		d.BaseName = two(d.old.BaseName, d.now.BaseName)
+		if d.old.BaseDigest != "" && d.now.BaseDigest != "" {
+			d.BaseDigest = two(d.old.BaseDigest, d.now.BaseDigest)
+		}
+	}
+	if a, b := d.old.Lock, d.now.Lock; a != nil && b != nil {
+		if a.Tool.Serve != "" && b.Tool.Serve != "" {
+			d.Server = two(a.Tool.Serve, b.Tool.Serve)
+		}
+		if len(a.Tool.Targets) > 0 && len(b.Tool.Targets) > 0 {
+			d.Platforms = two(strings.Join(a.Tool.Targets, ", "), strings.Join(b.Tool.Targets, ", "))
+		}
+	}
+}
+
+// python is the version that a side is for: the locked one, else what the model declares.
+func (s *Side) python() string {
+	if s.Lock != nil && s.Lock.Tool.Python != "" {
+		return s.Lock.Tool.Python
+	}
+	if s.Spec != nil {
+		return s.Spec.Python.Version
+	}
+	if s.Lock != nil {
+		return s.Lock.RequiresPython.String()
+	}
+	return ""
+}
+
+// samePython takes "3.11" and "3.11.7" for the same.
+func samePython(a, b string) bool {
+	return a == b || strings.HasPrefix(a, b+".") || strings.HasPrefix(b, a+".")
+}
+
+// size compares the bytes of two sides of the same kind.
+func (d *differ) size() {
+	of := map[Kind]string{Model: "files", Lock: "wheels", Image: "layers, compressed"}
+	switch {
+	case d.old.Kind != d.now.Kind:
+		d.skip("size", "the bytes of "+string(d.old.Kind)+" and "+string(d.now.Kind)+" are of different things")
+	case d.old.Size == 0 || d.now.Size == 0:
+		if d.old.Size != d.now.Size {
+			d.skip("size", "it is not known of both")
+		}
+	case d.old.Size != d.now.Size:
+		d.Size = &Sizes{Of: of[d.now.Kind], Old: d.old.Size, New: d.now.Size}
+	}
+}
+
+// entries is a list to be compared: texts by name.
+type entries map[string]string
+
+// items compares two lists.
+func items(old, now entries) []Item {
+	var out []Item
+	for name, was := range old {
+		is, ok := now[name]
+		switch {
+		case !ok:
+			out = append(out, Item{Name: name, Change: Removed, Old: was})
+		case was != is:
+			out = append(out, Item{Name: name, Change: Changed, Old: was, New: is})
+		}
+	}
+	for name, is := range now {
+		if _, ok := old[name]; !ok {
+			out = append(out, Item{Name: name, Change: Added, New: is})
+		}
+	}
+	slices.SortFunc(out, func(a, b Item) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}

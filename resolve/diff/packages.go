@@ -1,0 +1,283 @@
+package diff
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/pylock"
+)
+
+// Package is a locked package that differs.
+type Package struct {
+	Item
+	// Relation says whether the environment asks for the package itself ("direct") or another
+	// package does ("transitive"); "" where the lock does not tell.
+	Relation string `json:"relation,omitempty"`
+	// Via is the shortest chain of packages that bring a transitive one, the direct one first.
+	Via []string `json:"via,omitempty"`
+}
+
+// The relations.
+const (
+	Direct     = "direct"
+	Transitive = "transitive"
+)
+
+// packages compares two locks.
+func (d *differ) packages() {
+	if s := d.lacking(func(s *Side) bool { return s.Lock != nil }); s != nil {
+		why := s.what() + ", which locks nothing"
+		if s.Kind == Image {
+			why = s.Name + " has no lock in it"
+		}
+		d.skip("locked packages", why)
+		return
+	}
+	if d.old.Lock == nil {
+		return
+	}
+	was, is := byName(d.old.Lock), byName(d.now.Lock)
+	oldGraph, newGraph := newGraph(d.old.Lock), newGraph(d.now.Lock)
+	names := slices.Collect(maps.Keys(was))
+	for n := range is {
+		if _, ok := was[n]; !ok {
+			names = append(names, n)
+		}
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		item, ok := comparePackage(n, was[n], is[n])
+		if !ok {
+			continue
+		}
+		g := newGraph
+		if item.Change == Removed {
+			g = oldGraph
+		}
+		p := Package{Item: item}
+		p.Relation, p.Via = g.relation(n)
+		d.Packages = append(d.Packages, p)
+	}
+}
+
+func byName(l *pylock.Lock) map[pep508.Name][]*pylock.Package {
+	out := map[pep508.Name][]*pylock.Package{}
+	for i := range l.Packages {
+		p := &l.Packages[i]
+		out[p.Name] = append(out[p.Name], p)
+	}
+	return out
+}
+
+// comparePackage compares the entries of one name; a lock for several platforms may have several.
+func comparePackage(name pep508.Name, was, is []*pylock.Package) (Item, bool) {
+	item := Item{Name: string(name), Change: Changed, Old: describe(was), New: describe(is)}
+	switch {
+	case len(was) == 0:
+		item.Change = Added
+	case len(is) == 0:
+		item.Change = Removed
+	case item.Old == item.New || sameVersion(was, is):
+		item.Change = Replaced
+		return item, replaced(was, is)
+	case len(was) == 1 && len(is) == 1 && !was[0].Version.IsZero() && !is[0].Version.IsZero():
+		switch was[0].Version.Compare(is[0].Version) {
+		case -1:
+			item.Change = Upgraded
+		case 1:
+			item.Change = Downgraded
+		}
+	}
+	return item, true
+}
+
+// sameVersion tells whether two packages of an index differ in how their version is written alone.
+func sameVersion(was, is []*pylock.Package) bool {
+	plain := func(p *pylock.Package) bool {
+		return p.VCS == nil && p.Directory == nil && p.Archive == nil && !p.Version.IsZero()
+	}
+	return len(was) == 1 && len(is) == 1 && plain(was[0]) && plain(is[0]) && was[0].Version.Equal(is[0].Version)
+}
+
+// describe gives the versions, with where a package comes from that no index brings.
+func describe(list []*pylock.Package) string {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b *pylock.Package) int { return a.Version.Compare(b.Version) })
+	var out []string
+	for _, p := range list {
+		text := p.Version.String()
+		switch {
+		case p.VCS != nil:
+			text += fmt.Sprintf(" (%s %s)", p.VCS.Type, short(p.VCS.CommitID))
+		case p.Directory != nil:
+			text += " (directory " + p.Directory.Path + ")"
+		case p.Archive != nil && p.Archive.URL != "":
+			text += " (by URL)"
+		case p.Archive != nil:
+			text += " (file " + p.Archive.Path + ")"
+		}
+		out = append(out, strings.TrimSpace(text))
+	}
+	return strings.Join(slices.Compact(out), ", ")
+}
+
+// short is as much of a commit or a digest as people compare.
+func short(id string) string {
+	algorithm, hex, ok := strings.Cut(id, ":")
+	if !ok {
+		algorithm, hex = "", id
+	} else {
+		algorithm += ":"
+	}
+	return algorithm + hex[:min(len(hex), 12)]
+}
+
+// replaced tells whether a file has the same name and another content.
+func replaced(was, is []*pylock.Package) bool {
+	old := map[string]map[string]string{}
+	eachFile(was, func(name string, hashes map[string]string) { old[name] = hashes })
+	found := false
+	eachFile(is, func(name string, hashes map[string]string) {
+		for algorithm, sum := range hashes {
+			if before, ok := old[name][algorithm]; ok && !strings.EqualFold(before, sum) {
+				found = true
+			}
+		}
+	})
+	return found
+}
+
+func eachFile(list []*pylock.Package, visit func(name string, hashes map[string]string)) {
+	for _, p := range list {
+		if p.Archive != nil {
+			visit("", p.Archive.Hashes)
+		}
+		if p.Sdist != nil {
+			visit(fileName(p.Sdist), p.Sdist.Hashes)
+		}
+		for i := range p.Wheels {
+			visit(fileName(&p.Wheels[i]), p.Wheels[i].Hashes)
+		}
+	}
+}
+
+// fileName is the name of a file; a lock may leave it to the last part of where the file is.
+func fileName(f *pylock.File) string {
+	for _, s := range []string{f.Name, f.Path, f.URL} {
+		if s != "" {
+			return s[strings.LastIndexByte(s, '/')+1:]
+		}
+	}
+	return ""
+}
+
+// graph is who brings what, in one lock.
+type graph struct {
+	roots  map[pep508.Name]bool
+	parent map[pep508.Name]pep508.Name // on a shortest chain from a root
+}
+
+// newGraph walks a lock's dependencies from what was asked for. In a lock that does not record it,
+// as other tools' do not, that is what nothing depends on.
+func newGraph(l *pylock.Lock) *graph {
+	needs := map[pep508.Name][]pep508.Name{}
+	needed := map[pep508.Name]bool{}
+	for i := range l.Packages {
+		p := &l.Packages[i]
+		for _, dep := range p.Dependencies {
+			needs[p.Name] = append(needs[p.Name], dep.Name)
+			needed[dep.Name] = true
+		}
+	}
+	g := &graph{roots: map[pep508.Name]bool{}, parent: map[pep508.Name]pep508.Name{}}
+	for _, n := range l.Tool.Requested {
+		g.roots[pep508.Name(n)] = true
+	}
+	if len(g.roots) == 0 && len(needs) > 0 {
+		for i := range l.Packages {
+			if n := l.Packages[i].Name; !needed[n] {
+				g.roots[n] = true
+			}
+		}
+	}
+	queue := slices.Sorted(maps.Keys(g.roots))
+	for len(queue) > 0 {
+		n := queue[0]
+		queue = queue[1:]
+		slices.Sort(needs[n])
+		for _, dep := range needs[n] {
+			if _, seen := g.parent[dep]; !seen && !g.roots[dep] {
+				g.parent[dep] = n
+				queue = append(queue, dep)
+			}
+		}
+	}
+	return g
+}
+
+// relation gives a package's relation and, if it is transitive, the chain that brings it.
+func (g *graph) relation(n pep508.Name) (string, []string) {
+	if g.roots[n] {
+		return Direct, nil
+	}
+	var via []string
+	for {
+		p, ok := g.parent[n]
+		if !ok {
+			break
+		}
+		via = append(via, string(p))
+		n = p
+	}
+	if via == nil {
+		return "", nil
+	}
+	slices.Reverse(via)
+	return Transitive, via
+}
+
+// declaredAgainstLocked compares the requirements of a model with a lock: which of them the lock
+// does not fulfil. Requirements under a marker may not apply and are left out.
+func (d *differ) declaredAgainstLocked(declares, locked *Side) {
+	have := byName(locked.Lock)
+	for _, r := range declares.Spec.Requirements {
+		specifier, err := pep440.ParseSpecifiers(r.Specifier)
+		if err != nil || r.Marker != "" {
+			continue
+		}
+		wants := r.Line()
+		found := have[pep508.NormalizeName(r.Name)]
+		fits := slices.ContainsFunc(found, func(p *pylock.Package) bool {
+			return p.Version.IsZero() || specifier.Match(p.Version)
+		})
+		if fits {
+			continue
+		}
+		item := Item{Name: r.Name, Change: Added, New: wants}
+		if text := describe(found); text != "" {
+			item = Item{Name: r.Name, Change: Changed, Old: text, New: wants}
+		}
+		if declares == d.old {
+			item = item.reversed()
+		}
+		d.Requirements = append(d.Requirements, item)
+	}
+	slices.SortFunc(d.Requirements, func(a, b Item) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// reversed is the item seen from the other side.
+func (i Item) reversed() Item {
+	i.Old, i.New = i.New, i.Old
+	switch i.Change {
+	case Added:
+		i.Change = Removed
+	case Removed:
+		i.Change = Added
+	}
+	return i
+}

@@ -1,0 +1,324 @@
+package diff
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"mlenv/resolve/model"
+	"mlenv/resolve/signature"
+)
+
+// Effect is what a change of the signature does to those who call the model.
+type Effect string
+
+// The effects. Breaks: calls that were right are refused, or answers lack what was in them.
+// MayBreak: that depends on the values, or on how the caller sends or reads them.
+const (
+	Safe     Effect = "safe"
+	MayBreak Effect = "may-break"
+	Breaks   Effect = "breaks"
+)
+
+func worse(a, b Effect) Effect {
+	order := []Effect{Safe, MayBreak, Breaks}
+	return order[max(slices.Index(order, a), slices.Index(order, b), 0)]
+}
+
+// SignatureChange is a column or parameter that differs, and what that does to callers.
+type SignatureChange struct {
+	Item
+	Effect Effect `json:"effect"`
+	Why    string `json:"why"`
+}
+
+// Signature is what differs in the signature.
+type Signature struct {
+	Callers Effect            `json:"callers"` // the worst of all
+	Inputs  []SignatureChange `json:"inputs"`
+	Outputs []SignatureChange `json:"outputs"`
+	Params  []SignatureChange `json:"params"`
+}
+
+// All gives the changes with what they belong to: "input", "output", "param".
+func (s *Signature) All(visit func(part string, c SignatureChange)) {
+	for _, group := range []struct {
+		part string
+		list []SignatureChange
+	}{{"input", s.Inputs}, {"output", s.Outputs}, {"param", s.Params}} {
+		for _, c := range group.list {
+			visit(group.part, c)
+		}
+	}
+}
+
+// compareSignatures compares two signatures by the rules by which MLflow enforces them; nil where
+// they do not differ.
+func compareSignatures(old, now model.Signature) *Signature {
+	s := &Signature{Inputs: []SignatureChange{}, Outputs: []SignatureChange{}, Params: []SignatureChange{}}
+	a, errOld := signature.Parse(old.Inputs.Text, old.Outputs.Text, old.Params.Text)
+	b, errNew := signature.Parse(now.Inputs.Text, now.Outputs.Text, now.Params.Text)
+	switch {
+	case errOld != nil || errNew != nil:
+		// One that cannot be understood is told by its text.
+		s.Inputs = textChange(s.Inputs, "inputs", old.Inputs.Text, now.Inputs.Text)
+		s.Outputs = textChange(s.Outputs, "outputs", old.Outputs.Text, now.Outputs.Text)
+		s.Params = textChange(s.Params, "params", old.Params.Text, now.Params.Text)
+	default:
+		s.Inputs = append(s.Inputs, inputs(a.Inputs, b.Inputs)...)
+		s.Outputs = append(s.Outputs, outputs(a.Outputs, b.Outputs)...)
+		s.Params = append(s.Params, params(a.Params, b.Params, defaults(old.Params.Text), defaults(now.Params.Text))...)
+	}
+	if len(s.Inputs)+len(s.Outputs)+len(s.Params) == 0 {
+		return nil
+	}
+	s.Callers = Safe
+	s.All(func(_ string, c SignatureChange) { s.Callers = worse(s.Callers, c.Effect) })
+	return s
+}
+
+func textChange(list []SignatureChange, name, old, now string) []SignatureChange {
+	if old == now {
+		return list
+	}
+	return append(list, SignatureChange{Item{name, Changed, old, now}, MayBreak, "it is not written as MLflow writes signatures"})
+}
+
+// whole handles a schema that only one side has, or that is of another form altogether. It is
+// false where columns can be compared one by one.
+func whole(old, now []signature.Column) (SignatureChange, bool) {
+	c := SignatureChange{Item: Item{Name: "schema", Change: Changed, Old: form(old), New: form(now)}}
+	switch {
+	case len(old) == 0 && len(now) == 0:
+		return c, false
+	case len(old) == 0:
+		c.Change = Added
+		c.Effect, c.Why = MayBreak, "what was passed unchecked is held to a schema now"
+	case len(now) == 0:
+		c.Change = Removed
+		c.Effect, c.Why = MayBreak, "nothing is checked or converted any more"
+	case tensors(old) != tensors(now):
+		c.Effect, c.Why = Breaks, "tensors and columns are passed in different ways"
+	case old[0].Named != now[0].Named:
+		c.Effect, c.Why = Breaks, "columns are told by name on one side and by position on the other"
+		if !now[0].Named {
+			c.Effect = MayBreak
+		}
+	default:
+		return c, false
+	}
+	return c, true
+}
+
+func tensors(list []signature.Column) bool { return list[0].Type.Kind == signature.Tensor }
+
+func form(list []signature.Column) string {
+	switch {
+	case len(list) == 0:
+		return ""
+	case tensors(list):
+		return plural(len(list), "tensor")
+	case !list[0].Named:
+		return plural(len(list), "column") + " without names"
+	}
+	return plural(len(list), "column")
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// pair is a column on both sides; nil where one has it not.
+type pair struct {
+	name     string
+	old, now *signature.Column
+}
+
+// pairs joins columns by name or, where they have none, by position, in the order of the newer
+// schema, what was removed last.
+func pairs(old, now []signature.Column) []pair {
+	var out []pair
+	name := func(c *signature.Column, i int) string {
+		if c.Named {
+			return c.Name
+		}
+		return fmt.Sprintf("column %d", i)
+	}
+	at := map[string]int{}
+	for i := range now {
+		n := name(&now[i], i)
+		at[n] = len(out)
+		out = append(out, pair{name: n, now: &now[i]})
+	}
+	for i := range old {
+		n := name(&old[i], i)
+		if j, ok := at[n]; ok {
+			out[j].old = &old[i]
+		} else {
+			out = append(out, pair{name: n, old: &old[i]})
+		}
+	}
+	return out
+}
+
+func columnText(c *signature.Column) string {
+	if c == nil {
+		return ""
+	}
+	text := typeText(c.Type)
+	if !c.Required {
+		text += ", optional"
+	}
+	return text
+}
+
+func (p pair) change() (SignatureChange, bool) {
+	c := SignatureChange{Item: Item{Name: p.name, Change: Changed, Old: columnText(p.old), New: columnText(p.now)}}
+	switch {
+	case p.old == nil:
+		c.Change = Added
+	case p.now == nil:
+		c.Change = Removed
+	}
+	return c, c.Old != c.New
+}
+
+// inputs says what becomes of calls that were right.
+func inputs(old, now []signature.Column) []SignatureChange {
+	if c, ok := whole(old, now); ok {
+		return []SignatureChange{c}
+	}
+	var out []SignatureChange
+	for _, p := range pairs(old, now) {
+		c, differs := p.change()
+		if !differs {
+			continue
+		}
+		switch {
+		case p.old == nil && p.now.Required:
+			c.Effect, c.Why = Breaks, "it is required, and callers do not send it yet"
+		case p.old == nil:
+			c.Effect, c.Why = Safe, "it may be left out"
+		case p.now == nil && !p.old.Named:
+			c.Effect, c.Why = MayBreak, "what is sent beyond the last column is dropped"
+		case p.now == nil:
+			c.Effect, c.Why = Safe, "MLflow ignores what is not in the schema"
+		default:
+			c.Effect, c.Why = accepts(p.old.Type, p.now.Type)
+			if !p.old.Required && p.now.Required {
+				c.Effect, c.Why = Breaks, "it may no longer be left out"
+			} else if c.Why == "" {
+				c.Why = "it may be left out now"
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// outputs says whether what callers read is still there.
+func outputs(old, now []signature.Column) []SignatureChange {
+	if c, ok := whole(old, now); ok {
+		switch c.Change {
+		case Added:
+			c.Effect, c.Why = Safe, "it was not declared before"
+		case Removed:
+			c.Effect, c.Why = MayBreak, "it is not declared any more"
+		default:
+			c.Effect, c.Why = Breaks, "answers have another form"
+		}
+		return []SignatureChange{c}
+	}
+	var out []SignatureChange
+	for _, p := range pairs(old, now) {
+		c, differs := p.change()
+		if !differs {
+			continue
+		}
+		switch {
+		case p.old == nil:
+			c.Effect, c.Why = Safe, "answers have more than before"
+		case p.now == nil:
+			c.Effect, c.Why = Breaks, "answers do not have it any more"
+		case typeText(p.old.Type) != typeText(p.now.Type):
+			c.Effect, c.Why = Breaks, "callers read another type"
+			if numeric(p.old.Type) && numeric(p.now.Type) || tensors([]signature.Column{*p.old}) {
+				c.Effect = MayBreak
+			}
+		case p.old.Required:
+			c.Effect, c.Why = MayBreak, "answers may lack it"
+		default:
+			c.Effect, c.Why = Safe, "answers always have it now"
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// params compares parameters, all of which have defaults.
+func params(old, now []signature.Param, oldDefaults, newDefaults map[string]string) []SignatureChange {
+	text := func(p *signature.Param, defaults map[string]string) string {
+		t := typeText(p.Type)
+		if p.List {
+			t = "list of " + t
+		}
+		return t + " = " + defaults[p.Name]
+	}
+	was := map[string]*signature.Param{}
+	for i := range old {
+		was[old[i].Name] = &old[i]
+	}
+	var out []SignatureChange
+	for i := range now {
+		b := &now[i]
+		c := SignatureChange{Item: Item{Name: b.Name, Change: Changed, New: text(b, newDefaults)}}
+		a, ok := was[b.Name]
+		delete(was, b.Name)
+		switch {
+		case !ok:
+			c.Change, c.Effect, c.Why = Added, Safe, "it has a default"
+		case text(a, oldDefaults) == c.New:
+			continue
+		case a.List != b.List:
+			c.Effect, c.Why = Breaks, "one value and a list are not the same"
+		case typeText(a.Type) != typeText(b.Type):
+			c.Effect, c.Why = accepts(a.Type, b.Type)
+		default:
+			c.Effect, c.Why = MayBreak, "callers who leave it out get another value"
+		}
+		if ok {
+			c.Old = text(a, oldDefaults)
+		}
+		out = append(out, c)
+	}
+	for i := range old {
+		if a := &old[i]; was[a.Name] != nil {
+			out = append(out, SignatureChange{Item{Name: a.Name, Change: Removed, Old: text(a, oldDefaults)}, MayBreak,
+				"MLflow ignores it, with a warning in the server's log alone"})
+		}
+	}
+	return out
+}
+
+// defaults gives the JSON text of every parameter's default.
+func defaults(text string) map[string]string {
+	var list []struct {
+		Name    string          `json:"name"`
+		Default json.RawMessage `json:"default"`
+	}
+	out := map[string]string{}
+	if json.Unmarshal([]byte(text), &list) != nil {
+		return out // signature.Parse has refused it before
+	}
+	for _, p := range list {
+		var b bytes.Buffer
+		if json.Compact(&b, p.Default) == nil {
+			out[p.Name] = b.String()
+		}
+	}
+	return out
+}
