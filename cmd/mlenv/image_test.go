@@ -221,6 +221,17 @@ func TestImageRefuses(t *testing.T) {
 		"a base that is not there": {nil, []string{"--base", "oci:/nonexistent"}, []string{"/nonexistent"}, 1},
 		"an unknown output":        {nil, []string{"--output", "zip:x"}, []string{"oci-tar:FILE"}, 1},
 		"an unknown platform":      {nil, []string{"--platform", "windows/amd64"}, []string{"linux/ARCH"}, 1},
+		"a system package that the base lacks": {
+			func(t *testing.T, w *imageWorld) {
+				file := filepath.Join(w.model, "MLmodel")
+				data, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(file, []byte(string(data)+"  lightgbm:\n    lgb_version: 4.5.0\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}, nil, []string{"libgomp1", "system-package-missing", "--base"}, exitFindings},
 		"conda packages": {
 			func(t *testing.T, w *imageWorld) {
 				text := "channels: [conda-forge]\ndependencies:\n- python=3.11.9\n- libstdcxx-ng=12\n- pip:\n  - mlflow==3.1.0\n"
