@@ -166,6 +166,33 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
+// What comes with the status 200 from a network's portal is not the news that a project has no
+// files; an index's page without files is.
+func TestLoginPageIsNoIndex(t *testing.T) {
+	tests := map[string]struct {
+		body string
+		ok   bool
+	}{
+		"portal":      {"<!DOCTYPE html><html><body>Welcome! <a href=/login?to=/simple/a/>Log in</a></body></html>", false},
+		"empty page":  {"<html><head><title>Links for a</title></head><body><h1>Links for a</h1></body></html>", true},
+		"PEP 629":     {`<html><head><meta name="pypi:repository-version" content="1.0"></head></html>`, true},
+		"listing":     {"<html><h1>Index of /simple/</h1><a href=../>../</a></html>", true},
+		"nothing":     {"", true},
+		"other links": {"<html><a href=a-1.0-py3-none-any.whl>a</a></html>", true},
+	}
+	for what, tt := range tests {
+		t.Run(what, func(t *testing.T) {
+			x := indextest.New(t)
+			x.On("/simple/a/", -1, indextest.Body("text/html", tt.body))
+			_, err := client(t, nil, x).Files(ctx, "a")
+			var format *index.FormatError
+			if got := errors.As(err, &format); got == tt.ok {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
 func TestHugePageIsRefused(t *testing.T) {
 	if testing.Short() {
 		t.Skip("reads 256 MB")

@@ -147,8 +147,11 @@ func (c *Client) readPage(r *http.Response, index *url.URL, name pep508.Name, ol
 	}
 	p := &page{URL: withoutUser(r.Request.URL)}
 	links := newReader(name, index.String())
-	in := &bounded{r: r.Body, left: maxPage}
-	err := parsePage(in, r.Header.Get("Content-Type"), r.Request.URL, links.add)
+	start := &beginning{r: &bounded{r: r.Body, left: maxPage}}
+	err := parsePage(start, r.Header.Get("Content-Type"), r.Request.URL, links.add)
+	if err == nil && len(links.files) == 0 && !start.ofIndex() {
+		err = errNoIndex
+	}
 	if err == nil {
 		p.setFiles(links.files)
 		err = p.encodeBody(name, index.String())
@@ -222,6 +225,34 @@ func (b *bounded) Read(p []byte) (int, error) {
 	b.left -= int64(n)
 	return n, err
 }
+
+// beginning is a reader that remembers the first bytes.
+type beginning struct {
+	r    io.Reader
+	head []byte
+}
+
+func (b *beginning) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	b.head = append(b.head, p[:min(n, 4096-len(b.head))]...)
+	return n, err
+}
+
+// ofIndex reports whether a page without files is that of an index at all. The portal of a network
+// or a server's login page, which come as HTML with the status 200, would else be taken for the
+// news that a project has no files. Indexes, even those that are a web server's listings, say what
+// they are; JSON does by its media type.
+func (b *beginning) ofIndex() bool {
+	head := strings.ToLower(string(b.head))
+	for _, sign := range []string{"repository-version", "links for", "simple index", "index of"} {
+		if strings.Contains(head, sign) {
+			return true
+		}
+	}
+	return !strings.HasPrefix(strings.TrimSpace(head), "<")
+}
+
+var errNoIndex = errors.New("it lists no files and is no page of a package index; does the network or the server ask for a login?")
 
 var errTooLarge = errors.New("larger than anything that it should be")
 

@@ -28,7 +28,7 @@ type Index interface {
 	// VersionFiles lists the files of one of them. The slice is not changed.
 	VersionFiles(ctx context.Context, name pep508.Name, v pep440.Version) ([]dist.File, error)
 	// Metadata gives the core metadata of a wheel. A wheel that is broken or gone is an
-	// *index.NotFoundError, *index.FormatError or *index.HashError and rules out its version.
+	// *index.NotFoundError or *index.FormatError and rules out its version.
 	Metadata(ctx context.Context, f dist.File) (*dist.Metadata, error)
 	// Fetch downloads a file and gives its path. It is asked only for wheels whose SHA-256
 	// nobody has said.

@@ -52,32 +52,39 @@ func TestChangedFile(t *testing.T) {
 type failing struct {
 	*universe
 	page, metadata pep508.Name
+	err            error
 }
 
-var errDown = &index.NetworkError{URL: "https://pypi.example/simple/", Status: 503}
+var errsDown = []error{
+	&index.NetworkError{URL: "https://pypi.example/simple/", Status: 503},
+	&index.HashError{}, // a proxy's own page, or worse
+}
 
 func (f *failing) Versions(ctx context.Context, name pep508.Name) ([]pep440.Version, error) {
 	if name == f.page {
-		return nil, errDown
+		return nil, f.err
 	}
 	return f.universe.Versions(ctx, name)
 }
 
 func (f *failing) Metadata(ctx context.Context, d dist.File) (*dist.Metadata, error) {
 	if d.Name == f.metadata {
-		return nil, errDown
+		return nil, f.err
 	}
 	return f.universe.Metadata(ctx, d)
 }
 
-// An index that does not answer says nothing of what exists: no version may be passed over, and
+// An index that does not answer, or not with what it promised, says nothing of what exists: no version may be passed over, and
 // no other solution sought, because of it.
 func TestNetworkErrorEndsTheSearch(t *testing.T) {
 	u := reads(t, "a 1.0\na 2.0\n\tb\nb 1.0\n")
-	for _, f := range []*failing{{universe: u, page: "a"}, {universe: u, page: "b"}, {universe: u, metadata: "a"}, {universe: u, metadata: "b"}} {
-		_, err := Solve(t.Context(), f, problem(t, "a"))
-		if !errors.Is(err, errDown) {
-			t.Errorf("page %q, metadata %q: error %v, want the index's own", f.page, f.metadata, err)
+	for _, down := range errsDown {
+		for _, f := range []*failing{{universe: u, page: "a"}, {universe: u, page: "b"}, {universe: u, metadata: "a"}, {universe: u, metadata: "b"}} {
+			f.err = down
+			_, err := Solve(t.Context(), f, problem(t, "a"))
+			if !errors.Is(err, down) {
+				t.Errorf("page %q, metadata %q: error %v, want the index's own, %v", f.page, f.metadata, err, down)
+			}
 		}
 	}
 }

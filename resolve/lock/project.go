@@ -331,12 +331,13 @@ func (w *world) meta(c *candidate) (*dist.Metadata, error) {
 }
 
 // unusable turns what is wrong with one file into what rules out its version. Everything else
-// says nothing of the file and ends the search.
+// says nothing of the file and ends the search: bytes too that are not those which the index
+// promises, for whoever can spoil them on their way could else choose an older version for us.
 func unusable(err error) error {
 	switch {
 	case errors.As(err, new(*index.NotFoundError)):
 		return &pubgrub.Unavailable{Note: "its file is gone from the index"}
-	case errors.As(err, new(*index.FormatError)), errors.As(err, new(*index.HashError)):
+	case errors.As(err, new(*index.FormatError)):
 		return &pubgrub.Unavailable{Note: "its metadata cannot be read: " + err.Error()}
 	}
 	return err
