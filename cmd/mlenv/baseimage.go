@@ -77,7 +77,7 @@ func (a *app) openBase(ctx context.Context, ref, python string, p v1.Platform) (
 // openBaseWith is openBase with another cache; "" remembers nothing.
 func (a *app) openBaseWith(ctx context.Context, ref, python string, p v1.Platform, cache string) (*openedBase, error) {
 	opts := base.Options{
-		Keychain: authn.DefaultKeychain, Transport: a.registryTransport(), UserAgent: userAgent(),
+		Keychain: authn.DefaultKeychain, Transport: a.registryTransport(), UserAgent: userAgent(), Backoff: a.backoff,
 		Cache: cache, HostDirs: a.pythonDirs(), Python: python,
 	}
 	out := &openedBase{}

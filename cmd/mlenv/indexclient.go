@@ -24,6 +24,7 @@ func (a *app) indexClient(c *cli.Context, spec *resolve.Spec, progress func(inde
 	settings.Offline = settings.Offline || c.Bool("offline")
 	settings.Progress = progress
 	settings.UserAgent = userAgent()
+	settings.Sleep = a.sleep
 	return index.New(settings)
 }
 

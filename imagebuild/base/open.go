@@ -21,9 +21,10 @@ type Options struct {
 	Keychain  authn.Keychain    // nil: anonymous
 	Transport http.RoundTripper // nil: the default one
 	UserAgent string
-	Cache     string   // directory for layers and findings; "": nothing is kept
-	HostDirs  []string // where FindHost looks, for "host"
-	Python    string   // the version that "host" should have, "3.11.7" or "3.11"
+	Backoff   remote.Backoff // between tries; zero: go-containerregistry's own
+	Cache     string         // directory for layers and findings; "": nothing is kept
+	HostDirs  []string       // where FindHost looks, for "host"
+	Python    string         // the version that "host" should have, "3.11.7" or "3.11"
 }
 
 // Source is a base image where it comes from.
@@ -91,6 +92,9 @@ func (o Options) openRemote(ctx context.Context, text string, p v1.Platform) (*S
 	}
 	if o.Transport != nil {
 		opts = append(opts, remote.WithTransport(o.Transport))
+	}
+	if o.Backoff.Steps > 0 {
+		opts = append(opts, remote.WithRetryBackoff(o.Backoff))
 	}
 	if o.UserAgent != "" {
 		opts = append(opts, remote.WithUserAgent(o.UserAgent))
