@@ -130,7 +130,11 @@ func writeFinding(b *strings.Builder, f resolve.Finding, shown envfile.Origin, p
 	if f.Severity == resolve.Info {
 		severity = "note"
 	}
-	fmt.Fprintf(b, "  %s %s %s\n", paint(severityStyle(f.Severity), severity+":"), strings.Map(printable, f.Message), paint(Faint, "["+f.Rule+"]"))
+	message := strings.Map(printable, f.Message)
+	if shown.Line > 0 && shown.Text == "" {
+		message = fmt.Sprintf("line %d: %s", shown.Line, message)
+	}
+	fmt.Fprintf(b, "  %s %s %s\n", paint(severityStyle(f.Severity), severity+":"), message, paint(Faint, "["+f.Rule+"]"))
 	for _, o := range others(f, shown) {
 		line := "    also " + at(o)
 		if o.Text != "" && o.File != shown.File {

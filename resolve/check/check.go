@@ -98,8 +98,13 @@ func FromError(err error, p *Policy, today time.Time) (*Report, bool) {
 			message += "; " + bad.Hint
 		}
 		rule := ruleUnreadable
-		if strings.Contains(bad.Msg, "but the model has no such file") {
+		switch inside := strings.Contains(bad.Msg, "not inside the model"); {
+		case strings.Contains(bad.Msg, "but the model has no such file"):
 			rule = ruleModelFile
+		case inside && bad.File == "MLmodel":
+			rule = ruleOutside
+		case inside:
+			rule = ruleLocalPath
 		}
 		findings = append(findings, resolve.Finding{
 			Rule: rule, Severity: resolve.Error, Subject: bad.File, Message: message,

@@ -100,7 +100,11 @@ func (c *checker) missingImport(u use) {
 		c.find(ruleImportLocked, u.module, []envfile.Origin{u.from}, "%s is imported, but nothing in the lock brings it%s", u.module, hint)
 		return
 	}
-	c.find(ruleImport, u.module, []envfile.Origin{u.from}, "%s is imported, but no requirement brings it%s", u.module, hint)
+	brings := "no requirement brings it"
+	if c.in.Lock != nil {
+		brings = "nothing in the lock seems to bring it" // a distribution may hold modules of any name
+	}
+	c.find(ruleImport, u.module, []envfile.Origin{u.from}, "%s is imported, but %s%s", u.module, brings, hint)
 }
 
 // uses lists the modules that must be there when the code runs, each with its first place.

@@ -170,7 +170,7 @@ func unfit(p *pylock.Package, t dist.Target, tags dist.TagSet) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("none of its %d wheels fits", len(names))
+	return "none of its wheels fits"
 }
 
 // releases compares the locked files with what an index lists today.

@@ -108,6 +108,17 @@ var brings = map[string][]string{
 	"opencv-python": {"numpy"}, "opencv-python-headless": {"numpy"}, "imbalanced-learn": {"sklearn", "numpy", "scipy", "joblib"}, "optuna": {"numpy", "sqlalchemy", "alembic", "yaml", "tqdm"},
 }
 
+// ownName holds the modules of the table whose distribution has their name.
+var ownName = sync.OnceValue(func() map[string]bool {
+	names := map[string]bool{}
+	for _, modules := range brings {
+		for _, m := range modules {
+			names[m] = true
+		}
+	}
+	return names
+})
+
 // bringers lists the distributions that have the module, "x-*" for those that begin so, and
 // whether the table knows them: otherwise they are only the likely names.
 func bringers(module string) (names []string, known bool) {
@@ -115,6 +126,9 @@ func bringers(module string) (names []string, known bool) {
 		return names, true
 	}
 	name := string(pep508.NormalizeName(module))
+	if ownName()[module] {
+		return []string{name}, true
+	}
 	return []string{name, "python-" + name, "py" + name, "py-" + name, name + "-python", name + "-py", strings.TrimPrefix(name, "py")}, false
 }
 

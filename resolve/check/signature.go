@@ -93,6 +93,9 @@ func (c *checker) example(rule, name string, check func([]byte) ([]signature.Mis
 	found, err := check(data)
 	if err != nil {
 		origin.Line = lineOf(err)
+		if lines := strings.Split(string(data), "\n"); origin.Line <= len(lines) {
+			origin.Text = shown(lines[origin.Line-1])
+		}
 		c.find(ruleBadExample, name, []envfile.Origin{origin}, "%s %v", name, err)
 		return
 	}
