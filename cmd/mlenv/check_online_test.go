@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+
+	"mlenv/imagebuild/base/basetest"
+	"mlenv/resolve/index/indextest"
+)
+
+// sharedLibrary makes an ELF file that needs libraries: a dynamic section and its strings, which
+// is all that is read of one.
+func sharedLibrary(soname string, needed ...string) []byte {
+	strs := []byte{0}
+	var dynamic bytes.Buffer
+	add := func(tag elf.DynTag, text string) {
+		_ = binary.Write(&dynamic, binary.LittleEndian, elf.Dyn64{Tag: int64(tag), Val: uint64(len(strs))})
+		strs = append(append(strs, text...), 0)
+	}
+	add(elf.DT_SONAME, soname)
+	for _, name := range needed {
+		add(elf.DT_NEEDED, name)
+	}
+	_ = binary.Write(&dynamic, binary.LittleEndian, elf.Dyn64{})
+	const names = "\x00.dynstr\x00.dynamic\x00.shstrtab\x00"
+	const header = 64
+	at := func(parts ...int) (n uint64) {
+		for n = header; len(parts) > 0; parts = parts[1:] {
+			n += uint64(parts[0])
+		}
+		return n
+	}
+	strAt, dynAt, nameAt := at(), at(len(strs)), at(len(strs), dynamic.Len())
+	sections := []elf.Section64{
+		{},
+		{Name: 1, Type: uint32(elf.SHT_STRTAB), Off: strAt, Size: uint64(len(strs))},
+		{Name: 9, Type: uint32(elf.SHT_DYNAMIC), Off: dynAt, Size: uint64(dynamic.Len()), Link: 1, Entsize: 16},
+		{Name: 18, Type: uint32(elf.SHT_STRTAB), Off: nameAt, Size: uint64(len(names))},
+	}
+	h := elf.Header64{
+		Type: uint16(elf.ET_DYN), Machine: uint16(elf.EM_X86_64), Version: 1, Ehsize: header,
+		Shoff: at(len(strs), dynamic.Len(), len(names)), Shentsize: 64, Shnum: uint16(len(sections)), Shstrndx: 3,
+	}
+	copy(h.Ident[:], "\x7fELF\x02\x01\x01")
+	var b bytes.Buffer
+	_ = binary.Write(&b, binary.LittleEndian, h)
+	b.Write(strs)
+	b.Write(dynamic.Bytes())
+	b.WriteString(names)
+	_ = binary.Write(&b, binary.LittleEndian, sections)
+	return b.Bytes()
+}
+
+// onlineCase is a model with a lock of what an index has.
+func onlineCase(t *testing.T, dists ...indextest.Dist) (dir string, env map[string]string) {
+	t.Helper()
+	x := indextest.New(t, dists...)
+	dir = t.TempDir()
+	requirements := ""
+	lock := "lock-version = \"1.0\"\ncreated-by = \"mlenv\"\n"
+	for _, d := range dists {
+		requirements += d.Name + "==" + d.Version + "\n"
+		lock += fmt.Sprintf("\n[[packages]]\nname = %q\nversion = %q\nindex = %q\nwheels = [{name = %q, url = %q, hashes = {sha256 = %q}}]\n",
+			d.Name, d.Version, x.URL, d.Filename(), x.FileURL(d), d.SHA256())
+	}
+	for name, text := range map[string]string{
+		"model/MLmodel": "flavors:\n  python_function: {loader_module: mlflow.pyfunc.model, env: {virtualenv: python_env.yaml}}\n" +
+			"mlflow_version: 2.9.2\nsignature: {inputs: '[{\"type\": \"long\", \"name\": \"a\"}]'}\n",
+		"model/python_env.yaml":  "python: 3.11.7\ndependencies: [-r requirements.txt]\n",
+		"model/requirements.txt": requirements,
+		"pylock.toml":            lock,
+	} {
+		name = filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, map[string]string{"PIP_INDEX_URL": x.URL, "MLENV_CACHE_DIR": filepath.Join(dir, "cache")}
+}
+
+var mlflowDist = indextest.Dist{Name: "mlflow", Version: "2.9.2"}
+
+func TestCheckOnline(t *testing.T) {
+	dir, env := onlineCase(t, mlflowDist,
+		indextest.Dist{Name: "a", Version: "1.0", Yanked: true, YankedReason: "leaks"},
+		indextest.Dist{Name: "b", Version: "1.0", Metadata: "Metadata-Version: 2.4\nName: b\nVersion: 1.0\nLicense-Expression: GPL-3.0-only\n"})
+	policy := filepath.Join(dir, "policy.yaml")
+	if err := os.WriteFile(policy, []byte("licences: {deny: [GPL-3.0-only]}\nrules: {licence-unknown: off}\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"check", "--date", "2026-01-01", "--lock", filepath.Join(dir, "pylock.toml"), "--policy", policy, filepath.Join(dir, "model")}
+	out, errs, code := command(t, env, append(args, "--online")...)
+	if code != exitFindings || !strings.Contains(out, "a 1.0 was yanked: leaks [yanked-release]") ||
+		!strings.Contains(out, "b 1.0 has the licence GPL-3.0-only, which the policy does not allow [licence-not-allowed]") {
+		t.Errorf("exit code %d, stderr %q, stdout\n%s", code, errs, out)
+	}
+	if out, errs, code = command(t, env, args...); code != exitOK || strings.Contains(out, "yanked") {
+		t.Errorf("without --online: exit code %d, stderr %q, stdout\n%s", code, errs, out)
+	}
+}
+
+func TestCheckNativeLibraries(t *testing.T) {
+	const tag = "cp311-cp311-manylinux_2_17_x86_64"
+	dir, env := onlineCase(t, mlflowDist,
+		indextest.Dist{Name: "a", Version: "1.0", Tags: tag, Files: map[string]string{
+			"a/_native.so":          string(sharedLibrary("_native.so", "libc.so.6", "libinside.so.1", "libnowhere.so.3")),
+			"a.libs/libinside.so.1": string(sharedLibrary("libinside.so.1", "libc.so.6")),
+			"a/text.so":             "not a library",
+		}})
+	img, err := basetest.Slim("3.11.7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := layout.Write(filepath.Join(dir, "base"), empty.Index)
+	if err == nil {
+		err = path.AppendImage(img)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := command(t, env, "check", "--date", "2026-01-01", "--lock", filepath.Join(dir, "pylock.toml"),
+		"--base", "oci:"+filepath.Join(dir, "base"), filepath.Join(dir, "model"))
+	const want = "_native.so of a needs libnowhere.so.3, which neither oci:"
+	if code != exitFindings || strings.Count(out, "[native-library-missing]") != 1 || !strings.Contains(out, want) {
+		t.Errorf("exit code %d, stderr %q, stdout\n%s", code, errs, out)
+	}
+}
+
+// Findings end with 2, what cannot be done with 1.
+func TestCheckExitCodes(t *testing.T) {
+	for want, args := range map[int][]string{
+		exitOK:       {"check", "--date", "2026-01-01", "../../examples/sklearn"},
+		exitFindings: {"check", "--date", "2026-01-01", "../../examples/disagree"},
+		exitFailure:  {"check", "../../examples/nowhere"},
+	} {
+		if _, _, code := command(t, nil, args...); code != want {
+			t.Errorf("mlenv %s: exit code %d, want %d", strings.Join(args, " "), code, want)
+		}
+	}
+}
