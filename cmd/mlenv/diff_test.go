@@ -76,3 +76,23 @@ func TestDiffScripts(t *testing.T) {
 		},
 	})
 }
+
+// The transcript of docs/diff.md is what the command prints.
+func TestDiffTranscript(t *testing.T) {
+	t.Chdir("../..")
+	data, err := os.ReadFile("docs/diff.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	got := transcript.ReplaceAllStringFunc(string(data), func(block string) string {
+		args := transcript.FindStringSubmatch(block)[1]
+		seen++
+		stdout, stderr, _ := command(t, nil, strings.Fields(args)...)
+		return "```\n$ ./mlenv " + args + "\n" + stdout + stderr + "```\n"
+	})
+	if seen == 0 {
+		t.Fatal("no transcript in docs/diff.md")
+	}
+	golden(t, "docs/diff.md", got)
+}
