@@ -58,7 +58,9 @@ func (w *work) config(from *v1.ConfigFile) *v1.ConfigFile {
 	c := from.DeepCopy()
 	c.OS, c.Architecture, c.Variant = w.recipe.Base.OS, w.recipe.Base.Arch, w.recipe.Base.Variant
 	c.Created = v1.Time{Time: w.recipe.Created}
-	c.Author, c.Container, c.DockerVersion = "", "", ""
+	c.Author, c.Container = "", ""
+	//lint:ignore SA1019 bases that a Docker engine built carry it, and it says nothing of ours
+	c.DockerVersion = ""
 	w.recipe.configure(&c.Config)
 	return c
 }

@@ -82,7 +82,7 @@ func (u *universe) Fetch(_ context.Context, f dist.File) (string, error) {
 type reading struct {
 	u                     *universe
 	name, version         string
-	python, yanked, tags  string
+	python, yanked        string
 	uploaded              time.Time
 	nohash, broken, files bool
 	m                     *dist.Metadata
