@@ -9,10 +9,13 @@ FUZZTIME ?= 20s
 # The race detector needs cgo and a C compiler.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC)" >/dev/null && echo -race)
 
-.PHONY: build test lint fuzz golden cross bench-resolve bench-lock oracle-lock clean
+.PHONY: build demo test lint fuzz golden cross bench-resolve bench-lock oracle-lock clean
 
 build: ## the static binary ./mlenv
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o mlenv ./cmd/mlenv
+
+demo: ## an example model taken to an image, built again and retrained, in one screen
+	@$(GO) run ./.ci/demo
 
 test: ## vet and all hermetic tests, with a summary of what was skipped and why
 	$(GO) vet ./...
@@ -21,7 +24,7 @@ test: ## vet and all hermetic tests, with a summary of what was skipped and why
 lint: ## formatting, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet ./... ./.ci/testsummary
+	$(GO) vet ./... ./.ci/testsummary ./.ci/demo
 	$(GO) run $(STATICCHECK) ./...
 
 fuzz: ## every fuzz target for FUZZTIME
@@ -57,4 +60,4 @@ oracle-lock: build ## mlenv lock against uv pip compile on real environments, an
 	.ci/oracle/lock_installs
 
 clean:
-	rm -rf mlenv dist
+	rm -rf mlenv dist demo-out

@@ -91,7 +91,10 @@ func (a *app) openBaseWith(ctx context.Context, ref, python string, p v1.Platfor
 		return nil, &noBase{ref: ref, unasked: ref == "", err: err}
 	}
 	if out.Base, err = base.InspectOnce(out.Image, opts.Cache); err != nil {
-		return nil, fmt.Errorf("looking into the base: %w", err)
+		if ref == "" {
+			ref = out.Name
+		}
+		return nil, fmt.Errorf("looking into the base %s: %w", ref, err)
 	}
 	if have := out.Base.Minor(); python != "" && have != minor(python) {
 		return nil, &base.Misfit{What: "Python", Base: out.Base.Version, Want: python}
