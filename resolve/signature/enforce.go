@@ -81,6 +81,9 @@ func (s *Signature) table(data any) (*frame, error) {
 	case []any:
 		return frameOfRows(data, nil)
 	case *array:
+		if data.sparse {
+			return nil, nil
+		}
 		return frameOfArray(data)
 	}
 	if isScalar(data) {
@@ -98,7 +101,7 @@ func (s *Signature) tableOfDict(o *object) (*frame, error) {
 		}
 	}
 	if single {
-		return frameOfRecords([]any{o}, nil), nil
+		return frameOfRecords([]any{o})
 	}
 	texts := len(o.values) > 0
 	for _, v := range o.values {
@@ -106,7 +109,7 @@ func (s *Signature) tableOfDict(o *object) (*frame, error) {
 		texts = texts && ok && a.dtype == "str" && len(a.shape) == 0
 	}
 	if texts {
-		return frameOfRecords([]any{o}, nil), nil
+		return frameOfRecords([]any{o})
 	}
 	for _, v := range o.values {
 		if a, ok := v.(*array); ok && len(a.shape) > 1 {

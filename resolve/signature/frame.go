@@ -101,6 +101,11 @@ func fitsUint(values []any) bool {
 	return !slices.ContainsFunc(values, func(v any) bool { _, err := castInt(v, "uint64"); return err != nil })
 }
 
+// maxCells bounds a table: a few short rows beside a long one would make a large one.
+const maxCells = 1 << 24
+
+var errTooLarge = errors.New("the table is too large to be looked into")
+
 // frameOfRows is DataFrame(data, columns=…) for a list.
 func frameOfRows(data []any, names []any) (*frame, error) {
 	width, dicts, lists := 0, 0, 0
@@ -118,7 +123,11 @@ func frameOfRows(data []any, names []any) (*frame, error) {
 		if dicts < len(data) {
 			return nil, errors.New("objects and other values are mixed")
 		}
-		return frameOfRecords(data, names), nil
+		f, err := frameOfRecords(data)
+		if err == nil && names != nil {
+			f = f.pick(names)
+		}
+		return f, err
 	case len(data) > 0 && isList(data[0]):
 		if lists+countNil(data) < len(data) {
 			return nil, errors.New("rows and other values are mixed")
@@ -137,6 +146,9 @@ func frameOfRows(data []any, names []any) (*frame, error) {
 		}
 	} else if len(data) > 0 && len(names) != width {
 		return nil, fmt.Errorf("there are %d columns, but rows of %d values", len(names), width)
+	}
+	if len(names)*len(data) > maxCells {
+		return nil, errTooLarge
 	}
 	f := &frame{names: names, rows: len(data)}
 	for i := range names {
@@ -164,16 +176,19 @@ func countNil(list []any) (n int) {
 }
 
 // frameOfRecords is DataFrame of a list of dicts: what a dict lacks is NaN.
-func frameOfRecords(data []any, names []any) *frame {
-	f := &frame{names: names, rows: len(data)}
-	if names == nil {
-		for _, row := range data {
-			for _, key := range row.(*object).keys {
-				if !slices.Contains(f.names, any(key)) {
-					f.names = append(f.names, key)
-				}
+func frameOfRecords(data []any) (*frame, error) {
+	f := &frame{rows: len(data)}
+	seen := map[string]bool{}
+	for _, row := range data {
+		for _, key := range row.(*object).keys {
+			if !seen[key] {
+				seen[key] = true
+				f.names = append(f.names, key)
 			}
 		}
+	}
+	if len(f.names)*len(data) > maxCells {
+		return nil, errTooLarge
 	}
 	for _, name := range f.names {
 		values := make([]any, len(data))
@@ -187,13 +202,27 @@ func frameOfRecords(data []any, names []any) *frame {
 		}
 		f.columns = append(f.columns, inferSeries(values))
 	}
-	return f
+	return f, nil
+}
+
+// pick gives the table with these columns; those that it lacks are NaN.
+func (f *frame) pick(names []any) *frame {
+	out := &frame{names: names, rows: f.rows}
+	for _, name := range names {
+		if i := f.index(text(name)); i >= 0 {
+			out.columns = append(out.columns, f.columns[i])
+		} else {
+			out.columns = append(out.columns, inferSeries(slices.Repeat([]any{math.NaN()}, f.rows)))
+		}
+	}
+	return out
 }
 
 // frameOfDict is DataFrame of a dict: lists are columns, of one length, and scalars fill them up.
 func frameOfDict(o *object) (*frame, error) {
 	f := &frame{rows: -1}
 	var index []string
+	seen := map[string]bool{}
 	dicts, lists := 0, 0
 	for _, key := range o.keys {
 		f.names = append(f.names, key)
@@ -211,7 +240,8 @@ func frameOfDict(o *object) (*frame, error) {
 		case *object:
 			// Its keys are the rows, those of all objects together.
 			for _, k := range v.keys {
-				if !slices.Contains(index, k) {
+				if !seen[k] {
+					seen[k] = true
 					index = append(index, k)
 				}
 			}
@@ -236,6 +266,9 @@ func frameOfDict(o *object) (*frame, error) {
 		return nil, errors.New("there are only single values and no rows")
 	}
 	f.rows = max(f.rows, 0)
+	if f.rows*len(o.keys) > maxCells {
+		return nil, errTooLarge
+	}
 	for _, key := range o.keys {
 		if d, ok := o.values[key].(*object); ok {
 			values := make([]any, len(index))

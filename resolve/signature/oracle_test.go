@@ -115,6 +115,23 @@ func TestMismatchesNameTheColumn(t *testing.T) {
 	}
 }
 
+// What would make a huge table, or is of a kind that makes none, is a mismatch and no more.
+func TestOddExamples(t *testing.T) {
+	s, err := Parse(`[{"name":"a","type":"long"}]`, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := "[[" + strings.Repeat("1,", 9999) + "1]" + strings.Repeat(",[]", 9999) + "]"
+	for kind, text := range map[string]string{
+		"json_object":       long,
+		"sparse_matrix_csr": `{"data": [1.5], "indices": [0], "indptr": [0, 1], "shape": [2, 2]}`,
+	} {
+		if found, err := s.CheckExample(Info{Type: kind}, []byte(text)); err != nil || len(found) != 1 {
+			t.Errorf("%s: %v, %v", kind, found, err)
+		}
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	tests := []struct{ inputs, params, want string }{
 		{`[`, "", "inputs: is not JSON: line 1: it ends where a value should be"},

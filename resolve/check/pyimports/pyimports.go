@@ -93,18 +93,26 @@ func (s *scanner) line(l logical) {
 	}
 }
 
-// cutHeader splits "if x: y" at the colon that ends the header; brackets were closed by whoever
-// formed the line, so only the colons of slices, lambdas and annotations can stand before it.
+// cutHeader splits "if x: y" at the colon that ends the header: the first that stands in no
+// brackets and belongs to no lambda.
 func cutHeader(text string) (header, body string, ok bool) {
-	depth := 0
+	depth, lambdas := 0, 0
 	for i := range len(text) {
 		switch text[i] {
+		case 'l':
+			if depth == 0 && i > 0 && text[i-1] == ' ' && strings.HasPrefix(text[i:], "lambda") {
+				lambdas++
+			}
 		case '(', '[', '{':
 			depth++
 		case ')', ']', '}':
 			depth--
 		case ':':
-			if depth <= 0 && !strings.HasPrefix(text[i:], ":=") && !strings.Contains(text[:i], "lambda") {
+			switch {
+			case depth > 0 || strings.HasPrefix(text[i:], ":="):
+			case lambdas > 0:
+				lambdas--
+			default:
 				return text[:i], strings.TrimSpace(text[i+1:]), true
 			}
 		}

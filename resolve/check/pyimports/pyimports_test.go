@@ -38,6 +38,7 @@ func TestScan(t *testing.T) {
 		{"other Pythons", "if sys.version_info >= (3, 11):\n  import tomllib\nelse:\n  import tomli\nif sys.platform == 'win32': import winreg\n", "2 tomllib soft; 4 tomli soft; 5 winreg soft"},
 		{"script", "if __name__ == '__main__':\n  import a\n", "2 a soft"},
 		{"function", "class A:\n  def f(self, x: int = {1: 2}[1]) -> None:\n    import a\n  async def g(self):\n    from b import c\nimport d\n", "3 a nested; 5 b nested; 6 d"},
+		{"lambda", "if x or lambda a: a: import b\nwhile f(lambda: 1): import c\n", "1 b; 2 c"},
 		{"suppress", "with contextlib.suppress(ImportError):\n  import a\nwith open(x) as f:\n  import b\n", "2 a soft; 4 b"},
 		{"not statements", "importer = 1\nfrom_x = 2\nx.import_y\nprint('import z')\nimport\nfrom\n", ""},
 		{"tabs", "def f():\n\timport a\n\tif x:\n\t\timport b\nimport c\n", "2 a nested; 4 b nested; 5 c"},
