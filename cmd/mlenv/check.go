@@ -35,10 +35,10 @@ func checkCommand(a *app) *cli.Command {
 			&cli.StringSliceFlag{Name: "osv", Usage: "look the lock's packages up in the OSV records of the folder or zip `PATH` (repeatable)"},
 			&cli.StringSliceFlag{Name: "platform", Usage: "every locked package must have a wheel for `OS/ARCH` (repeatable)"},
 			&cli.StringFlag{Name: "base", Usage: "the lock must fit the base `IMAGE`, and what wheels need of it must be there"},
-			&cli.BoolFlag{Name: "online", Usage: "ask the index whether locked files are yanked or gone, and for licences", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "online", Usage: "ask the index whether locked files are yanked or gone, and for licences; without --lock, whether the requirements can be met", DisableDefaultText: true},
 			&cli.StringFlag{Name: "date", Usage: "check as of `YYYY-MM-DD` instead of today"},
 			&cli.BoolFlag{Name: "list-rules", Usage: "print the rules and exit", DisableDefaultText: true},
-		}, inputFlags()),
+		}, lockFlags(), inputFlags()),
 		Action: a.runCheck,
 	}
 }
@@ -98,9 +98,9 @@ func (r *checkRun) prepare() (err error) {
 			return err
 		}
 	}
-	for _, flag := range []string{"osv", "online", "platform"} {
-		if r.c.IsSet(flag) && r.in.Lock == nil {
-			return &usageError{msg: "--" + flag + " checks a lock: give it with --lock", command: r.c.Command.Name}
+	for _, flag := range []string{"osv", "platform"} {
+		if r.c.IsSet(flag) && r.in.Lock == nil && !r.c.Bool("online") {
+			return &usageError{msg: "--" + flag + " checks a lock: give it with --lock, or make one with --online", command: r.c.Command.Name}
 		}
 	}
 	r.in.Advisories, err = readAdvisories(r.c.StringSlice("osv"))
@@ -144,7 +144,7 @@ func (r *checkRun) check() (_ *check.Report, err error) {
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	r.in.Model, r.in.Spec = in.Model, in.Spec
-	if err := r.surroundings(r.c.Context, in.Spec); err != nil {
+	if err := r.surroundings(r.c.Context, in); err != nil {
 		return nil, err
 	}
 	return check.Run(r.in)
@@ -170,7 +170,7 @@ func (r *checkRun) write(found *check.Report) error {
 		Model: filepath.ToSlash(r.model), Tool: "mlenv " + versionNumber(),
 		Findings: found.Findings, Excepted: found.Excepted, Rules: check.Rules(), FailOn: r.threshold(),
 	}
-	if r.in.Lock != nil {
+	if r.in.Lock != nil && r.in.Lock.Name != "" {
 		out.Outside = append(out.Outside, r.in.Lock.Name)
 	}
 	if r.in.Policy != nil {

@@ -111,6 +111,22 @@ func TestCheckOnline(t *testing.T) {
 	}
 }
 
+// Without a lock, --online makes one for the check alone.
+func TestCheckSolves(t *testing.T) {
+	dir, env := onlineCase(t, mlflowDist, indextest.Dist{Name: "a", Version: "1.0", Requires: []string{"mlflow>=3"}})
+	args := []string{"check", "--date", "2026-01-01", "--serve", "none", "--online", filepath.Join(dir, "model")}
+	out, errs, code := command(t, env, args...)
+	if code != exitFindings || !strings.Contains(out, "[unsatisfiable-environment]") || !strings.Contains(out, "mlflow") {
+		t.Errorf("exit code %d, stderr %q, stdout\n%s", code, errs, out)
+	}
+	dir, env = onlineCase(t, mlflowDist, indextest.Dist{Name: "a", Version: "1.0", Yanked: true, YankedReason: "leaks"})
+	args[len(args)-1] = filepath.Join(dir, "model")
+	out, errs, code = command(t, env, args...)
+	if code != exitOK || !strings.Contains(out, "a 1.0 was yanked: leaks [yanked-release]") {
+		t.Errorf("exit code %d, stderr %q, stdout\n%s", code, errs, out)
+	}
+}
+
 func TestCheckNativeLibraries(t *testing.T) {
 	const tag = "cp311-cp311-manylinux_2_17_x86_64"
 	dir, env := onlineCase(t, mlflowDist,

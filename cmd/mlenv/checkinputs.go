@@ -19,6 +19,8 @@ import (
 	"mlenv/resolve/check"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/index"
+	"mlenv/resolve/lock"
+	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
 )
@@ -59,9 +61,15 @@ func readAdvisory(name string) (*check.Advisories, error) {
 }
 
 // surroundings adds what the check knows beyond the model: targets, the base, and the index.
-func (r *checkRun) surroundings(ctx context.Context, spec *resolve.Spec) error {
+func (r *checkRun) surroundings(ctx context.Context, in *inputs) error {
+	spec := in.Spec
 	if err := r.targets(ctx, spec); err != nil {
 		return err
+	}
+	if r.in.Lock == nil && r.c.Bool("online") {
+		if err := r.solve(ctx, in); err != nil {
+			return err
+		}
 	}
 	if r.in.Lock == nil || !r.c.Bool("online") && r.in.Libraries == nil {
 		return nil
@@ -78,6 +86,38 @@ func (r *checkRun) surroundings(ctx context.Context, spec *resolve.Spec) error {
 	if r.c.Bool("online") {
 		return r.online(ctx, client)
 	}
+	return nil
+}
+
+// solve makes a lock for the check alone. That there is none is a finding.
+func (r *checkRun) solve(ctx context.Context, in *inputs) error {
+	targets := slices.Clone(r.in.Targets)
+	if len(targets) == 0 {
+		t, err := r.targetOf(v1.Platform{OS: "linux", Architecture: "amd64"})
+		if err != nil {
+			return err
+		}
+		targets = append(targets, t)
+	}
+	for i := range targets {
+		if targets[i].Python.IsZero() {
+			var err error
+			if targets[i].Python, err = pep440.Parse(in.Spec.Python.Version); err != nil {
+				return nil // package resolve has said that the Python is not known
+			}
+		}
+	}
+	made, err := r.app.lockModel(ctx, r.c, lockRequest{Inputs: in, Targets: targets, BaseName: r.in.BaseName, Dir: "."})
+	var none *lock.NoSolution
+	var refused *lock.Refused
+	switch {
+	case errors.As(err, &none), errors.As(err, &refused):
+		r.in.NoSolution = strings.TrimSpace(err.Error())
+		return nil
+	case err != nil:
+		return err
+	}
+	r.in.Lock = &check.Lock{Lock: made}
 	return nil
 }
 

@@ -130,7 +130,11 @@ func writeFinding(b *strings.Builder, f resolve.Finding, shown envfile.Origin, p
 	if f.Severity == resolve.Info {
 		severity = "note"
 	}
-	message := strings.Map(printable, f.Message)
+	lines := strings.Split(f.Message, "\n")
+	for i := range lines {
+		lines[i] = strings.Map(printable, lines[i])
+	}
+	message := strings.Join(lines, "\n    ")
 	if shown.Line > 0 && shown.Text == "" {
 		message = fmt.Sprintf("line %d: %s", shown.Line, message)
 	}

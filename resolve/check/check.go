@@ -25,6 +25,8 @@ type Input struct {
 	Spec  *resolve.Spec
 	Model *model.Model
 	Lock  *Lock
+	// NoSolution says why no lock can be made, "" where one can or nobody has tried.
+	NoSolution string
 	// Targets are the platforms that every locked package must fit. A zero Python is the model's.
 	Targets []dist.Target
 	// Today is the day of checking; the zero Time leaves out what depends on it.
@@ -47,7 +49,7 @@ type Input struct {
 // Lock is a lock file and the name under which findings speak of it.
 type Lock struct {
 	*pylock.Lock
-	Name string // "pylock.toml"
+	Name string // "pylock.toml"; "" for one that is in no file
 	Data []byte // the text, for line numbers; may be nil
 }
 
@@ -70,6 +72,9 @@ func Run(in Input) (*Report, error) {
 	steps := []func(){
 		c.requirements, c.buildDependencies, c.pythonEndOfLife,
 		c.modelFiles, c.flavors, c.code, c.imports, c.signature,
+	}
+	if in.NoSolution != "" {
+		c.find(ruleNoSolution, "requirements", nil, "%s", in.NoSolution)
 	}
 	if in.Lock != nil {
 		steps = append(steps, c.lock, c.targets, c.vulnerabilities, c.releases, c.libraries)
@@ -189,14 +194,6 @@ func (c *checker) from(v model.Value) []envfile.Origin {
 		return []envfile.Origin{{File: c.in.Model.MLmodel}}
 	}
 	return []envfile.Origin{c.origin(v.File, v.Line)}
-}
-
-// at is the place of an entry for a message.
-func at(o envfile.Origin) string {
-	if o.Line == 0 {
-		return o.File
-	}
-	return fmt.Sprintf("%s:%d", o.File, o.Line)
 }
 
 // list joins words for a sentence: "a, b and c".

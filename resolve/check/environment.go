@@ -58,9 +58,8 @@ func outside(path string) bool {
 }
 
 var (
-	commit      = regexp.MustCompile(`^[0-9a-fA-F]{40}([0-9a-fA-F]{24})?$`)
-	hashInURL   = regexp.MustCompile(`[#&](sha256|sha384|sha512)=[0-9a-fA-F]+`)
-	pinOperator = []string{"==", "==="}
+	commit    = regexp.MustCompile(`^[0-9a-fA-F]{40}([0-9a-fA-F]{24})?$`)
+	hashInURL = regexp.MustCompile(`[#&](sha256|sha384|sha512)=[0-9a-fA-F]+`)
 )
 
 func (c *checker) direct(name string, r resolve.Requirement) {

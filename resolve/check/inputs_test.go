@@ -194,6 +194,17 @@ func TestAdvisoryRanges(t *testing.T) {
 	}
 }
 
+func TestNoSolution(t *testing.T) {
+	in := locked(t, "")
+	in.Lock, in.NoSolution = nil, "a needs b<2, and c needs b>=2"
+	r, err := check.Run(in)
+	if err != nil || !slices.ContainsFunc(r.Findings, func(f resolve.Finding) bool {
+		return f.Rule == "unsatisfiable-environment" && f.Message == in.NoSolution
+	}) {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // Every rule of this package is found by a script of the command, or by a test here.
 func TestEveryRuleIsTested(t *testing.T) {
 	files, err := filepath.Glob("../../cmd/mlenv/testdata/script/check-*.txtar")

@@ -56,6 +56,7 @@ var resolveCategories = map[string]Category{
 const (
 	ruleUnreadable      = "unreadable-file"
 	ruleUnsatisfiable   = "unsatisfiable-requirement"
+	ruleNoSolution      = "unsatisfiable-environment"
 	ruleUnpinned        = "unpinned-requirement"
 	ruleLoose           = "loosely-pinned-requirement"
 	ruleLocalPath       = "local-path"
@@ -116,6 +117,8 @@ var environmentRules = []Rule{
 		"Neither MLflow nor mlenv can tell what the model needs. Mend the line, or log the model again."),
 	rule(ruleUnsatisfiable, Environment, resolve.Error, "a requirement contradicts itself",
 		"No version can satisfy it, so the installation fails. Mend its specifier."),
+	rule(ruleNoSolution, Environment, resolve.Error, "the requirements and those of their packages exclude each other",
+		"The installation fails. The message names what cannot go together; loosen one of the two."),
 	rule(ruleUnpinned, Environment, resolve.Warning, "a requirement has no version",
 		"The newest release on the day of the build is installed, which the model never saw. Pin it with ==, or build from a lock."),
 	rule(ruleLoose, Environment, resolve.Info, "a requirement admits several versions",
