@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io"
 	"log"
@@ -242,104 +240,4 @@ func TestCIPage(t *testing.T) {
 	if len(have) < 5 || !slices.Equal(slices.Compact(linked), have) {
 		t.Errorf("the page links %v, there are %v", linked, have)
 	}
-}
-
-// githubWorkflow is what is read of a workflow of GitHub Actions.
-type githubWorkflow struct {
-	Env  map[string]string
-	Jobs map[string]struct {
-		If      string
-		Outputs map[string]string
-		Steps   []struct {
-			ID, Name, If, Uses, Run string
-			Env                     map[string]string
-		}
-	}
-}
-
-var githubExpression = regexp.MustCompile(`\$\{\{ *(.*?) *\}\}`)
-
-func TestGitHubActions(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed, which the workflow fetches mlenv with")
-	}
-	w := newCIWorld(t)
-	flow := example[githubWorkflow](t, "github-actions.yaml")[0]
-	mlenv, err := exec.LookPath("mlenv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	binary, err := os.ReadFile(mlenv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(binary)
-	release := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { rw.Write(binary) }))
-	t.Cleanup(release.Close)
-	shims := t.TempDir()
-	// gh can only talk to GitHub: the comment is kept instead.
-	if err := os.WriteFile(filepath.Join(shims, "gh"), []byte("#!/bin/sh\n[ \"$*\" = 'pr comment 7 --body-file diff.md' ] && cp diff.md \"$HOME/comment.md\"\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	delete(w.env, "MLENV_CACHE_DIR")
-	w.env["PATH"] = shims + string(os.PathListSeparator) + os.Getenv("PATH") // mlenv is installed by the workflow
-	values := map[string]string{
-		"vars.MODEL_IMAGE": w.image, "vars.MODEL_BASE": w.base, "vars.MLENV_URL": release.URL, "vars.MLENV_SHA256": hex.EncodeToString(sum[:]),
-		"secrets.REGISTRY_USER": ciUser, "secrets.REGISTRY_PASSWORD": ciPassword, "secrets.PIP_INDEX_URL": w.index,
-		"github.token": "t", "github.event.number": "7",
-	}
-	// job runs the job's steps as the runner does, and gives their outputs.
-	job := func(name, event string) map[string]string {
-		temp := t.TempDir()
-		outputs := map[string]string{}
-		for _, step := range flow.Jobs[name].Steps {
-			runs := map[string]bool{"": true, "always()": true,
-				"github.event_name == 'pull_request'": event == "pull_request", "github.ref == 'refs/heads/main'": event == "push"}
-			if do, known := runs[step.If]; !known {
-				t.Fatalf("%s: nothing is known of if: %s", step.Name, step.If)
-			} else if !do || step.Uses != "" {
-				continue
-			}
-			if githubExpression.MatchString(step.Run) {
-				t.Errorf("%s pastes a value into its script", step.Name)
-			}
-			env := map[string]string{"GITHUB_SHA": "0123abc", "RUNNER_TEMP": temp}
-			for _, file := range []string{"GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STEP_SUMMARY"} {
-				env[file] = filepath.Join(temp, file)
-			}
-			maps.Copy(env, substituteAll(t, githubExpression, flow.Env, values))
-			maps.Copy(env, substituteAll(t, githubExpression, step.Env, values))
-			w.run(step.Name, w.repo, []string{"bash", "--noprofile", "--norc", "-eo", "pipefail"}, step.Run, env)
-			if step.Name == "Install mlenv" {
-				w.env["PATH"] = strings.TrimSpace(w.file(temp, "GITHUB_PATH")) + string(os.PathListSeparator) + w.env["PATH"]
-			}
-			if step.ID != "" {
-				for k, v := range variables(w.file(temp, "GITHUB_OUTPUT")) {
-					outputs["steps."+step.ID+".outputs."+k] = v
-				}
-			}
-		}
-		return outputs
-	}
-	outputs := substituteAll(t, githubExpression, flow.Jobs["image"].Outputs, job("image", "push"))
-	w.holds("latest", outputs["digest"])
-	w.holds("0123abc", outputs["digest"])
-	if outputs["image"] != w.image+"@"+outputs["digest"] {
-		t.Errorf("the image is %s", outputs["image"])
-	}
-	values["needs.image.outputs.image"] = outputs["image"]
-	job("deploy", "push")
-
-	// A pull request that changes a requirement is told so, and pushes nothing.
-	for _, file := range []string{"requirements.txt", "conda.yaml"} {
-		file = filepath.Join(w.repo, "model", file)
-		if err := os.WriteFile(file, []byte(strings.ReplaceAll(w.file(file), "scipy==1.17.1", "scipy==1.17.0")), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	job("image", "pull_request")
-	if comment := w.file(w.env["HOME"], "comment.md"); !strings.Contains(comment, "| `scipy` | downgraded | `1.17.1` | `1.17.0` | direct |") {
-		t.Errorf("the comment is\n%s", comment)
-	}
-	w.holds("latest", outputs["digest"])
 }

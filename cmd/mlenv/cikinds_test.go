@@ -21,6 +21,18 @@ type gitlabJob struct {
 	}
 }
 
+// checkout gives a job a directory of its own, with the artifacts of the jobs before it.
+func (w *ciWorld) checkout(artifacts string) string {
+	w.t.Helper()
+	dir := filepath.Join(w.t.TempDir(), "project")
+	for _, from := range []string{w.repo, artifacts} {
+		if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 func TestGitLabCI(t *testing.T) {
 	w := newCIWorld(t)
 	file := "gitlab-ci.yml"
@@ -45,13 +57,7 @@ func TestGitLabCI(t *testing.T) {
 			if job.Stage != stage {
 				continue
 			}
-			// Every job has a checkout of its own, with the artifacts of those before.
-			dir := t.TempDir()
-			for _, from := range []string{w.repo, artifacts} {
-				if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
-					t.Fatal(err)
-				}
-			}
+			dir := w.checkout(artifacts)
 			env := maps.Clone(predefined)
 			env["CI_PROJECT_DIR"] = dir
 			for k, v := range top.Variables {
@@ -61,9 +67,6 @@ func TestGitLabCI(t *testing.T) {
 			maps.Copy(env, dotenv)
 			w.run(name, dir, []string{"sh", "-e"}, strings.Join(job.Script, "\n"), env)
 			ran++
-			if _, err := os.Stat(dir + ".docker"); err == nil {
-				os.RemoveAll(dir + ".docker")
-			}
 			for _, p := range job.Artifacts.Paths {
 				if err := os.WriteFile(filepath.Join(artifacts, p), []byte(w.file(dir, p)), 0o644); err != nil {
 					t.Fatal(err)

@@ -100,15 +100,31 @@ func whole(old, now []signature.Column) (SignatureChange, bool) {
 		c.Effect, c.Why = MayBreak, "nothing is checked or converted any more"
 	case tensors(old) != tensors(now):
 		c.Effect, c.Why = Breaks, "tensors and columns are passed in different ways"
-	case old[0].Named != now[0].Named:
-		c.Effect, c.Why = Breaks, "columns are told by name on one side and by position on the other"
-		if !now[0].Named {
-			c.Effect = MayBreak
+		if t := now[0].Type; len(old)+len(now) == 2 && !now[0].Named && tensors(now) && len(t.Shape) == 1 && numeric(old[0].Type) {
+			c.Effect, c.Why = MayBreak, "one column of numbers may be taken for a tensor"
 		}
+	case old[0].Named != now[0].Named:
+		c.Effect, c.Why = names(old, now)
 	default:
 		return c, false
 	}
 	return c, true
+}
+
+// names judges the step from names to positions or back.
+func names(old, now []signature.Column) (Effect, string) {
+	effect, why := Breaks, "names count where positions did, or the other way round"
+	switch {
+	case tensors(old) && (old[0].Named || len(now) > 1):
+	case tensors(old):
+		if e, w := acceptsTensor(old[0].Type, now[0].Type); e == Breaks {
+			return e, w
+		}
+		effect, why = MayBreak, "the one tensor is taken without its name; a dictionary with another name is refused"
+	case old[0].Named && len(now) <= len(old):
+		effect, why = MayBreak, "columns are taken by position now"
+	}
+	return effect, why
 }
 
 func tensors(list []signature.Column) bool { return list[0].Type.Kind == signature.Tensor }
@@ -287,6 +303,9 @@ func params(old, now []signature.Param, oldDefaults, newDefaults map[string]stri
 			c.Effect, c.Why = Breaks, "one value and a list are not the same"
 		case typeText(a.Type) != typeText(b.Type):
 			c.Effect, c.Why = accepts(a.Type, b.Type)
+			if a.Type.Kind == signature.Datetime && b.Type.Kind == signature.String {
+				c.Effect, c.Why = MayBreak, "in JSON both are text; the model gets text now"
+			}
 		default:
 			c.Effect, c.Why = MayBreak, "callers who leave it out get another value"
 		}

@@ -1,0 +1,82 @@
+package peek
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Whatever a layer holds, reading it ends, and what is kept is a file system without surprises.
+func FuzzLayer(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(append([]byte("opt/ml/model/MLmodel"), make([]byte, 1004)...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		found := &found{files: map[string][]byte{}, hidden: map[string]bool{}, skipped: map[string]bool{}}
+		if err := found.read(static.NewLayer(data, types.OCIUncompressedLayer)); err != nil {
+			return
+		}
+		model, err := found.model()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if model != nil {
+			if _, err := fs.Stat(model, "MLmodel"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// Whatever an index and the blob that it names hold, opening a layout ends.
+func FuzzLayout(f *testing.F) {
+	f.Add([]byte(`{"schemaVersion":2,"layers":[]}`), "application/vnd.oci.image.manifest.v1+json")
+	f.Add([]byte(`{"schemaVersion":2,"manifests":[{}]}`), "application/vnd.oci.image.index.v1+json")
+	f.Fuzz(func(t *testing.T, blob []byte, mediaType string) {
+		sum := sha256.Sum256(blob)
+		hash := hex.EncodeToString(sum[:])
+		fsys := fstest.MapFS{
+			"index.json":           {Data: fmt.Appendf(nil, `{"schemaVersion":2,"manifests":[{"mediaType":%q,"digest":"sha256:%s","size":%d}]}`, mediaType, hash, len(blob))},
+			"blobs/sha256/" + hash: {Data: blob},
+		}
+		img, err := openLayout(fsys, "", nil)
+		if err != nil {
+			return
+		}
+		if _, err := Read(img); err == nil && len(blob) < 3 {
+			t.Error("an image without a configuration was read")
+		}
+	})
+}
+
+// Whatever a file holds, it is a tar of files that can be read where they lie, or refused.
+func FuzzTar(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(append([]byte("index.json"), make([]byte, 1014)...))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		name := filepath.Join(dir, fmt.Sprint(os.Getpid()))
+		if err := os.WriteFile(name, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		tar, err := openTar(name)
+		if err != nil {
+			return
+		}
+		defer tar.Close()
+		for name, at := range tar.at {
+			got, err := readAll(tar, name)
+			if err == nil && at.offset+at.size <= int64(len(data)) && !bytes.Equal(got, data[at.offset:at.offset+at.size]) {
+				t.Errorf("%s is not what lies at %d", name, at.offset)
+			}
+		}
+	})
+}
