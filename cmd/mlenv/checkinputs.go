@@ -12,8 +12,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
 
 	"mlenv/resolve"
 	"mlenv/resolve/check"
@@ -181,27 +183,53 @@ func (r *checkRun) online(ctx context.Context, client *index.Client) error {
 	if licences {
 		r.in.Licences = map[pep508.Name]string{}
 	}
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
 	for _, p := range r.in.Lock.Packages {
 		if p.Index == "" || len(p.Wheels) == 0 {
 			continue
 		}
-		files, err := client.VersionFiles(ctx, p.Name, p.Version)
-		var gone *index.NotFoundError
-		if err != nil && !errors.As(err, &gone) {
-			return fmt.Errorf("asking for %s: %w", p.Name, err)
-		}
-		r.in.Releases[p.Name] = files
-		i := slices.IndexFunc(files, func(f dist.File) bool { return f.Filename == p.Wheels[0].Name })
-		if !licences || i < 0 {
-			continue
-		}
-		m, err := client.Metadata(ctx, files[i])
-		if err != nil {
-			return fmt.Errorf("asking for %s: %w", p.Name, err)
-		}
-		r.in.Licences[p.Name] = check.Licence(m)
+		group.Go(func() error {
+			a, err := askAbout(ctx, client, p, licences)
+			if err != nil {
+				return fmt.Errorf("asking for %s: %w", p.Name, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			r.in.Releases[p.Name] = a.files
+			if a.asked {
+				r.in.Licences[p.Name] = a.licence
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
+}
+
+// answer is what an index says of a locked package.
+type answer struct {
+	files   []dist.File
+	licence string
+	asked   bool // for the licence
+}
+
+func askAbout(ctx context.Context, client *index.Client, p pylock.Package, licences bool) (a answer, err error) {
+	a.files, err = client.VersionFiles(ctx, p.Name, p.Version)
+	var gone *index.NotFoundError
+	if err != nil && !errors.As(err, &gone) {
+		return a, err
+	}
+	i := slices.IndexFunc(a.files, func(f dist.File) bool { return f.Filename == p.Wheels[0].Name })
+	if !licences || i < 0 {
+		return a, nil
+	}
+	m, err := client.Metadata(ctx, a.files[i])
+	if err != nil {
+		return a, err
+	}
+	a.licence, a.asked = check.Licence(m), true
+	return a, nil
 }
 
 // libraries reads the ELF files of the locked wheels that fit the base.

@@ -12,6 +12,13 @@ import (
 	"mlenv/resolve/pep508"
 )
 
+// condaNames are the distributions of conda packages that have another name.
+var condaNames = map[string]string{
+	"pytorch": "torch", "pytorch-cpu": "torch", "pytorch-gpu": "torch", "py-opencv": "opencv-python", "opencv": "opencv-python",
+	"matplotlib-base": "matplotlib", "py-xgboost": "xgboost", "tensorflow-base": "tensorflow", "dask-core": "dask",
+	"python-graphviz": "graphviz", "msgpack-python": "msgpack",
+}
+
 // installed names the distributions that will be there: the locked ones, or what is required.
 func (c *checker) installed() map[string]bool {
 	have := map[string]bool{}
@@ -32,6 +39,7 @@ func (c *checker) installed() map[string]bool {
 	}
 	for _, p := range c.in.Spec.Conda.Packages {
 		have[p.Name] = true
+		have[condaNames[p.Name]] = true
 	}
 	delete(have, "")
 	return have
