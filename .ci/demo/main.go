@@ -68,7 +68,7 @@ func demonstrate(ctx context.Context, out *screen, dir string) error {
 		return err
 	}
 	defer stop()
-	out.title("mlenv takes a model to an image", example+": text in, number of words out; mlflow-skinny, numpy, pandas")
+	out.title("mlenv takes a model to an image", example+": counts words, on mlflow-skinny, numpy, pandas")
 	for _, step := range []func() error{d.build, d.resolve, d.check, d.lock, d.dockerfile, d.image, d.again, d.retrain, d.predict} {
 		if err := step(); err != nil {
 			return err

@@ -22,13 +22,17 @@ type screen struct {
 	w    io.Writer
 	live bool
 	tint bool
+	cols int // of the terminal
 }
 
 func newScreen(f *os.File, lookup func(string) (string, bool)) *screen {
 	terminal := term.IsTerminal(int(f.Fd()))
 	noColor, _ := lookup("NO_COLOR") // no-color.org: set and not empty
 	kind, _ := lookup("TERM")
-	s := &screen{w: f, live: terminal && kind != "dumb"}
+	s := &screen{w: f, live: terminal && kind != "dumb", cols: width}
+	if cols, _, err := term.GetSize(int(f.Fd())); err == nil {
+		s.cols = min(cols, width)
+	}
 	s.tint = s.live && noColor == ""
 	return s
 }
@@ -56,7 +60,8 @@ func (s *screen) title(what, which string) {
 func (s *screen) status(label, what string) {
 	if s.live {
 		line := []rune(what)
-		fmt.Fprintf(s.w, "\r\x1b[K  %s%s", s.paint(faint, pad(label, indent-2)), string(line[:min(len(line), text)]))
+		line = line[:min(len(line), max(s.cols-indent-1, 0))] // a line that wraps cannot be taken back
+		fmt.Fprintf(s.w, "\r\x1b[K  %s%s", s.paint(faint, pad(label, indent-2)), string(line))
 	}
 }
 
