@@ -270,19 +270,24 @@ func frameOfDict(o *object) (*frame, error) {
 		return nil, errTooLarge
 	}
 	for _, key := range o.keys {
-		if d, ok := o.values[key].(*object); ok {
-			values := make([]any, len(index))
-			for i, k := range index {
-				if values[i] = math.NaN(); d.has(k) {
-					values[i] = d.values[k]
-				}
-			}
-			f.columns = append(f.columns, inferSeries(values))
-			continue
+		v := o.values[key]
+		if d, ok := v.(*object); ok {
+			v = d.along(index)
 		}
-		f.columns = append(f.columns, columnOf(o.values[key], f.rows))
+		f.columns = append(f.columns, columnOf(v, f.rows))
 	}
 	return f, nil
+}
+
+// along gives a dict's values in the order of an index, NaN for what it lacks.
+func (o *object) along(index []string) []any {
+	values := make([]any, len(index))
+	for i, key := range index {
+		if values[i] = math.NaN(); o.has(key) {
+			values[i] = o.values[key]
+		}
+	}
+	return values
 }
 
 func columnOf(v any, rows int) series {
