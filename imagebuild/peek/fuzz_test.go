@@ -1,6 +1,7 @@
 package peek
 
 import (
+	"archive/tar"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,10 +16,30 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
+// seed is a tar of small files.
+func seed(f *testing.F, names ...string) []byte {
+	f.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, name := range names {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(name))}); err != nil {
+			f.Fatal(err)
+		}
+		if _, err := w.Write([]byte(name)); err != nil {
+			f.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		f.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // Whatever a layer holds, reading it ends, and what is kept is a file system without surprises.
 func FuzzLayer(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(append([]byte("opt/ml/model/MLmodel"), make([]byte, 1004)...))
+	f.Add(seed(f, "opt/venv/pylock.toml", "opt/ml/model/MLmodel", "opt/ml/model/code/a.py"))
+	f.Add(seed(f, "opt/ml/model/.wh.MLmodel", "opt/ml/.wh..wh..opq", "./opt/ml/model/../model/x"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		found := &found{files: map[string][]byte{}, hidden: map[string]bool{}, skipped: map[string]bool{}}
 		if err := found.read(static.NewLayer(data, types.OCIUncompressedLayer)); err != nil {
@@ -60,20 +81,20 @@ func FuzzLayout(f *testing.F) {
 // Whatever a file holds, it is a tar of files that can be read where they lie, or refused.
 func FuzzTar(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(append([]byte("index.json"), make([]byte, 1014)...))
+	f.Add(seed(f, "index.json", "blobs/sha256/00", "index.json"))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {
 		name := filepath.Join(dir, fmt.Sprint(os.Getpid()))
 		if err := os.WriteFile(name, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		tar, err := openTar(name)
+		files, err := openTar(name)
 		if err != nil {
 			return
 		}
-		defer tar.Close()
-		for name, at := range tar.at {
-			got, err := readAll(tar, name)
+		defer files.Close()
+		for name, at := range files.at {
+			got, err := readAll(files, name)
 			if err == nil && at.offset+at.size <= int64(len(data)) && !bytes.Equal(got, data[at.offset:at.offset+at.size]) {
 				t.Errorf("%s is not what lies at %d", name, at.offset)
 			}
