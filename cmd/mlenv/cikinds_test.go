@@ -269,7 +269,7 @@ func TestArgoWorkflows(t *testing.T) {
 	docker, temp := t.TempDir(), t.TempDir()
 	w.login(docker)
 	// What is mounted in the pod lies elsewhere here.
-	mounts := strings.NewReplacer("/work", w.repo, "/docker", docker, "/tmp/", temp+"/")
+	mounts := strings.NewReplacer("/models", w.repo, "/docker", docker, "/tmp/", temp+"/")
 	values := map[string]string{}
 	for _, p := range spec.Arguments.Parameters {
 		values["workflow.parameters."+p.Name] = p.Value
