@@ -161,11 +161,6 @@ func TestImageChaos(t *testing.T) {
 	built := map[string]int{} // the model of every tag that a build claims to have pushed
 	failed := 0
 	for round := 1; round <= rounds; round++ {
-		if round%25 == 0 {
-			w.checkRegistry(t, built)
-			w.freshRegistry(t)
-			built = map[string]int{}
-		}
 		place := rng.IntN(len(caches))
 		if rng.IntN(4) == 0 {
 			caches[place] = filepath.Join(t.TempDir(), "cache")
@@ -190,8 +185,12 @@ func TestImageChaos(t *testing.T) {
 		}
 		checkSecrets(t, round, out+errs)
 		w.checkCache(t, caches[place])
+		if round%25 == 0 || round == rounds {
+			w.checkRegistry(t, built)
+			w.freshRegistry(t)
+			built = map[string]int{}
+		}
 	}
-	w.checkRegistry(t, built)
 	for _, cache := range caches {
 		for model := range w.models {
 			w.begin(0, 0, 0, nil)
@@ -206,7 +205,7 @@ func TestImageChaos(t *testing.T) {
 		t.Errorf("%d of %d builds failed: the faults are too few or too many to prove anything", failed, rounds)
 	}
 	for _, f := range allFaults {
-		if w.done[f] == 0 {
+		if w.done[f] == 0 && rounds >= 250 {
 			t.Errorf("no %s has happened", f)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 // chaos lets servers fail. Which request fails and how depends on the seed, the round, the request
 // and how often it was made in this round: not on the order in which requests happen to arrive.
+// Only for the few blobs that name the servers' ports, in a lock, does it differ between runs.
 type chaos struct {
 	mu       sync.Mutex
 	rate     float64        // of the requests that fail; 0: none
@@ -77,7 +78,7 @@ func (c *chaos) choose(r *http.Request) (fault, uint64) {
 	// a manifest that is known by its name alone. No client can find them; TLS guards against them.
 	hasBlob := (r.Method == http.MethodPatch || r.Method == http.MethodPut) && uploadID.MatchString(r.URL.Path)
 	switch {
-	case hasBlob && f == wrong:
+	case hasBlob && (f == wrong || f == slow):
 		f = upload
 	case !hasBlob && f == upload:
 		f = reset
