@@ -156,6 +156,9 @@ func (r *Runtime) serve(in Input, env map[string]string) {
 		return
 	case MLServer:
 		r.Entrypoint = []string{Venv + "/bin/mlserver", "start", ModelPath}
+		// By default MLServer makes these in its working directory, which is read-only.
+		env["MLSERVER_ENVIRONMENTS_DIR"] = "/tmp/.envs"
+		env["MLSERVER_METRICS_DIR"] = "/tmp/.metrics"
 		env["MLSERVER_HOST"] = "0.0.0.0"
 		env["MLSERVER_HTTP_PORT"] = port
 		env["MLSERVER_PARALLEL_WORKERS"] = workers
