@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,4 +115,18 @@ func checkForms(t *testing.T, name string, spec *resolve.Spec) {
 			t.Errorf("the spec reads back as another: %v\n%s", err, cmp.Diff(string(yaml), string(again)))
 		}
 	}
+}
+
+// What is said of the models that MLflow itself wrote, in one file to be read as a whole: a line
+// there that says nothing worth knowing is a false alarm.
+func TestFindingsOfRealModels(t *testing.T) {
+	var out strings.Builder
+	for _, name := range glob(t, "testdata/mlflow/*/*/MLmodel") {
+		dir := filepath.Dir(name)
+		fmt.Fprintf(&out, "%s\n", filepath.ToSlash(strings.TrimPrefix(dir, filepath.FromSlash("testdata/mlflow/"))))
+		for _, f := range resolveDir(t, dir).Findings {
+			fmt.Fprintf(&out, "  %s: %s [%s]\n", f.Severity, f.Message, f.Rule)
+		}
+	}
+	golden(t, "testdata/mlflow/findings.txt", []byte(out.String()))
 }

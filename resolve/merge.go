@@ -47,20 +47,51 @@ func (m *merger) mergeAll() {
 	m.mergeConstraints()
 	m.mergeIndex()
 	m.mergeConda()
+	m.reportCredentials()
+	if f := m.locked(); f != nil {
+		m.find(ruleLocked, f.Path, nil, "%s is a lock that MLflow wrote when it logged the model", f.Path)
+	}
 	for _, f := range m.files {
 		for _, v := range f.Variables {
 			m.spec.EnvironmentVariables = append(m.spec.EnvironmentVariables, v.Value)
 		}
-		if f.Locked {
-			m.find(ruleLocked, f.Path, nil, "%s is a lock that MLflow wrote when it logged the model", f.Path)
-		}
-		for _, o := range f.CredentialsIn {
-			m.find(ruleCredentials, o.File, []envfile.Origin{o},
-				"a URL in %s carries credentials; they are left out here, but whoever reads the model has them", at(o))
-		}
 		for _, n := range f.Notes {
 			m.find(n.Rule, n.Subject, []envfile.Origin{n.From}, "%s", n.Message)
 		}
+	}
+}
+
+// locked is the file that MLflow wrote as a lock, nil if none is. The others repeat or include
+// requirements.txt.
+func (m *merger) locked() *envfile.File {
+	var found *envfile.File
+	for _, f := range m.files {
+		if f.Locked && (found == nil || f.Kind == envfile.Requirements) {
+			found = f
+		}
+	}
+	return found
+}
+
+// reportCredentials reports each URL with credentials once, with all the files that have it.
+func (m *merger) reportCredentials() {
+	var texts []string
+	places := map[string][]envfile.Origin{}
+	for _, f := range m.files {
+		for _, o := range f.CredentialsIn {
+			if places[o.Text] == nil {
+				texts = append(texts, o.Text)
+			}
+			places[o.Text] = addOrigin(places[o.Text], o)
+		}
+	}
+	for _, text := range texts {
+		var words []string
+		for _, o := range places[text] {
+			words = append(words, at(o))
+		}
+		m.find(ruleCredentials, places[text][0].File, places[text],
+			"a URL in %s carries credentials; they are left out here, but whoever reads the model has them", list(words))
 	}
 }
 
@@ -86,7 +117,12 @@ func (m *merger) mergeConda() {
 		from = append(from, p.From...)
 	}
 	slices.Sort(names)
-	m.find(ruleCondaPackages, "conda", from, "only conda can install %s", list(slices.Compact(names)))
+	names = slices.Compact(names)
+	what := "is declared as a conda package, which"
+	if len(names) > 1 {
+		what = "are declared as conda packages, which"
+	}
+	m.find(ruleCondaPackages, "conda", from, "%s %s pip and uv do not install", list(names), what)
 }
 
 func (m *merger) addCondaPackage(p envfile.CondaPackage) {

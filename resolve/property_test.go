@@ -2,7 +2,9 @@ package resolve
 
 import (
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 
 	"mlenv/resolve/envfile"
@@ -55,8 +57,21 @@ func (g generator) files(t *testing.T) []*envfile.File {
 	}
 }
 
+// seeds is how many sets of files each property is tried on. MLENV_SEEDS asks for more.
+func seeds(t *testing.T) uint64 {
+	text := os.Getenv("MLENV_SEEDS")
+	if text == "" {
+		return 30
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || n < 1 {
+		t.Fatalf("MLENV_SEEDS=%s is not a number of seeds", text)
+	}
+	return n
+}
+
 func forManyFiles(t *testing.T, check func(t *testing.T, g generator, files []*envfile.File)) {
-	for seed := range uint64(150) {
+	for seed := range seeds(t) {
 		g := generator{rand.New(rand.NewPCG(seed, 1))}
 		files := g.files(t)
 		check(t, g, files)
@@ -132,8 +147,8 @@ func TestDigestIgnoresTheOrderOfLines(t *testing.T) {
 			t.Errorf("digest %s, shuffled %s:\n%s\n%s", before.Digest, after.Digest, before.RequirementsTxt(), after.RequirementsTxt())
 		}
 	})
-	if checked < 15 {
-		t.Errorf("only %d of the generated files are free of conflicts", checked)
+	if checked == 0 {
+		t.Error("none of the generated files are free of conflicts")
 	}
 }
 

@@ -118,7 +118,8 @@ func (m *merger) reportSidecars(from *model.Model, replaced bool) {
 		m.find(ruleUVLock, from.UVLock, []envfile.Origin{{File: from.UVLock}},
 			"%s is not read: requirements.txt, which MLflow exported from it, says what is installed", from.UVLock)
 	}
-	if path := from.ConstraintsTxt; path != "" && !replaced && !m.applies(path) {
+	// When MLflow locks requirements, uv applies the constraints and the lock no longer names them.
+	if path := from.ConstraintsTxt; path != "" && !replaced && !m.applies(path) && m.locked() == nil {
 		if f, err := envfile.ParseRequirements(from.FS, path); err == nil && len(f.Requirements) > 0 {
 			m.find(ruleOrphan, path, []envfile.Origin{f.Requirements[0].From}, "%s is there but no file applies it, so it has no effect", path)
 		}

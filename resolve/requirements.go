@@ -42,7 +42,7 @@ func (m *merger) mergeBuildDependencies() {
 // join folds the entries of a group into one requirement and reports what does not fit. rule is
 // what a contradiction is called.
 func (m *merger) join(g *group, rule string) Requirement {
-	sides := m.sides(g, rule)
+	sides := m.sides(g)
 	first := sides[0]
 	g.joined = first.Specifier
 	extras, hashes := first.Extras, first.Hashes
@@ -73,25 +73,52 @@ func (m *merger) join(g *group, rule string) Requirement {
 // sides folds the lines of each file, so that files are compared as wholes: one entry for each
 // file, and one more for what contradicts it within that file. Lines that are joined are reported
 // of the first file only, as MLflow writes the same into the others.
-func (m *merger) sides(g *group, rule string) []entry {
-	var out []entry
+func (m *merger) sides(g *group) []entry {
+	var out, lines []entry // lines: those of out[0]
+	differ := false
 	for _, e := range g.entries {
 		i := slices.IndexFunc(out, func(o entry) bool { return o.file == e.file && source(o) == source(e) })
 		if i < 0 || relate(out[i].Specifier, nil, e) == contradictory {
 			out = append(out, e)
+			if len(out) == 1 {
+				lines = out[:1:1]
+			}
 			continue
 		}
 		side := &out[i]
-		if i == 0 && source(e) == "" && relate(side.Specifier, nil, e) == compatible {
-			m.find(ruleDuplicate, subject(e), []envfile.Origin{side.From, e.From},
-				"%s is named twice: %s (%s) and %s (%s); the two are joined",
-				subject(e), text(*side), at(side.From), text(e), at(e.From))
+		if i == 0 && source(e) == "" {
+			differ = differ || relate(side.Specifier, nil, e) == compatible
+			lines = append(lines, e)
 		}
 		side.Specifier = side.Specifier.And(e.Specifier)
 		side.Extras = sorted(append(slices.Clone(side.Extras), e.Extras...))
 		side.Hashes = sorted(append(slices.Clone(side.Hashes), e.Hashes...))
 	}
+	if differ {
+		m.reportDuplicates(lines)
+	}
 	return out
+}
+
+// reportDuplicates reports the lines of one file that name the same package.
+func (m *merger) reportDuplicates(lines []entry) {
+	const shown = 4
+	var words []string
+	var from []envfile.Origin
+	for i, e := range lines {
+		from = append(from, e.From)
+		if i < shown {
+			words = append(words, fmt.Sprintf("%s (%s)", text(e), at(e.From)))
+		}
+	}
+	if more := len(lines) - shown; more > 0 {
+		words = append(words, fmt.Sprintf("%d more", more))
+	}
+	times := "twice"
+	if len(lines) > 2 {
+		times = fmt.Sprintf("%d times", len(lines))
+	}
+	m.find(ruleDuplicate, subject(lines[0]), from, "%s is named %s: %s; the lines are joined", subject(lines[0]), times, list(words))
 }
 
 func (g *group) requirement(direct *entry, extras []pep508.Name, hashes []string) Requirement {

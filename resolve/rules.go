@@ -51,8 +51,8 @@ func Rules() []Rule {
 var rules = []Rule{
 	{ruleBuildDiffers, Warning, "two files want different versions of a build dependency",
 		"MLflow installs what python_env.yaml names. Make conda.yaml agree, or log the model again."},
-	{ruleCondaPackages, Info, "the model needs packages that only conda installs",
-		"pip and uv cannot install them, so an image without conda lacks them. Move them to the pip requirements, or build with mlenv dockerfile --installer conda."},
+	{ruleCondaPackages, Info, "the model declares packages for conda",
+		"pip and uv do not install them, so an environment without conda lacks them. Move them to the pip requirements, or build with mlenv dockerfile --installer conda."},
 	{ruleConstraint, Error, "a requirement and a constraint exclude each other",
 		"No version can be installed. Loosen one of the two."},
 	{ruleHashes, Error, "two files give different hashes for the same requirement",

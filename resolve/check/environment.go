@@ -40,8 +40,8 @@ func (c *checker) requirement(r resolve.Requirement) {
 	case r.Editable:
 		c.find(ruleEditable, name, r.From, "%s is an editable install", r.Line())
 	case r.Path != "":
-		if outside(r.Path) && r.From[0].File != envfile.CommandLine {
-			c.find(ruleLocalPath, name, r.From, "%s is a path outside of the model", r.Path)
+		if r.Digest != "" || len(r.Hashes) > 0 && !strings.HasSuffix(strings.ToLower(r.Path), ".whl") {
+			c.find(ruleSource, name, r.From, "%s is source code, not a wheel", r.Path)
 		}
 	case r.URL != "":
 		c.direct(name, r)
@@ -50,8 +50,7 @@ func (c *checker) requirement(r resolve.Requirement) {
 	}
 }
 
-// outside reports a path that leaves the model. What is inside is there, or package resolve has
-// said that it is not.
+// outside reports a path that leaves the model.
 func outside(path string) bool {
 	return strings.HasPrefix(path, "/") || path == ".." || strings.HasPrefix(path, "../") || strings.HasPrefix(path, `\`) ||
 		len(path) > 2 && path[1] == ':' && (path[2] == '\\' || path[2] == '/')
@@ -79,10 +78,6 @@ func (c *checker) direct(name string, r resolve.Requirement) {
 		if transport == "http" {
 			c.find(ruleHTTP, name, r.From, "%s is not encrypted", r.URL)
 		}
-		return
-	}
-	if u.Scheme == "file" {
-		c.find(ruleLocalPath, name, r.From, "%s is a path outside of the model", r.URL)
 		return
 	}
 	if u.Scheme == "http" {

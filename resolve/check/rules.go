@@ -61,6 +61,7 @@ const (
 	ruleLoose           = "loosely-pinned-requirement"
 	ruleLocalPath       = "local-path"
 	ruleEditable        = "editable-requirement"
+	ruleSource          = "source-requirement"
 	ruleVCS             = "vcs-without-commit"
 	ruleHTTP            = "http-index"
 	ruleTrusted         = "trusted-host"
@@ -125,6 +126,8 @@ var environmentRules = []Rule{
 		"Two builds may differ. Pin it with ==, or build from a lock."),
 	rule(ruleLocalPath, Environment, resolve.Error, "a requirement is a path outside of the model",
 		"The path exists on the machine that logged the model, and nowhere else. Put the distribution into the model, or publish it."),
+	rule(ruleSource, Environment, resolve.Warning, "a requirement is source code inside the model",
+		"It is built again wherever it is installed, with the build tools of that day, and mlenv image takes wheels only. Put a wheel of it into the model, or its modules into code_paths."),
 	rule(ruleEditable, Environment, resolve.Warning, "a requirement is an editable install",
 		"An editable install points at a working copy and is not meant for production. Build a wheel of it."),
 	rule(ruleVCS, Environment, resolve.Warning, "a requirement from version control names no commit",
