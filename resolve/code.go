@@ -108,6 +108,9 @@ func (r *Requirement) readLocal(fsys fs.FS) error {
 		r.Digest, err = CodeDigest(fsys, name)
 		return err
 	}
+	if !info.Mode().IsRegular() {
+		return &fs.PathError{Op: "read", Path: name, Err: errors.New("neither a file nor a directory")}
+	}
 	f, err := fsys.Open(name)
 	if err != nil {
 		return err

@@ -56,6 +56,10 @@ func IsAbs(name string) bool {
 
 // ReadFile reads a regular file of at most MaxBytes. Its error is an *Error.
 func ReadFile(fsys fs.FS, name string) ([]byte, error) {
+	// Opening a named pipe would wait for a writer, so what it is comes first.
+	if info, err := fs.Stat(fsys, name); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return nil, &Error{File: name, Msg: "is not a regular file"}
+	}
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, Unreadable(name, err)
