@@ -23,12 +23,16 @@ type RegistryOptions struct {
 	UserAgent string
 	Progress  func(n int64)  // told of the bytes that were sent, by several goroutines; nil: nobody
 	Backoff   remote.Backoff // between tries; zero: go-containerregistry's own
+
+	Large int64 // bytes: blobs from this size on are sent in chunks; 0: 64 MiB
+	Chunk int64 // bytes of a chunk, unless the registry wants more; 0: 32 MiB
 }
 
 // Registry pushes to a registry. What is there already is not sent, what the same registry is known
 // to have in another repository is mounted, the manifest and so the tag come last. Requests that
-// fail for a passing reason are repeated; a blob whose upload broke off is sent again from its
-// beginning, as go-containerregistry sends each in one piece.
+// fail for a passing reason are repeated. Large blobs are sent in chunks, and where that breaks off
+// the registry is asked how far it got; small ones, and all where a registry takes no chunks, are
+// sent in one piece and again from their beginning.
 func Registry(ref string, o RegistryOptions) Sink {
 	return func(ctx context.Context, a Artifact) (Sent, error) {
 		target, err := name.ParseReference(ref)
@@ -42,6 +46,9 @@ func Registry(ref string, o RegistryOptions) Sink {
 		counter := &countingTransport{next: o.Transport, told: o.Progress}
 		if counter.next == nil {
 			counter.next = remote.DefaultTransport
+		}
+		if err := o.sendLarge(ctx, a, target.Context(), counter); err != nil {
+			return Sent{}, fmt.Errorf("pushing to %s: %w", target, err)
 		}
 		opts := o.remote(ctx, counter)
 		if a.Image != nil {
@@ -60,12 +67,15 @@ func Registry(ref string, o RegistryOptions) Sink {
 	}
 }
 
-func (o RegistryOptions) remote(ctx context.Context, t http.RoundTripper) []remote.Option {
-	jobs := o.Jobs
-	if jobs < 1 {
-		jobs = 4
+func (o RegistryOptions) jobs() int {
+	if o.Jobs < 1 {
+		return 4
 	}
-	opts := []remote.Option{remote.WithContext(ctx), remote.WithTransport(t), remote.WithJobs(jobs)}
+	return o.Jobs
+}
+
+func (o RegistryOptions) remote(ctx context.Context, t http.RoundTripper) []remote.Option {
+	opts := []remote.Option{remote.WithContext(ctx), remote.WithTransport(t), remote.WithJobs(o.jobs())}
 	if o.Keychain != nil {
 		opts = append(opts, remote.WithAuthFromKeychain(o.Keychain))
 	}

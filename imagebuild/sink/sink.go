@@ -44,6 +44,7 @@ type blob struct {
 	digest v1.Hash
 	size   int64
 	open   func() (io.ReadCloser, error)
+	layer  v1.Layer // nil: it is none
 }
 
 // manifestOf is what images and indexes have in common.
@@ -79,7 +80,7 @@ func (c *collector) add(b blob) {
 }
 
 func (c *collector) bytes(digest v1.Hash, data []byte) {
-	c.add(blob{digest, int64(len(data)), func() (io.ReadCloser, error) { return io.NopCloser(newReader(data)), nil }})
+	c.add(blob{digest, int64(len(data)), func() (io.ReadCloser, error) { return io.NopCloser(newReader(data)), nil }, nil})
 }
 
 func (c *collector) image(img v1.Image) (v1.Descriptor, error) {
@@ -96,7 +97,7 @@ func (c *collector) image(img v1.Image) (v1.Descriptor, error) {
 		if err != nil {
 			return v1.Descriptor{}, err
 		}
-		c.add(blob{digest, size, l.Compressed})
+		c.add(blob{digest, size, l.Compressed, l})
 	}
 	name, err := img.ConfigName()
 	if err != nil {

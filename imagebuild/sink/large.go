@@ -1,0 +1,116 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	largeBlob = 64 << 20
+	chunkSize = 32 << 20
+)
+
+// sendLarge sends the large blobs of an artifact in chunks, so that go-containerregistry finds them
+// in the registry. What cannot be sent so is left to it.
+func (o RegistryOptions) sendLarge(ctx context.Context, a Artifact, repo name.Repository, t http.RoundTripper) error {
+	blobs, err := o.large(a)
+	if err != nil || len(blobs) == 0 {
+		return err
+	}
+	scopes := []string{repo.Scope(transport.PushScope)} // first: some registries look at one alone
+	uploads := make([]*upload, len(blobs))
+	for i, b := range blobs {
+		uploads[i] = &upload{repo: repo, blob: b, chunk: o.Chunk, backoff: o.Backoff}
+		if o.Chunk <= 0 {
+			uploads[i].chunk = chunkSize
+		}
+		if o.Backoff.Steps <= 0 {
+			uploads[i].backoff = remote.Backoff{Duration: time.Second, Factor: 3, Jitter: 0.1, Steps: 3}
+		}
+		if from, ok := o.mountSource(b, repo); ok {
+			uploads[i].from = from.RepositoryStr()
+			if s := from.Scope(transport.PullScope); !slices.Contains(scopes, s) {
+				scopes = append(scopes, s)
+			}
+		}
+	}
+	client, err := o.client(ctx, repo, t, scopes)
+	if err != nil {
+		return nil // go-containerregistry tries that more than once, and tells what is wrong
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(o.jobs())
+	for _, u := range uploads {
+		u.client = client
+		group.Go(func() error {
+			if err := u.run(ctx); err != nil && !errors.Is(err, errOtherWay) {
+				return fmt.Errorf("sending %s: %w", u.blob.digest, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// large lists the layers that are sent in chunks, each once.
+func (o RegistryOptions) large(a Artifact) ([]blob, error) {
+	least := o.Large
+	if least <= 0 {
+		least = largeBlob
+	}
+	all, _, err := a.blobs()
+	if err != nil {
+		return nil, err
+	}
+	var out []blob
+	for _, b := range all {
+		if b.layer == nil || b.size < least {
+			continue
+		}
+		if t, err := b.layer.MediaType(); err != nil || !t.IsDistributable() {
+			continue
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// mountSource finds another repository of the registry that should have a blob.
+func (o RegistryOptions) mountSource(b blob, target name.Repository) (name.Repository, bool) {
+	from, ok := o.Places.find(target.RegistryStr(), b.digest)
+	if m, is := b.layer.(*remote.MountableLayer); is {
+		from, ok = m.Reference.Context(), m.Reference.Context().RegistryStr() == target.RegistryStr()
+	}
+	return from, ok && from.String() != target.String()
+}
+
+// client speaks to a registry with credentials. It follows no redirection and, unlike
+// go-containerregistry's, repeats no request.
+func (o RegistryOptions) client(ctx context.Context, repo name.Repository, t http.RoundTripper, scopes []string) (*http.Client, error) {
+	auth := authn.Anonymous
+	if o.Keychain != nil {
+		var err error
+		if auth, err = authn.Resolve(ctx, o.Keychain, repo); err != nil {
+			return nil, err
+		}
+	}
+	if o.UserAgent != "" {
+		t = transport.NewUserAgent(t, o.UserAgent)
+	}
+	t, err := transport.NewWithContext(ctx, repo.Registry, auth, t, scopes)
+	if err != nil {
+		return nil, err
+	}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &http.Client{Transport: t, CheckRedirect: stay}, nil
+}
