@@ -146,6 +146,19 @@ var chunkTests = map[string]struct {
 			return false
 		}
 	}, append(slices.Clone(wholeChunks[:3]), wholeChunks...), 2 * testChunk, 2},
+	"the session is lost, said as Docker's registry says it": {func(reg *chunkRegistry) faultFunc {
+		return func(w http.ResponseWriter, r *http.Request, n int, s *bytes.Buffer, _ string) bool {
+			lost := r.Method == http.MethodPatch && n == 3
+			if lost {
+				clear(reg.sessions)
+			}
+			if lost || r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/uploads/") {
+				w.WriteHeader(http.StatusBadRequest)
+				return true
+			}
+			return false
+		}
+	}, append(slices.Clone(wholeChunks[:3]), wholeChunks...), 2 * testChunk, 2},
 	"the session is lost before its first chunk": {func(reg *chunkRegistry) faultFunc {
 		return func(w http.ResponseWriter, r *http.Request, n int, _ *bytes.Buffer, _ string) bool {
 			if r.Method == http.MethodPatch && n == 1 {
