@@ -68,6 +68,7 @@ make_bases() {
 		chroot "$dir" ldconfig
 		chroot "$dir" /usr/local/bin/python3 -m ensurepip >"$E2E/ensurepip.log" 2>&1 ||
 			{ tail -5 "$E2E/ensurepip.log" >&2; die "ensurepip failed in the base"; }
+		ln -sf pip3 "$dir/usr/local/bin/pip"
 		find "$dir/usr/local" -name __pycache__ -prune -exec rm -rf {} +
 		tar -C "$dir" -cf "$E2E/python-slim.tar.part" . && mv "$E2E/python-slim.tar.part" "$E2E/python-slim.tar"
 		rm -rf "$dir"

@@ -47,7 +47,7 @@ func Open(path string) (*Model, error) {
 	if err != nil {
 		return nil, source.Unreadable(path, err)
 	}
-	m, err := Read(root.FS())
+	m, err := Read(regularFS{root.FS()})
 	if err != nil {
 		root.Close()
 		return nil, err
