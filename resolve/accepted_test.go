@@ -44,7 +44,7 @@ func TestFormsAreAccepted(t *testing.T) {
 		t.Skip("MLENV_PYTHON names no Python with pip, uv, pyyaml and py-rattler")
 	}
 	if exec.Command(python, "-c", "import pip, rattler, uv, yaml").Run() != nil {
-		t.Skip("MLENV_PYTHON lacks one of pip, uv, pyyaml and py-rattler")
+		t.Fatal("MLENV_PYTHON lacks one of pip, uv, pyyaml and py-rattler")
 	}
 	args := []string{"-c", accepts}
 	for _, pattern := range []string{"testdata/*/*.requirements.txt", "testdata/*/*.conda.yml"} {

@@ -15,7 +15,7 @@ var badFiles = []struct {
 	want  string
 }{
 	{"100 MB", func(path string) error { return os.Truncate(path, 100<<20) }, "is larger than 10 MiB, which no environment file is"},
-	{"bomb", func(path string) error { return os.WriteFile(path, []byte(yamlBomb()), 0o666) }, ": "},
+	{"bomb", func(path string) error { return os.WriteFile(path, []byte(yamlBomb()), 0o666) }, "with its aliases, more than 262144 values"},
 	{"not UTF-8", func(path string) error { return os.WriteFile(path, []byte("a\n\xff\n"), 0o666) }, ":2: byte 0xff is not UTF-8"},
 	{"directory", func(path string) error { return os.Mkdir(remove(path), 0o777) }, "is a directory"},
 	{"link", func(path string) error { return os.Symlink(os.Args[0], remove(path)) }, "is a symbolic link, or behind one, that leaves the model"},
@@ -49,8 +49,12 @@ func TestBadFilesAreRefused(t *testing.T) {
 				if err := bad.spoil(filepath.Join(dir, file)); err != nil {
 					t.Skip(err) // links need a privilege on Windows
 				}
+				want := bad.want
+				if bad.name == "bomb" && file == "requirements.txt" {
+					want = ":1: this is not a requirement" // no YAML, so no bomb
+				}
 				out, errs, code := command(t, nil, "resolve", dir)
-				if code != exitFailure || out != "" || !strings.Contains(errs, bad.want) || !strings.Contains(errs, "error: ") ||
+				if code != exitFailure || out != "" || !strings.Contains(errs, want) || !strings.Contains(errs, "error: ") ||
 					!strings.Contains(errs, file) || strings.Contains(errs, dir) || len(errs) > 10000 {
 					t.Errorf("exit code %d, %d bytes of stdout, stderr\n%.2000s", code, len(out), errs)
 				}
