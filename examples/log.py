@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Logs the example models with real MLflow and records what they predict.
 
-    python examples/log.py NAME...      (no NAME: every example that this MLflow logs)
+    python examples/log.py [--into DIR] [NAME...]    (no NAME: every example that this MLflow logs)
 
 Each example wants one minor version of MLflow (see EXAMPLES); .ci/oracle/README.md makes the
 environments. The models are logged through a tracking server on loopback with proxied artifacts,
@@ -12,8 +12,11 @@ code in model_code_path (unused when it is loaded): its folder is written as /pr
 
 predictions.json maps each example to its input (what a client posts to /invocations) and to the
 prediction that the model gave in Python when it was loaded back from the directory.
+
+--into leaves the examples alone and logs the same models into another folder.
 """
 
+import argparse
 import io
 import json
 import os
@@ -33,7 +36,6 @@ import pandas as pd
 from mlflow.models import infer_signature
 
 HERE = Path(__file__).resolve().parent
-RECORD = HERE / "predictions.json"
 FIXED = (2024, 1, 1, 0, 0, 0)  # the date of every entry of the wheel
 
 
@@ -303,9 +305,8 @@ def stop(server):
     server.wait()
 
 
-def log(name, how):
-    """Logs one example in a folder of its own and copies what MLflow stored."""
-    target = HERE / name
+def log(name, how, target):
+    """Logs one example in a folder of its own and copies what MLflow stored to target."""
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)
         with mlflow.start_run(run_name=name):
@@ -318,17 +319,17 @@ def log(name, how):
     mlmodel.write_text(mlmodel.read_text().replace(work, "/project"))
 
 
-def request(name):
+def request(model):
     """What a client posts: MLflow's own serving example, or for MLflow 2.9 the example itself."""
-    serving = HERE / name / "serving_input_example.json"
+    serving = model / "serving_input_example.json"
     if serving.exists():
         return json.loads(serving.read_text())
-    return {"dataframe_split": json.loads((HERE / name / "input_example.json").read_text())}
+    return {"dataframe_split": json.loads((model / "input_example.json").read_text())}
 
 
-def predict(name):
-    """Loads the example back in a fresh Python and asks it."""
-    body = request(name)
+def predict(model):
+    """Loads the model back in a fresh Python and asks it."""
+    body = request(model)
     code = (
         "import json,sys,mlflow,pandas as pd\n"
         "from mlflow.pyfunc.scoring_server import predictions_to_json\n"
@@ -341,23 +342,34 @@ def predict(name):
         "predictions_to_json(mlflow.pyfunc.load_model(name).predict(frame, **kw), out)\n"
         "print(out.getvalue())\n"
     )
-    env = dict(os.environ, PYTHONPATH=os.pathsep.join(str(p) for p in HERE.glob(f"{name}/code/*.whl")))
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(str(p) for p in model.glob("code/*.whl")))
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     out = subprocess.run(
-        [sys.executable, "-c", code, str(HERE / name), json.dumps(body)],
+        [sys.executable, "-c", code, str(model), json.dumps(body)],
         check=True, capture_output=True, text=True, env=env,
     ).stdout
     return {"request": body, "response": json.loads(out.splitlines()[-1])}
 
 
-def main(names):
+def arguments():
+    parser = argparse.ArgumentParser(description="Logs the example models with real MLflow.")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--into", type=Path, default=HERE, metavar="DIR")
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    names, into = args.names, args.into.resolve()
     version = ".".join(mlflow.__version__.split(".")[:2])
     names = names or [n for n, (v, _) in EXAMPLES.items() if v == version]
     for name in names:
         if EXAMPLES[name][0] != version:
             raise SystemExit(f"{name} is logged with MLflow {EXAMPLES[name][0]}; this is {version}")
     sys.dont_write_bytecode = True
-    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    into.mkdir(parents=True, exist_ok=True)
+    predictions = into / "predictions.json"
+    record = json.loads(predictions.read_text()) if predictions.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         server, uri = None, Path(folder).as_uri()
         if version.startswith("3."):
@@ -366,18 +378,18 @@ def main(names):
             mlflow.set_tracking_uri(uri)
             mlflow.set_experiment("examples")
             for name in names:
-                log(name, EXAMPLES[name][1])
-                record[name] = predict(name)
+                log(name, EXAMPLES[name][1], into / name)
+                record[name] = predict(into / name)
                 print(name, "logged", flush=True)
         finally:
             if server:
                 stop(server)
-    if "sklearn" in names:
+    if "sklearn" in names and into == HERE:
         disagree()
         record["disagree"] = record["sklearn"]
     lines = (f"  {json.dumps(k)}: {json.dumps(record[k])}" for k in sorted(record))
-    RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n")  # one line for each example
+    predictions.write_text("{\n" + ",\n".join(lines) + "\n}\n")  # one line for each model
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -105,3 +105,9 @@ setup_podman() {
 podman() {
 	command podman --runtime /usr/sbin/runc --root "$E2E/podman/root" --runroot "$E2E/podman/run" --storage-driver vfs "$@"
 }
+
+# find_mlenv puts the binary at $E2E/mlenv: the one that MLENV names, or one that is built.
+find_mlenv() {
+	if [ -n "${MLENV:-}" ]; then cp "$MLENV" "$E2E/mlenv"; else CGO_ENABLED=0 go build -trimpath -o "$E2E/mlenv" ./cmd/mlenv; fi
+	say "$("$E2E/mlenv" --version)"
+}
