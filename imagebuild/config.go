@@ -15,7 +15,7 @@ import (
 // base stay unless the contract sets them; PATH and the like are the base's with ours in front.
 func (r *Recipe) configure(c *v1.Config) {
 	c.Env = r.environment()
-	if c.Labels = mergeMaps(c.Labels, r.Labels); len(c.Labels) == 0 {
+	if c.Labels = mergeMaps(inherited(c.Labels), r.Labels); len(c.Labels) == 0 {
 		c.Labels = nil
 	}
 	// What belongs to building, or to the machine on which the base was built, is not ours to keep.
@@ -50,13 +50,29 @@ func (r *Recipe) configure(c *v1.Config) {
 	}
 }
 
+// inherited are the base's labels but for the OCI image specification's own: its title, version or
+// licenses are those of the base, which base.name and base.digest tell.
+func inherited(labels map[string]string) map[string]string {
+	out := map[string]string{}
+	for k, v := range labels {
+		if !strings.HasPrefix(k, "org.opencontainers.image.") {
+			out[k] = v
+		}
+	}
+	return out
+}
+
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// foreign are variables of a base that would have another Python's packages found before those that
+// were locked, or another standard library.
+var foreign = []string{"PYTHONPATH", "PYTHONHOME"}
 
 // environment gives the variables of the image in the base's order, ours after them.
 func (r *Recipe) environment() []string {
 	env := &environ{}
 	for _, entry := range r.Base.Env {
-		if name, value, ok := strings.Cut(entry, "="); ok {
+		if name, value, ok := strings.Cut(entry, "="); ok && !slices.Contains(foreign, name) {
 			env.set(name, value)
 		}
 	}

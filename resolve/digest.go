@@ -7,6 +7,9 @@ import (
 	"encoding/json"
 	"path"
 	"slices"
+	"strings"
+
+	"mlenv/resolve/envfile"
 )
 
 // digest is the sha256 of the spec's canonical JSON without what does not shape the environment:
@@ -29,6 +32,7 @@ func (s *Spec) digest() string {
 		e.CodePaths[i].From = nil
 		e.CodePaths[i].Path = path.Base(e.CodePaths[i].Path)
 	}
+	e.PackageIndex.FindLinks = places(s.PackageIndex.FindLinks)
 	e.SystemPackages = slices.Clone(s.SystemPackages)
 	for i := range e.SystemPackages {
 		e.SystemPackages[i].Reason = ""
@@ -37,12 +41,31 @@ func (s *Spec) digest() string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// bare is a list without where its entries were written. A file that the command line names is known
+// by its name: the folder is this machine's.
 func bare(list []Requirement) []Requirement {
 	list = slices.Clone(list)
 	for i := range list {
+		if r := &list[i]; r.Path != "" && len(r.From) > 0 && r.From[0].File == envfile.CommandLine {
+			r.Path = path.Base(r.Path)
+		}
 		list[i].From = nil
 	}
 	return list
+}
+
+// places are pages by their addresses; that there are folders counts, but not where they are.
+func places(links []string) []string {
+	var out []string
+	for _, l := range links {
+		if !strings.Contains(l, "://") || strings.HasPrefix(l, "file:") {
+			l = "folder"
+		}
+		if !slices.Contains(out, l) {
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 // compactJSON cannot fail: a Spec holds only strings, numbers, booleans and lists of them.

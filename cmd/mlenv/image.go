@@ -11,12 +11,10 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"mlenv/imagebuild/layer"
-	"mlenv/resolve/serving"
 )
 
 func imageCommand(a *app) *cli.Command {
@@ -45,18 +43,6 @@ func sinkFlags() []cli.Flag {
 	}
 }
 
-func servingFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.IntFlag{Name: "port", Usage: "listen on `PORT`", Value: serving.DefaultPort},
-		&cli.IntFlag{Name: "workers", Usage: "run `N` processes", Value: 1},
-		&cli.StringFlag{Name: "user", Usage: "run as `UID:GID`", Value: serving.DefaultUser},
-		&cli.StringSliceFlag{Name: "env", Usage: "set the environment variable `KEY=VALUE` (repeatable)"},
-		&cli.StringSliceFlag{Name: "entrypoint", Usage: "run `WORD` instead of the server; once for each word of the command (repeatable)"},
-		&cli.StringSliceFlag{Name: "label", Usage: "add the label `KEY=VALUE` (repeatable)"},
-		&cli.StringSliceFlag{Name: "annotation", Usage: "add the annotation `KEY=VALUE` (repeatable)"},
-	}
-}
-
 func lockUseFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "lock", Usage: "install exactly what the lock `FILE` says, resolving nothing"},
@@ -72,42 +58,12 @@ func layerFlags() []cli.Flag {
 	}
 }
 
-// servingValues are the values of servingFlags.
-type servingValues struct {
-	env, labels, annotations map[string]string
-	created                  time.Time // SOURCE_DATE_EPOCH, zero if not set
-}
-
 // imageFlags are the flags of image that are read at once.
 type imageFlags struct {
 	servingValues
 	compression layer.Compression
 	maxLayer    int64
 	jobs        int
-}
-
-func (a *app) readServingFlags(c *cli.Context) (f servingValues, err error) {
-	var errs []error
-	pairs := func(name string) map[string]string {
-		out := map[string]string{}
-		for _, text := range c.StringSlice(name) {
-			key, value, ok := strings.Cut(text, "=")
-			if !ok || key == "" {
-				errs = append(errs, &usageError{msg: fmt.Sprintf("--%s %q is not of the form KEY=VALUE", name, text), command: c.Command.Name})
-			}
-			out[key] = value
-		}
-		return out
-	}
-	f.env, f.labels, f.annotations = pairs("env"), pairs("label"), pairs("annotation")
-	if text := a.env("SOURCE_DATE_EPOCH"); text != "" {
-		seconds, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || seconds < 0 {
-			errs = append(errs, fmt.Errorf("SOURCE_DATE_EPOCH is %q, which is no number of seconds", text))
-		}
-		f.created = time.Unix(seconds, 0).UTC()
-	}
-	return f, errors.Join(errs...)
 }
 
 func (a *app) readImageFlags(c *cli.Context) (f imageFlags, err error) {

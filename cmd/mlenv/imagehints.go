@@ -21,6 +21,7 @@ func imageHint(err error) string {
 		misfit    *base.Misfit
 		engine    *noEngine
 		answer    *transport.Error
+		unserved  *unservable
 	)
 	switch {
 	case errors.As(err, &building):
@@ -33,6 +34,8 @@ func imageHint(err error) string {
 		return "give a --base that fits, another --python, or make the lock for this base with mlenv lock --base"
 	case errors.As(err, &noBase):
 		return noBase.hint()
+	case errors.As(err, &unserved):
+		return "lock again with mlenv lock --serve " + unserved.serve + ", or give the --serve of the lock"
 	case errors.As(err, &engine):
 		return "start one, or name it in DOCKER_HOST; --output docker-tar:FILE writes what docker load reads"
 	case errors.Is(err, sink.ErrOnePlatform):

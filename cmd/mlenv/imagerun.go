@@ -127,63 +127,6 @@ func (r *imageRun) targets() ([]dist.Target, error) {
 	return out, nil
 }
 
-// findLock reads the lock that was given, or makes one.
-func (r *imageRun) findLock(ctx context.Context) error {
-	file := r.c.String("lock")
-	if file == "" {
-		if r.c.Bool("locked") {
-			return &usageError{msg: "--locked needs --lock FILE", command: r.c.Command.Name}
-		}
-		made, err := r.makeLock(ctx, nil)
-		if err != nil {
-			return err
-		}
-		// A lock that travels in the image: what is local is named from the model's directory.
-		r.lock, r.lockText = made, pylock.Format(made)
-		r.lockDir, err = filepath.Abs(r.in.dir())
-		return err
-	}
-	var err error
-	if r.lock, r.lockText, err = readLock(file); err != nil {
-		return err
-	}
-	if r.lock == nil {
-		return &os.PathError{Op: "reading the lock", Path: file, Err: os.ErrNotExist}
-	}
-	if r.lockDir, err = filepath.Abs(filepath.Dir(file)); err != nil {
-		return err
-	}
-	if r.c.Bool("locked") && r.lock.Tool.SpecDigest != r.in.Spec.Digest {
-		return r.checkLocked(ctx, file)
-	}
-	return nil
-}
-
-// checkLocked solves again from the lock that was given, which must not change.
-func (r *imageRun) checkLocked(ctx context.Context, file string) error {
-	now, err := r.makeLock(ctx, r.lock)
-	if err != nil {
-		return err
-	}
-	r.progress.pause()
-	return r.checkLock(file, r.lock, now)
-}
-
-// makeLock resolves the model for the bases.
-func (r *imageRun) makeLock(ctx context.Context, previous *pylock.Lock) (*pylock.Lock, error) {
-	targets, err := r.targets()
-	if err != nil {
-		return nil, err
-	}
-	show := r.lockProgress(r.c)
-	defer show.end()
-	req := lockRequest{Inputs: r.in, Targets: targets, Previous: previous, Dir: r.in.dir(), Progress: show.event, Warn: show.warn}
-	if req.BaseName = r.bases[0].Name; len(r.bases) == 1 {
-		req.BaseDigest = r.bases[0].Base.Digest
-	}
-	return r.lockModel(ctx, r.c, req)
-}
-
 // picksFor gives the wheels of one platform.
 func (r *imageRun) picksFor(b *openedBase) ([]imagebuild.Pick, error) {
 	target, err := b.Base.Target()

@@ -184,23 +184,7 @@ func (in *inputs) dir() string {
 
 // addServer adds what the server needs and the model does not bring.
 func addServer(p *lock.Problem, in *inputs, kind serving.Kind) error {
-	var declared []pep508.Name
-	mlflow := pep440.Version{}
-	for i := range p.Roots {
-		declared = append(declared, p.Roots[i].Name)
-		if n := p.Roots[i].Name; n == "mlflow" || n == "mlflow-skinny" || n == "mlflow-tracing" {
-			if v, ok := p.Roots[i].Specifier.Pin(); ok {
-				mlflow = v
-			}
-		}
-	}
-	if mlflow.IsZero() {
-		// What the model was logged with; a development version's text may be no version.
-		if v, err := pep440.Parse(in.Spec.Model.MLflowVersion); err == nil {
-			mlflow = v
-		}
-	}
-	needs, err := serving.ServerNeeds(kind, mlflow, declared)
+	needs, err := in.serverNeeds(p.Roots, kind)
 	if err != nil {
 		return err
 	}
@@ -212,6 +196,27 @@ func addServer(p *lock.Problem, in *inputs, kind serving.Kind) error {
 		p.Constraints = append(p.Constraints, lock.Root{Requirement: r, From: from})
 	}
 	return nil
+}
+
+// serverNeeds gives what a server needs of a model that requires roots.
+func (in *inputs) serverNeeds(roots []lock.Root, kind serving.Kind) (serving.Needs, error) {
+	var declared []pep508.Name
+	mlflow := pep440.Version{}
+	for i := range roots {
+		declared = append(declared, roots[i].Name)
+		if n := roots[i].Name; n == "mlflow" || n == "mlflow-skinny" || n == "mlflow-tracing" {
+			if v, ok := roots[i].Specifier.Pin(); ok {
+				mlflow = v
+			}
+		}
+	}
+	if mlflow.IsZero() {
+		// What the model was logged with; a development version's text may be no version.
+		if v, err := pep440.Parse(in.Spec.Model.MLflowVersion); err == nil {
+			mlflow = v
+		}
+	}
+	return serving.ServerNeeds(kind, mlflow, declared)
 }
 
 // readLock reads the lock at a path, nil if there is none.

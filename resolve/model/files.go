@@ -80,6 +80,35 @@ func (r *reader) files() {
 	slices.Sort(m.Wheels)
 }
 
+// registered reads registered_model_meta, which MLflow writes beside a model that it downloads from a
+// registry. MLServer serves the model by that name.
+func (r *reader) registered() {
+	if r.noticed(registeredMeta) == "" {
+		return
+	}
+	data, err := source.ReadFile(r.fsys, registeredMeta)
+	var root *source.Node
+	if err == nil {
+		root, err = source.ParseYAML(registeredMeta, data)
+	}
+	if err != nil {
+		r.errs = append(r.errs, err)
+		return
+	}
+	for _, p := range root.Pairs {
+		if p.Value.Kind != source.Scalar {
+			continue
+		}
+		v := Value{Text: clean(p.Value.Text), File: registeredMeta, Line: p.Line}
+		switch p.Key {
+		case "model_name":
+			r.model.RegisteredName = v
+		case "model_version":
+			r.model.RegisteredVersion = v
+		}
+	}
+}
+
 // envVarsFile reads environment_variables.txt: a name on each line, and comments.
 func (r *reader) envVarsFile() {
 	data, err := source.ReadFile(r.fsys, envVarsFile)

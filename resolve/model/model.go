@@ -64,6 +64,9 @@ type Model struct {
 	PyProject               string // pyproject.toml
 	UVLock                  string // uv.lock
 
+	RegisteredName    Value // of the registered model that this was downloaded as, see registered_model_meta
+	RegisteredVersion Value // and its version there
+
 	closer io.Closer
 }
 

@@ -61,6 +61,8 @@ func dump(m *Model, err error) string {
 	}
 	value("conda", m.CondaEnv)
 	value("virtualenv", m.VirtualEnv)
+	value("registered name", m.RegisteredName)
+	value("registered version", m.RegisteredVersion)
 	for _, file := range []struct{ name, path string }{
 		{"unnamed conda", m.UnnamedConda}, {"unnamed virtualenv", m.UnnamedVirtual}, {"serving example", m.ServingExample},
 		{"requirements", m.RequirementsTxt}, {"constraints", m.ConstraintsTxt}, {"original requirements", m.OriginalRequirementsTxt},

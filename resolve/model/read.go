@@ -24,6 +24,7 @@ const (
 	inputExample    = "input_example.json"
 	servingExample  = "serving_input_example.json"
 	wheelsDirectory = "wheels"
+	registeredMeta  = "registered_model_meta"
 )
 
 // Open reads the model in a directory of the file system, given the directory or its MLmodel
@@ -79,6 +80,7 @@ func Read(fsys fs.FS) (*Model, error) {
 	}
 	r.environment()
 	r.files()
+	r.registered()
 	r.check(root)
 	if len(r.errs) > 0 {
 		return nil, errors.Join(r.errs...)

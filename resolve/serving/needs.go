@@ -84,6 +84,27 @@ func ServerNeeds(kind Kind, mlflow pep440.Version, declared []pep508.Name) (Need
 	return n, nil
 }
 
+// Unmet gives those needs that an environment does not meet, as text. locked are the versions of
+// the packages in it.
+func (n Needs) Unmet(locked map[pep508.Name]pep440.Version) []string {
+	var out []string
+	fits := func(r pep508.Requirement, missing bool) bool {
+		v, ok := locked[r.Name]
+		return ok && r.Specifier.Match(v) || !ok && !missing
+	}
+	for _, r := range n.Requirements {
+		if !fits(r, true) {
+			out = append(out, r.String())
+		}
+	}
+	for _, r := range n.Constraints {
+		if !fits(r, false) {
+			out = append(out, r.String())
+		}
+	}
+	return out
+}
+
 // covers reports whether a version is among those that the rule is for. An unknown version is
 // taken for a current one.
 func (r rule) covers(v pep440.Version) bool {

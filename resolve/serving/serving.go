@@ -4,11 +4,14 @@
 package serving
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"mlenv/resolve/pep440"
 )
@@ -96,20 +99,17 @@ func New(in Input) (*Runtime, error) {
 	if in.Workers == 0 {
 		in.Workers = 1
 	}
-	if in.Port < 1 || in.Port > 65535 {
-		return nil, fmt.Errorf("port %d: a port is between 1 and 65535", in.Port)
+	if in.User == "" {
+		in.User = DefaultUser
 	}
-	if in.Workers < 1 {
-		return nil, fmt.Errorf("workers %d: at least one is needed", in.Workers)
+	if err := in.check(); err != nil {
+		return nil, err
 	}
 	r := &Runtime{
 		PathPrefix: Venv + "/bin",
 		StopSignal: "SIGTERM",
-		User:       DefaultUser,
+		User:       in.User,
 		WorkingDir: ModelPath,
-	}
-	if in.User != "" {
-		r.User = in.User
 	}
 	env := map[string]string{
 		// Nothing but /tmp can be counted on to be writable for an arbitrary user.
@@ -120,7 +120,8 @@ func New(in Input) (*Runtime, error) {
 	}
 	r.serve(in, env)
 	if len(in.Entrypoint) > 0 {
-		r.Entrypoint = in.Entrypoint
+		// Nobody knows what this command answers, or whether it answers at all.
+		r.Entrypoint, r.Healthcheck = in.Entrypoint, nil
 	}
 	if path := in.pythonPath(); path != "" {
 		env["PYTHONPATH"] = path
@@ -130,6 +131,33 @@ func New(in Input) (*Runtime, error) {
 		r.Env = append(r.Env, Var{name, env[name]})
 	}
 	return r, nil
+}
+
+// numericUser is a user, and maybe a group, by number: Kubernetes' runAsNonRoot refuses names, and
+// a name would have to be looked up in the base.
+var numericUser = regexp.MustCompile(`^\d{1,10}(:\d{1,10})?$`)
+
+// check finds values that no container could have.
+func (in Input) check() error {
+	switch {
+	case in.Port < 1 || in.Port > 65535:
+		return fmt.Errorf("port %d: a port is between 1 and 65535", in.Port)
+	case in.Workers < 1:
+		return fmt.Errorf("workers %d: at least one is needed", in.Workers)
+	case !numericUser.MatchString(in.User):
+		return fmt.Errorf("user %q: a numeric UID or UID:GID is needed", in.User)
+	case len(in.Entrypoint) > 0 && in.Entrypoint[0] == "":
+		return errors.New("the entrypoint's first word, the program, is empty")
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Env)) {
+		if strings.ContainsFunc(name, func(r rune) bool { return r == '=' || unicode.IsSpace(r) || unicode.IsControl(r) }) {
+			return fmt.Errorf("%q cannot be the name of an environment variable", name)
+		}
+		if strings.ContainsRune(in.Env[name], 0) {
+			return fmt.Errorf("the environment variable %s holds a NUL", name)
+		}
+	}
+	return nil
 }
 
 func (in Input) pythonPath() string {

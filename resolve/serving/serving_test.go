@@ -183,7 +183,10 @@ func TestNew(t *testing.T) {
 			t.Errorf("%s: %s: %+v", tt.name, msg, r)
 		}
 	}
-	for _, bad := range []Input{{Port: 70000}, {Port: -1}, {Workers: -2}} {
+	for _, bad := range []Input{
+		{Port: 70000}, {Port: -1}, {Workers: -2}, {User: "model"}, {User: "1:2:3"}, {User: ":0"}, {Entrypoint: []string{""}},
+		{Env: map[string]string{"A B": "1"}}, {Env: map[string]string{"A": "\x00"}},
+	} {
 		if _, err := New(bad); err == nil {
 			t.Errorf("New(%+v) is accepted", bad)
 		}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/pylock"
+	"mlenv/resolve/serving"
+)
+
+// findLock reads the lock that was given, or makes one.
+func (r *imageRun) findLock(ctx context.Context) error {
+	file := r.c.String("lock")
+	if file == "" {
+		if r.c.Bool("locked") {
+			return &usageError{msg: "--locked needs --lock FILE", command: r.c.Command.Name}
+		}
+		made, err := r.makeLock(ctx, nil)
+		if err != nil {
+			return err
+		}
+		// Where this machine keeps other files than the model's is none of the image's business.
+		r.lock, r.lockText = made, pylock.Format(portable(made))
+		r.lockDir, err = filepath.Abs(r.in.dir())
+		return err
+	}
+	var err error
+	if r.lock, r.lockText, err = readLock(file); err != nil {
+		return err
+	}
+	if r.lock == nil {
+		return &os.PathError{Op: "reading the lock", Path: file, Err: os.ErrNotExist}
+	}
+	if r.lockDir, err = filepath.Abs(filepath.Dir(file)); err != nil {
+		return err
+	}
+	if err := r.checkServes(file); err != nil {
+		return err
+	}
+	if r.c.Bool("locked") && (r.lock.Tool.SpecDigest != r.in.Spec.Digest || decidesVersions(r.c)) {
+		return r.checkLocked(ctx, file)
+	}
+	return nil
+}
+
+// decidesVersions tells whether flags that the Spec knows nothing of may make another lock.
+func decidesVersions(c *cli.Context) bool {
+	for _, name := range []string{"exclude-newer", "pre", "no-binary", "only-binary"} {
+		if c.IsSet(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// unservable says that a lock does not bring what the server needs.
+type unservable struct{ file, serve, why string }
+
+func (e *unservable) Error() string {
+	return fmt.Sprintf("%s is no lock for --serve %s: %s", e.file, e.serve, e.why)
+}
+
+// checkServes makes sure that a lock brings what the server needs. What mlenv locked says what for;
+// locks of others are held against the needs.
+func (r *imageRun) checkServes(file string) error {
+	serve := r.c.String("serve")
+	was := r.lock.Tool.Serve
+	if serve == string(serving.None) || was == serve {
+		return nil
+	}
+	if was != "" {
+		return &unservable{file, serve, "it was made with --serve " + was}
+	}
+	roots, err := r.in.roots(r.in.Spec.Requirements)
+	if err != nil {
+		return err
+	}
+	needs, err := r.in.serverNeeds(roots, serving.Kind(serve))
+	if err != nil {
+		return err
+	}
+	locked := map[pep508.Name]pep440.Version{}
+	for i := range r.lock.Packages {
+		locked[r.lock.Packages[i].Name] = r.lock.Packages[i].Version
+	}
+	if unmet := needs.Unmet(locked); len(unmet) > 0 {
+		return &unservable{file, serve, "it lacks " + strings.Join(unmet, ", ")}
+	}
+	return nil
+}
+
+// checkLocked solves again from the lock that was given, which must not change.
+func (r *imageRun) checkLocked(ctx context.Context, file string) error {
+	now, err := r.makeLock(ctx, r.lock)
+	if err != nil {
+		return err
+	}
+	r.progress.pause()
+	return r.checkLock(file, r.lock, now)
+}
+
+// makeLock resolves the model for the bases.
+func (r *imageRun) makeLock(ctx context.Context, previous *pylock.Lock) (*pylock.Lock, error) {
+	targets, err := r.targets()
+	if err != nil {
+		return nil, err
+	}
+	show := r.lockProgress(r.c)
+	defer show.end()
+	req := lockRequest{Inputs: r.in, Targets: targets, Previous: previous, Dir: r.in.dir(), Progress: show.event, Warn: show.warn}
+	if req.BaseName = r.bases[0].Name; len(r.bases) == 1 {
+		req.BaseDigest = r.bases[0].Base.Digest
+	}
+	return r.lockModel(ctx, r.c, req)
+}
+
+// portable gives a lock in which local files outside of the lock's directory go by their names alone.
+// Their hashes say which they are.
+func portable(l *pylock.Lock) *pylock.Lock {
+	out := *l
+	out.Packages = slices.Clone(l.Packages)
+	for i := range out.Packages {
+		p := &out.Packages[i]
+		p.Wheels = slices.Clone(p.Wheels)
+		for j := range p.Wheels {
+			p.Wheels[j].Path = inside(p.Wheels[j].Path)
+		}
+		if p.Sdist != nil {
+			sdist := *p.Sdist
+			sdist.Path = inside(sdist.Path)
+			p.Sdist = &sdist
+		}
+		if p.Archive != nil {
+			archive := *p.Archive
+			archive.Path = inside(archive.Path)
+			p.Archive = &archive
+		}
+	}
+	return &out
+}
+
+// inside is a path from a lock's directory, or the name alone where it leads out of it.
+func inside(name string) string {
+	if name != "" && !filepath.IsLocal(filepath.FromSlash(name)) {
+		return path.Base(name)
+	}
+	return name
+}
