@@ -9,7 +9,7 @@ FUZZTIME ?= 20s
 # The race detector needs cgo and a C compiler.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC)" >/dev/null && echo -race)
 
-.PHONY: e2e bench-image build demo test lint fuzz golden cross bench-resolve bench-lock oracle-lock clean
+.PHONY: e2e bench-image bench-start bench-memory build demo test lint fuzz golden cross bench-resolve bench-lock oracle-lock clean
 
 build: ## the static binary ./mlenv
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o mlenv ./cmd/mlenv
@@ -58,6 +58,12 @@ bench-lock: build ## mlenv lock beside uv pip compile, cold and warm, time and m
 oracle-lock: build ## mlenv lock against uv pip compile on real environments, and what a lock installs; UV and PYTHON (3.11) name theirs
 	.ci/oracle/lock_vs_uv
 	.ci/oracle/lock_installs
+
+bench-start: ## from a container's start to its first answer, beside the same installed by pip; root on Debian
+	.ci/bench-start $(MODEL)
+
+bench-memory: ## peak memory with a wheel of 3 GB and a model of 10 GB; root on Debian, 40 GB of disk
+	.ci/bench-memory
 
 bench-image: ## mlenv image beside uv + tar + gzip and docker build; MODEL, MLFLOW; root on Debian
 	.ci/bench-image $(or $(MODEL),examples/sklearn) $(MLFLOW)

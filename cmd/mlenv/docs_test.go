@@ -7,24 +7,11 @@ import (
 	"testing"
 
 	"github.com/urfave/cli/v2"
-
-	"mlenv/resolve"
 )
 
 // docs/cli.md is generated from the command tree.
 func TestCLIReference(t *testing.T) {
 	golden(t, "../../docs/cli.md", reference((&app{}).tree()))
-}
-
-// docs/findings.md is generated from the rules of package resolve.
-func TestFindingsReference(t *testing.T) {
-	var b strings.Builder
-	b.WriteString("# What mlenv resolve finds\n\n" +
-		"Generated from the rules by `make golden`. Errors end `mlenv resolve` with exit code 2;\nwith `--strict` warnings do too.\n")
-	for _, r := range resolve.Rules() {
-		fmt.Fprintf(&b, "\n## %s\n\n*%s*: %s.\n\n%s\n", r.ID, r.Severity, r.Summary, r.Help)
-	}
-	golden(t, "../../docs/findings.md", b.String())
 }
 
 func reference(root *cli.App) string {

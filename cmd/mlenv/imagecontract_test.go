@@ -109,7 +109,7 @@ func TestImageContract(t *testing.T) {
 	for name, want := range map[string]string{
 		"A": "1=2", "KEPT": "yes", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "VIRTUAL_ENV": "/opt/venv",
 		"PYTHON_VERSION": "3.11.9",
-		"PATH": "/opt/venv/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"PATH":           "/opt/venv/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
 	} {
 		if got, _ := variable(config, name); got != want {
 			t.Errorf("%s=%s, want %s", name, got, want)
