@@ -219,13 +219,12 @@ func lockSize(l *pylock.Lock) (sum int64) {
 
 // imageSide reads what an image holds.
 func (a *app) imageSide(ctx context.Context, name string, p *v1.Platform) (side diff.Side, err error) {
-	img, closeImage, err := peek.Open(ctx, name, peek.Options{
+	img, err := peek.Open(ctx, name, peek.Options{
 		Keychain: authn.DefaultKeychain, Transport: a.registryTransport(), UserAgent: userAgent(), Platform: p,
 	})
 	if err != nil {
 		return side, err
 	}
-	defer func() { err = errors.Join(err, closeImage()) }()
 	in, err := peek.Read(img)
 	if err != nil {
 		return side, fmt.Errorf("reading %s: %w", name, err)

@@ -92,7 +92,6 @@ func FuzzTar(f *testing.F) {
 		if err != nil {
 			return
 		}
-		defer files.Close()
 		for name, at := range files.at {
 			got, err := readAll(files, name)
 			if err == nil && at.offset+at.size <= int64(len(data)) && !bytes.Equal(got, data[at.offset:at.offset+at.size]) {

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
@@ -21,6 +22,9 @@ import (
 
 // maxManifest bounds manifests, indexes and configurations, in bytes.
 const maxManifest = 16 << 20
+
+// refName is the annotation that names an image of a layout (OCI image-spec, annotations).
+const refName = "org.opencontainers.image.ref.name"
 
 // files gives the files of a layout by name.
 type files interface {
@@ -39,18 +43,18 @@ func openLayout(fsys files, want string, p *v1.Platform) (*Opened, error) {
 	}
 	var fits []v1.Descriptor
 	for _, d := range index.Manifests {
-		if want == "" || d.Digest.String() == want || d.Annotations["org.opencontainers.image.ref.name"] == want {
+		if want == "" || d.Digest.String() == want || d.Annotations[refName] == want {
 			fits = append(fits, d)
 		}
 	}
 	if len(fits) == 0 {
-		return nil, fmt.Errorf("the layout has no image %s", want)
+		return nil, fmt.Errorf("the layout has no image %s, only %s", want, strings.Join(names(index.Manifests), ", "))
 	}
 	d := fits[0]
 	if len(fits) > 1 { // several platforms side by side, else several images
 		for _, f := range fits {
 			if f.Platform == nil {
-				return nil, fmt.Errorf("the layout has %d images; name one with :NAME or @sha256:…", len(fits))
+				return nil, fmt.Errorf("the layout has %d images; name one with :NAME or @sha256:…: %s", len(fits), strings.Join(names(fits), ", "))
 			}
 		}
 		if d, err = choose(fits, p); err != nil {
@@ -58,6 +62,19 @@ func openLayout(fsys files, want string, p *v1.Platform) (*Opened, error) {
 		}
 	}
 	return pick(layout{fsys}, d, p)
+}
+
+// names are by what the images of a layout can be asked for.
+func names(list []v1.Descriptor) []string {
+	var out []string
+	for _, d := range list {
+		one := d.Annotations[refName]
+		if one == "" {
+			one = d.Digest.String()
+		}
+		out = append(out, one)
+	}
+	return out
 }
 
 // layout is the store of a layout.
@@ -168,10 +185,11 @@ func readAll(fsys files, name string) ([]byte, error) {
 	return data, err
 }
 
-// tarFiles are the files of an uncompressed tar, read where they lie in it.
+// tarFiles are the files of an uncompressed tar, read where they lie in it. It is opened for each of
+// them, so that nothing stays open that somebody would have to close.
 type tarFiles struct {
-	*os.File
-	at map[string]section
+	name string
+	at   map[string]section
 }
 
 type section struct {
@@ -180,21 +198,30 @@ type section struct {
 }
 
 func openTar(name string) (*tarFiles, error) {
+	if err := regular(name); err != nil {
+		return nil, err
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	t := &tarFiles{File: f, at: map[string]section{}}
-	if err := t.scan(); err != nil {
-		f.Close()
-		return nil, err
+	defer f.Close()
+	t := &tarFiles{name: name, at: map[string]section{}}
+	return t, t.scan(f)
+}
+
+// regular refuses what cannot be read twice: opening a named pipe waits for somebody to write.
+func regular(name string) error {
+	info, err := os.Stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", name)
 	}
-	return t, nil
+	return err
 }
 
 // scan notes where the files are.
-func (t *tarFiles) scan() error {
-	archive := tar.NewReader(t.File) // which seeks over content
+func (t *tarFiles) scan(f *os.File) error {
+	archive := tar.NewReader(f) // which seeks over content
 	for {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -206,7 +233,7 @@ func (t *tarFiles) scan() error {
 		if h.Typeflag != tar.TypeReg {
 			continue
 		}
-		offset, err := t.Seek(0, io.SeekCurrent)
+		offset, err := f.Seek(0, io.SeekCurrent)
 		if err != nil {
 			return err
 		}
@@ -220,14 +247,19 @@ func (t *tarFiles) Open(name string) (fs.File, error) {
 	if !ok {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	return &tarFile{io.NewSectionReader(t.File, s.offset, s.size), s.header}, nil
+	f, err := os.Open(t.name)
+	if err != nil {
+		return nil, err
+	}
+	return &tarFile{io.NewSectionReader(f, s.offset, s.size), f, s.header}, nil
 }
 
 // tarFile is one of them.
 type tarFile struct {
 	*io.SectionReader
+	tar    *os.File
 	header *tar.Header
 }
 
 func (f *tarFile) Stat() (fs.FileInfo, error) { return f.header.FileInfo(), nil }
-func (f *tarFile) Close() error               { return nil }
+func (f *tarFile) Close() error               { return f.tar.Close() }

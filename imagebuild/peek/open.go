@@ -42,42 +42,35 @@ func IsFile(ref string) bool {
 
 // Open finds an image: a registry's reference, "oci:DIR" or "oci-tar:FILE", with ":NAME" or
 // "@sha256:…" where there are several, or "docker-tar:FILE". Layers are fetched when they are read.
-// The caller closes what Opened holds open.
-func Open(ctx context.Context, ref string, o Options) (*Opened, func() error, error) {
-	nothing := func() error { return nil }
-	kind, rest, _ := strings.Cut(ref, ":")
-	switch {
-	case kind == "docker-tar" && rest != "":
-		img, err := tarball.ImageFromPath(rest, nil)
-		if err != nil {
-			return nil, nil, fmt.Errorf("reading %s: %w", ref, err)
-		}
-		return &Opened{Image: img}, nothing, nil
-	case kind == "oci" && rest != "":
-		file, want := splitName(rest)
-		img, err := openLayout(os.DirFS(file), want, o.Platform)
-		if err != nil {
-			return nil, nil, fmt.Errorf("reading %s: %w", ref, err)
-		}
-		return img, nothing, nil
-	case kind == "oci-tar" && rest != "":
-		file, want := splitName(rest)
-		tar, err := openTar(file)
-		if err != nil {
-			return nil, nil, fmt.Errorf("reading %s: %w", ref, err)
-		}
-		img, err := openLayout(tar, want, o.Platform)
-		if err != nil {
-			tar.Close()
-			return nil, nil, fmt.Errorf("reading %s: %w", ref, err)
-		}
-		return img, tar.Close, nil
+func Open(ctx context.Context, ref string, o Options) (*Opened, error) {
+	if !IsFile(ref) {
+		return openRemote(ctx, ref, o)
 	}
-	img, err := openRemote(ctx, ref, o)
+	img, err := openFile(ref, o.Platform)
 	if err != nil {
-		return nil, nil, err
+		return nil, fmt.Errorf("reading %s: %w", ref, err)
 	}
-	return img, nothing, nil
+	return img, nil
+}
+
+func openFile(ref string, p *v1.Platform) (*Opened, error) {
+	kind, rest, _ := strings.Cut(ref, ":")
+	if kind == "docker-tar" {
+		if err := regular(rest); err != nil {
+			return nil, err
+		}
+		img, err := tarball.ImageFromPath(rest, nil)
+		return &Opened{Image: img}, err
+	}
+	place, want := splitName(rest)
+	if kind == "oci" {
+		return openLayout(os.DirFS(place), want, p)
+	}
+	tar, err := openTar(place)
+	if err != nil {
+		return nil, err
+	}
+	return openLayout(tar, want, p)
 }
 
 // splitName takes ":NAME" or "@sha256:…" off the place of a layout.

@@ -173,15 +173,10 @@ func TestRead(t *testing.T) {
 
 func open(t *testing.T, ref string, o peek.Options) *peek.Opened {
 	t.Helper()
-	img, closeImage, err := peek.Open(t.Context(), ref, o)
+	img, err := peek.Open(t.Context(), ref, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := closeImage(); err != nil {
-			t.Error(err)
-		}
-	})
 	return img
 }
 
@@ -282,7 +277,7 @@ func TestPlacesAndPlatforms(t *testing.T) {
 				t.Errorf("%s for %q: the image for %s", place, arch, c.Lock)
 			}
 		}
-		_, _, err := peek.Open(t.Context(), place, peek.Options{Platform: &v1.Platform{OS: "linux", Architecture: "s390x"}})
+		_, err := peek.Open(t.Context(), place, peek.Options{Platform: &v1.Platform{OS: "linux", Architecture: "s390x"}})
 		if err == nil || !strings.Contains(err.Error(), "there is no image for linux/s390x, only for linux/arm64, linux/amd64") {
 			t.Errorf("%s for s390x: %v", place, err)
 		}
@@ -320,7 +315,7 @@ func TestDamage(t *testing.T) {
 			if err := os.WriteFile(at, data, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			opened, _, err := peek.Open(t.Context(), "oci:"+dir, peek.Options{})
+			opened, err := peek.Open(t.Context(), "oci:"+dir, peek.Options{})
 			if err == nil {
 				_, err = peek.Read(opened)
 			}
