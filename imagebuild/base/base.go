@@ -56,6 +56,37 @@ func (b *Base) Platform() v1.Platform {
 	return v1.Platform{OS: b.OS, Architecture: b.Arch, Variant: b.Variant}
 }
 
+// IsFor tells whether the base is for the platform that was asked for, a variant only if one was;
+// the error is a *WrongPlatform.
+func (b *Base) IsFor(want v1.Platform) error {
+	have := b.Platform()
+	if have.OS == "" {
+		have.OS = "linux"
+	}
+	variant := want.Variant == "" || variantOf(have) == variantOf(want)
+	if have.OS == want.OS && have.Architecture == want.Architecture && variant {
+		return nil
+	}
+	return &WrongPlatform{Have: have, Want: want}
+}
+
+// variantOf gives a platform's variant, or the one that is meant where none is said (OCI
+// image-spec, "Image Index", platform variants, as containerd reads them).
+func variantOf(p v1.Platform) string {
+	implied := map[string]string{"arm64": "v8", "arm": "v7", "amd64": "v1"}
+	if p.Variant == "" {
+		return implied[p.Architecture]
+	}
+	return p.Variant
+}
+
+// WrongPlatform says that a base is for another platform than was asked for.
+type WrongPlatform struct{ Have, Want v1.Platform }
+
+func (w *WrongPlatform) Error() string {
+	return fmt.Sprintf("the base is for %s, not for %s", w.Have, w.Want)
+}
+
 // Minor gives the feature release, "3.11".
 func (b *Base) Minor() string { return minorOf(b.Version) }
 

@@ -2,6 +2,7 @@ package base
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,6 +61,12 @@ func TestHost(t *testing.T) {
 	two, _ := again.Digest()
 	if one != two {
 		t.Errorf("packed twice: %s and %s", one, two)
+	}
+
+	elsewhere := v1.Platform{OS: "linux", Architecture: "s390x"}
+	_, err = Open(context.Background(), "host", elsewhere, Options{Cache: cache, HostDirs: []string{filepath.Dir(python)}, Python: b.Version})
+	if want := fmt.Sprintf("is for linux/%s, not for linux/s390x", b.Arch); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("for another platform: %v, want %q", err, want)
 	}
 }
 

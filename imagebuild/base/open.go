@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"mlenv/imagebuild/peek"
 )
 
 // Options say where bases come from.
@@ -31,28 +30,45 @@ type Options struct {
 type Source struct {
 	Image  v1.Image
 	Name   string // full reference, "" where others could not pull it: of a file, or of the machine's own
-	Digest string // of what the reference names, "sha256:…": an index where there is one
+	Digest string // of what a registry's reference names, "sha256:…": an index where there is one; else the image's
 }
 
-// Open finds the base image of one platform. ref is a registry's reference, "oci:DIR" with ":NAME"
-// or "@sha256:…" where the layout has several, "docker-tar:FILE", or "host" for this machine's own
-// Python. Layers are fetched when they are read.
+// Open finds the base image of one platform. ref is a registry's reference, "oci:DIR" or
+// "oci-tar:FILE" with ":NAME" or "@sha256:…" where the layout has several, "docker-tar:FILE", or
+// "host" for this machine's own Python. Layers are fetched when they are read. An image that says
+// that it is for another platform is a *WrongPlatform: where there is no index, nobody has chosen.
 func Open(ctx context.Context, ref string, p v1.Platform, o Options) (*Source, error) {
-	kind, rest, _ := strings.Cut(ref, ":")
+	source, err := o.open(ctx, ref, p)
+	if err != nil {
+		return nil, err
+	}
+	config, err := source.Image.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("reading the base's configuration: %w", err)
+	}
+	if config.Architecture == "" {
+		return source, nil // Inspect looks at the interpreter itself
+	}
+	have := Base{OS: config.OS, Arch: config.Architecture, Variant: config.Variant}
+	return source, have.IsFor(p)
+}
+
+func (o Options) open(ctx context.Context, ref string, p v1.Platform) (*Source, error) {
 	switch {
 	case ref == "host":
-		return o.openHost(ctx, p)
-	case kind == "oci" && rest != "":
-		return openLayout(rest, p)
-	case kind == "docker-tar" && rest != "":
-		img, err := tarball.ImageFromPath(rest, nil)
+		return o.openHost(ctx)
+	case IsFile(ref):
+		opened, err := peek.Open(ctx, ref, peek.Options{Platform: &p})
 		if err != nil {
-			return nil, fmt.Errorf("reading the base %s: %w", ref, err)
+			return nil, fmt.Errorf("finding the base: %w", err)
 		}
-		return sourceOf(img)
+		return sourceOf(opened.Image)
 	}
 	return o.openRemote(ctx, ref, p)
 }
+
+// IsFile tells whether ref names an image in files.
+func IsFile(ref string) bool { return peek.IsFile(ref) }
 
 func sourceOf(img v1.Image) (*Source, error) {
 	digest, err := img.Digest()
@@ -62,7 +78,7 @@ func sourceOf(img v1.Image) (*Source, error) {
 	return &Source{Image: img, Digest: digest.String()}, nil
 }
 
-func (o Options) openHost(ctx context.Context, p v1.Platform) (*Source, error) {
+func (o Options) openHost(ctx context.Context) (*Source, error) {
 	python, err := FindHost(o.Python, o.HostDirs)
 	if err != nil {
 		return nil, err
@@ -70,13 +86,6 @@ func (o Options) openHost(ctx context.Context, p v1.Platform) (*Source, error) {
 	img, err := Host(ctx, python, o.Cache)
 	if err != nil {
 		return nil, err
-	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	if config.Architecture != p.Architecture {
-		return nil, &Error{fmt.Sprintf("this machine's Python is for linux/%s, not for %s", config.Architecture, p)}
 	}
 	return sourceOf(img)
 }
@@ -117,68 +126,4 @@ func (o Options) openRemote(ctx context.Context, text string, p v1.Platform) (*S
 func IsNotFound(err error) bool {
 	var e *transport.Error
 	return errors.As(err, &e) && e.StatusCode == http.StatusNotFound
-}
-
-// openLayout opens an OCI layout, of which one image fits.
-func openLayout(text string, p v1.Platform) (*Source, error) {
-	dir, want := text, ""
-	if at := strings.LastIndex(text, "@"); at > 0 {
-		dir, want = text[:at], text[at+1:]
-	} else if at := strings.LastIndex(text, ":"); at > 0 {
-		dir, want = text[:at], text[at+1:]
-	}
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, fmt.Errorf("reading the base oci:%s: %w", text, err)
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return nil, fmt.Errorf("reading the base oci:%s: %w", text, err)
-	}
-	var fits []v1.Descriptor
-	for _, d := range manifest.Manifests {
-		if want == "" || d.Digest.String() == want || d.Annotations["org.opencontainers.image.ref.name"] == want {
-			fits = append(fits, d)
-		}
-	}
-	if len(fits) > 1 { // several platforms side by side
-		fits = forPlatform(fits, p)
-	}
-	if len(fits) != 1 {
-		return nil, &Error{fmt.Sprintf("the layout oci:%s has %d images that fit; name one as oci:DIR:NAME or oci:DIR@sha256:…", text, len(fits))}
-	}
-	img, err := layoutImage(index, fits[0], p)
-	if err != nil {
-		return nil, fmt.Errorf("reading the base oci:%s: %w", text, err)
-	}
-	return &Source{Image: img, Digest: fits[0].Digest.String()}, nil
-}
-
-func layoutImage(index v1.ImageIndex, d v1.Descriptor, p v1.Platform) (v1.Image, error) {
-	if !d.MediaType.IsIndex() {
-		return index.Image(d.Digest)
-	}
-	child, err := index.ImageIndex(d.Digest)
-	if err != nil {
-		return nil, err
-	}
-	manifest, err := child.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	fits := forPlatform(manifest.Manifests, p)
-	if len(fits) == 0 {
-		return nil, &Error{fmt.Sprintf("it has no image for %s", p)}
-	}
-	return layoutImage(child, fits[0], p)
-}
-
-func forPlatform(list []v1.Descriptor, p v1.Platform) []v1.Descriptor {
-	var out []v1.Descriptor
-	for _, d := range list {
-		if d.Platform != nil && d.Platform.Satisfies(p) {
-			out = append(out, d)
-		}
-	}
-	return out
 }
