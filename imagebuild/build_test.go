@@ -327,6 +327,22 @@ func newLayers(before, after *imagebuild.Image) int {
 	return n
 }
 
+// TestBuildOnBuilt builds on an image that was built: what is in it would be mixed with what is new.
+func TestBuildOnBuilt(t *testing.T) {
+	r := makeRecipe(t, model())
+	img := build(t, &imagebuild.Builder{}, r)
+	b, err := base.Inspect(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Base, r.BaseImage = b, img
+	_, err = (&imagebuild.Builder{}).Build(context.Background(), r)
+	var occupied *base.Occupied
+	if !errors.As(err, &occupied) || occupied.Path != serving.Venv || !strings.HasPrefix(occupied.File, serving.Venv+"/") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestCollision(t *testing.T) {
 	tests := map[string]map[string]string{
 		"a file":                 {"alpha/__init__.py": "other\n"},

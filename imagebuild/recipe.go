@@ -76,6 +76,9 @@ func (r *Recipe) check() error {
 	if r.Base == nil || r.BaseImage == nil {
 		return fmt.Errorf("the recipe has no base")
 	}
+	if err := r.Base.IsFree(); err != nil {
+		return err
+	}
 	seen := map[string]string{}
 	for _, w := range r.Wheels {
 		if !hexSHA256.MatchString(w.SHA256) {

@@ -35,6 +35,7 @@ type Base struct {
 	CABundle string            `json:"caBundle"`          // path of a bundle of CA certificates where OpenSSL does not find it by itself, "" if none is needed
 	Links    map[string]string `json:"links"`             // symbolic links among the directories of our paths: "/opt" to "/var/opt"
 	Dirs     []string          `json:"dirs"`              // the directories of our paths that are there already: "/opt", sorted
+	Inside   map[string]string `json:"inside"`            // a file below each of our paths that has any: "/opt/venv" to "/opt/venv/bin/python"
 	Layers   int               `json:"layers"`            // number of layers
 }
 
@@ -85,6 +86,27 @@ type WrongPlatform struct{ Have, Want v1.Platform }
 
 func (w *WrongPlatform) Error() string {
 	return fmt.Sprintf("the base is for %s, not for %s", w.Have, w.Want)
+}
+
+// IsFree tells whether there is nothing yet where images have their environment and their model:
+// what is there would be mixed into them. The error is an *Occupied.
+func (b *Base) IsFree() error {
+	for _, at := range ours {
+		if file, ok := b.Inside[at]; ok {
+			return &Occupied{Path: at, File: file}
+		}
+	}
+	return nil
+}
+
+// Occupied says that a base has files where an image has its own.
+type Occupied struct {
+	Path string // ours
+	File string // one of the base's in it
+}
+
+func (o *Occupied) Error() string {
+	return fmt.Sprintf("the base already has files in %s, such as %s; they would be mixed with the image's own", o.Path, o.File)
 }
 
 // Minor gives the feature release, "3.11".

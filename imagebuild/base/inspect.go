@@ -69,6 +69,7 @@ func Inspect(img v1.Image) (*Base, error) {
 	}
 	b.findCA(t)
 	b.findPlaces(t)
+	b.findInside(t)
 	return b, nil
 }
 
@@ -274,6 +275,19 @@ func (t *tree) sonames() []string {
 
 // ours are the paths below which everything of ours lies.
 var ours = []string{"/opt/venv", "/opt/ml/model"}
+
+// findInside notes a file below each of our paths that has any. Empty directories are none.
+func (b *Base) findInside(t *tree) {
+	b.Inside = map[string]string{}
+	for _, name := range ours {
+		for _, at := range append([]string{t.resolve(name)}, t.under(name)...) {
+			if n := t.nodes[at]; n != nil && n.typ != tar.TypeDir {
+				b.Inside[name] = at
+				break
+			}
+		}
+	}
+}
 
 // findPlaces notes which of the directories above our paths are symbolic links, and which are
 // there.

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"debug/elf"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -247,6 +248,61 @@ func TestResolve(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"/var/opt/ml"}, b.Parents("/var/opt/ml/model")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// with puts one more layer on docker-library's image.
+func with(t *testing.T, entries ...layer.Entry) v1.Image {
+	t.Helper()
+	img, err := basetest.With(slim(t, "3.11.9"), entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// TestIsFree looks for what would get mixed with an image's own files.
+func TestIsFree(t *testing.T) {
+	dir := func(name string) layer.Entry { return layer.Entry{Path: name, Kind: layer.Dir} }
+	removed, err := mutate.AppendLayers(with(t, basetest.Text("opt/venv/pyvenv.cfg", "")),
+		rawLayer(t, []tar.Header{{Name: "opt/venv/.wh..wh..opq"}}, []string{""}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		image      v1.Image
+		path, file string // "": it is free
+	}{
+		"nothing":              {slim(t, "3.11.9"), "", ""},
+		"empty directories":    {with(t, dir("opt/venv/lib"), dir("opt/ml/model")), "", ""},
+		"files beside":         {with(t, basetest.Text("opt/venv2/x", ""), basetest.Text("opt/ml/code/x", "")), "", ""},
+		"files that went":      {removed, "", ""},
+		"an environment":       {with(t, basetest.Text("opt/venv/pyvenv.cfg", "")), "/opt/venv", "/opt/venv/pyvenv.cfg"},
+		"a link alone":         {with(t, basetest.Link("opt/venv/bin/python", "/usr/local/bin/python3")), "/opt/venv", "/opt/venv/bin/python"},
+		"a model":              {with(t, dir("opt/venv"), basetest.Text("opt/ml/model/MLmodel", "")), "/opt/ml/model", "/opt/ml/model/MLmodel"},
+		"behind a link":        {with(t, basetest.Link("opt/venv", "/srv/venv"), basetest.Text("srv/venv/x", "")), "/opt/venv", "/srv/venv/x"},
+		"a file, no directory": {with(t, basetest.Text("opt/venv", "")), "/opt/venv", "/opt/venv"},
+		"its own Python": {image(t, "amd64", v1.Config{Env: []string{"PATH=/opt/venv/bin"}}, nil, basetest.Glibc("2.36"), []layer.Entry{
+			basetest.Exe("opt/venv/bin/python3.11", basetest.ELF(elf.EM_X86_64, x86Loader, "3.11.2")),
+			basetest.Link("opt/venv/bin/python3", "python3.11"),
+		}), "/opt/venv", "/opt/venv/bin/python3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, err := base.InspectOnce(tt.image, t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = b.IsFree()
+			var occupied *base.Occupied
+			switch {
+			case tt.path == "":
+				if err != nil {
+					t.Error(err)
+				}
+			case !errors.As(err, &occupied) || *occupied != base.Occupied{Path: tt.path, File: tt.file}:
+				t.Errorf("got %v, want %s in %s", err, tt.file, tt.path)
+			}
+		})
 	}
 }
 

@@ -68,19 +68,8 @@ func Link(name, target string) layer.Entry {
 func Image(arch string, config v1.Config, annotations map[string]string, layers ...[]layer.Entry) (v1.Image, error) {
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	for _, entries := range layers {
-		roots := map[string]bool{}
-		for _, e := range entries {
-			root, _, _ := strings.Cut(e.Path, "/")
-			roots[root] = true
-		}
-		for root := range roots {
-			entries = layer.WithParents(entries, root)
-		}
-		l, err := layer.New(entries, layer.Options{})
-		if err != nil {
-			return nil, err
-		}
-		if img, err = mutate.Append(img, mutate.Addendum{Layer: l, MediaType: types.OCILayer}); err != nil {
+		var err error
+		if img, err = With(img, entries...); err != nil {
 			return nil, err
 		}
 	}
@@ -97,6 +86,23 @@ func Image(arch string, config v1.Config, annotations map[string]string, layers 
 		img = mutate.Annotations(img, annotations).(v1.Image)
 	}
 	return img, nil
+}
+
+// With puts one more layer on an image.
+func With(img v1.Image, entries ...layer.Entry) (v1.Image, error) {
+	roots := map[string]bool{}
+	for _, e := range entries {
+		root, _, _ := strings.Cut(e.Path, "/")
+		roots[root] = true
+	}
+	for root := range roots {
+		entries = layer.WithParents(entries, root)
+	}
+	l, err := layer.New(entries, layer.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return mutate.Append(img, mutate.Addendum{Layer: l, MediaType: types.OCILayer})
 }
 
 // machine is what an architecture's files have in common.
