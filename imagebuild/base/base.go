@@ -11,7 +11,6 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"sort"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -36,6 +35,7 @@ type Base struct {
 	Links    map[string]string `json:"links"`             // symbolic links among the directories of our paths: "/opt" to "/var/opt"
 	Dirs     []string          `json:"dirs"`              // the directories of our paths that are there already: "/opt", sorted
 	Inside   map[string]string `json:"inside"`            // a file below each of our paths that has any: "/opt/venv" to "/opt/venv/bin/python"
+	Java     string            `json:"java,omitempty"`    // path of the java that JAVA_HOME or PATH leads to, "" if there is none
 	Layers   int               `json:"layers"`            // number of layers
 }
 
@@ -168,22 +168,56 @@ func (b *Base) Parents(name string) []string {
 	return out
 }
 
-// debLibrary is Debian's form of a library package's name: "libgomp1" holds libgomp.so.1.
-var debLibrary = regexp.MustCompile(`^lib(.+?)-?(\d[\d.]*)(t64)?$`)
+// debLibrary is Debian's form of a library package's name: "libgomp1" holds libgomp.so.1. The last
+// part is what comes after ".so."; "libglib2.0-0" has a version before it too.
+var debLibrary = regexp.MustCompile(`^lib(.+?)(?:-?(\d[\d.]*)|(\d[\d.]*)-(\d+))(t64)?$`)
 
-// Provides tells whether the base has a Debian package, by the package's name or, for a library,
-// by the shared library that it would bring (so that it works on bases of another kind).
+// javaPackage matches the names under which distributions have a Java runtime.
+var javaPackage = regexp.MustCompile(`^(default-j(re|dk)|openjdk-?\d+-j(re|dk)|temurin-\d+-j(re|dk)|java-.+-openjdk)`)
+
+// Provides tells whether the base has what a Debian package brings: the package itself, or, so that
+// it works on bases of another kind, the shared library that a library's package is named after, or
+// any Java runtime for a package of one.
 func (b *Base) Provides(debian string) bool {
-	if _, ok := b.Packages[debian]; ok {
+	for _, name := range []string{debian, debian + "t64"} { // of the transition to a 64-bit time_t
+		if _, ok := b.Packages[name]; ok {
+			return true
+		}
+	}
+	if NeedsJava(debian) {
+		return b.hasJava()
+	}
+	return slices.ContainsFunc(sonamesOf(debian), func(soname string) bool {
+		// Debian's names are in lower case: libgl1 holds libGL.so.1.
+		return slices.ContainsFunc(b.Sonames, func(have string) bool { return strings.EqualFold(have, soname) })
+	})
+}
+
+// NeedsJava tells whether a Debian package is a Java runtime.
+func NeedsJava(debian string) bool { return javaPackage.MatchString(debian) }
+
+func (b *Base) hasJava() bool {
+	if b.Java != "" {
 		return true
 	}
-	m := debLibrary.FindStringSubmatch(debian)
-	if m == nil {
-		return false
+	for name := range b.Packages {
+		if javaPackage.MatchString(name) {
+			return true
+		}
 	}
-	soname := "lib" + m[1] + ".so." + m[2]
-	at := sort.SearchStrings(b.Sonames, soname)
-	return at < len(b.Sonames) && b.Sonames[at] == soname
+	return false
+}
+
+// sonamesOf are the names that the library of a Debian package may have.
+func sonamesOf(debian string) []string {
+	m := debLibrary.FindStringSubmatch(debian)
+	switch {
+	case m == nil:
+		return nil
+	case m[2] != "":
+		return []string{"lib" + m[1] + ".so." + m[2]}
+	}
+	return []string{"lib" + m[1] + "-" + m[3] + ".so." + m[4], "lib" + m[1] + m[3] + ".so." + m[4]}
 }
 
 // Fit tells whether a lock made for the target runs on the base; the error says why not.

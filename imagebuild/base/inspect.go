@@ -68,16 +68,20 @@ func Inspect(img v1.Image) (*Base, error) {
 		return nil, &Error{fmt.Sprintf("the base says that it is for %s, but its %s is for %s", config.Architecture, b.Python, b.Arch)}
 	}
 	b.findCA(t)
+	b.findJava(t)
 	b.findPlaces(t)
 	b.findInside(t)
 	return b, nil
 }
 
+// defaultPath is where programs lie if the image's own PATH does not say.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // candidates are the places to look for the interpreter, in order: the image's own PATH, what its
 // entrypoint names, then where distributions hide it.
 func candidates(config *v1.ConfigFile) []string {
 	var out []string
-	searchPath := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	searchPath := defaultPath
 	for _, e := range config.Config.Env {
 		if v, ok := strings.CutPrefix(e, "PATH="); ok {
 			searchPath = v + ":" + searchPath
@@ -285,6 +289,21 @@ func (b *Base) findInside(t *tree) {
 				b.Inside[name] = at
 				break
 			}
+		}
+	}
+}
+
+// findJava looks for a Java runtime where Spark and H2O do.
+func (b *Base) findJava(t *tree) {
+	searchPath := b.Getenv("PATH")
+	if searchPath == "" {
+		searchPath = defaultPath
+	}
+	for _, dir := range append([]string{path.Join(b.Getenv("JAVA_HOME"), "bin")}, strings.Split(searchPath, ":")...) {
+		name := path.Join(dir, "java")
+		if n, _ := t.file(name); path.IsAbs(dir) && n != nil && n.mode&0o111 != 0 {
+			b.Java = name
+			return
 		}
 	}
 }

@@ -306,6 +306,52 @@ func TestIsFree(t *testing.T) {
 	}
 }
 
+// TestProvides asks for what models need by Debian's names, of bases of all kinds.
+func TestProvides(t *testing.T) {
+	const java, status = "default-jre-headless", "var/lib/dpkg/status"
+	jvm := basetest.Exe("usr/lib/jvm/17/bin/java", basetest.ELF(elf.EM_X86_64, x86Loader))
+	dpkg := func(names ...string) layer.Entry {
+		text := ""
+		for _, n := range names {
+			text += "Package: " + n + "\nStatus: install ok installed\nVersion: 1\n\n"
+		}
+		return basetest.Text(status, text)
+	}
+	lib := func(name string) layer.Entry { return basetest.Exe("usr/lib64/"+name, basetest.ELF(elf.EM_X86_64, "")) }
+	home := image(t, "amd64", v1.Config{Env: []string{"PATH=/usr/bin", "JAVA_HOME=/usr/lib/jvm/17"}}, nil, append(basetest.Glibc("2.36"),
+		basetest.Exe("usr/bin/python3.11", basetest.ELF(elf.EM_X86_64, x86Loader, "3.11.2")), basetest.Link("usr/bin/python3", "python3.11"), jvm))
+	for name, tt := range map[string]struct {
+		image  v1.Image
+		debian string
+		want   bool
+	}{
+		"no Java":                  {slim(t, "3.11.9"), java, false},
+		"Java on PATH":             {with(t, jvm, basetest.Link("usr/bin/java", "/usr/lib/jvm/17/bin/java")), java, true},
+		"a dangling java":          {with(t, basetest.Link("usr/bin/java", "/usr/lib/jvm/17/bin/java")), java, false},
+		"java that cannot run":     {with(t, basetest.Text("usr/bin/java", "")), java, false},
+		"Java beside PATH":         {with(t, jvm), java, false},
+		"Java in JAVA_HOME":        {home, java, true},
+		"Debian's OpenJDK":         {with(t, dpkg("libc6", "openjdk-17-jre-headless")), java, true},
+		"Temurin":                  {with(t, dpkg("temurin-21-jre")), java, true},
+		"Red Hat's name":           {with(t, dpkg("java-17-openjdk-headless")), java, true},
+		"the package itself":       {with(t, dpkg(java)), java, true},
+		"documentation":            {with(t, dpkg("openjdk-17-doc", "java-common")), java, false},
+		"a library by its package": {with(t, dpkg("libglib2.0-0")), "libglib2.0-0", true},
+		"since time_t has 64 bits": {with(t, dpkg("libglib2.0-0t64")), "libglib2.0-0", true},
+		"a library with a dash":    {with(t, lib("libglib-2.0.so.0")), "libglib2.0-0", true},
+		"a library in capitals":    {with(t, lib("libGL.so.1")), "libgl1", true},
+		"another version of it":    {with(t, lib("libGL.so.2")), "libgl1", false},
+	} {
+		b, err := base.Inspect(tt.image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := b.Provides(tt.debian); got != tt.want {
+			t.Errorf("%s: provides %s: %v, want %v", name, tt.debian, got, tt.want)
+		}
+	}
+}
+
 func TestInspectOnce(t *testing.T) {
 	dir := t.TempDir()
 	img := slim(t, "3.11.9")
