@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -16,6 +17,8 @@ type app struct {
 	lookup         func(key string) (string, bool) // the environment
 	stdin          io.Reader
 	stdout, stderr io.Writer
+
+	transport http.RoundTripper // to registries; nil: go-containerregistry's own
 
 	// How to wait before a request is tried again; zero: as long as it takes.
 	sleep   func(context.Context, time.Duration) error // of package indexes

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -20,7 +21,7 @@ import (
 // baseFlags are the flags by which a base image is chosen.
 func baseFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "base", Usage: "build on `IMAGE`: a reference, oci:DIR, docker-tar:FILE, or host for this machine's own Python (default: python:<version>-slim)"},
+		&cli.StringFlag{Name: "base", Usage: "build on `IMAGE`: a reference, oci:DIR, oci-tar:FILE, docker-tar:FILE, or host for this machine's own Python (default: python:<version>-slim)"},
 		&cli.StringSliceFlag{Name: "platform", Usage: "build for `OS/ARCH`; several make an image index (default: linux/amd64) (repeatable)"},
 	}
 }
@@ -38,6 +39,9 @@ func platforms(c *cli.Context) ([]v1.Platform, error) {
 		if err != nil || p.OS != "linux" || p.Architecture == "" {
 			return nil, &usageError{msg: fmt.Sprintf("--platform %s is not of the form linux/ARCH", name), command: c.Command.Name}
 		}
+		if p.Architecture == "arm64" && p.Variant == "v8" {
+			p.Variant = "" // every arm64 is; many an index does not say so
+		}
 		for _, other := range out {
 			if other.Equals(*p) {
 				return nil, &usageError{msg: "--platform " + name + " is given twice", command: c.Command.Name}
@@ -52,6 +56,7 @@ func platforms(c *cli.Context) ([]v1.Platform, error) {
 type openedBase struct {
 	*base.Source
 	Base     *base.Base
+	Platform v1.Platform // as it was asked for
 	Findings []resolve.Finding
 }
 
@@ -65,7 +70,20 @@ type noBase struct {
 func (e *noBase) Error() string { return e.err.Error() }
 func (e *noBase) Unwrap() error { return e.err }
 
-// openBase finds the base that ref names, "" for the default, and looks into it.
+// errNoPython says that nothing tells which Python is needed. A base that is named has its own; the
+// default and this machine's have to be chosen by it.
+var errNoPython = errors.New("the model names no Python version")
+
+// otherPython says that a base has not the Python that the model or --python wants.
+type otherPython struct{ want, have string }
+
+func (e *otherPython) Error() string {
+	return fmt.Sprintf("Python %s is needed, but the base has Python %s", e.want, e.have)
+}
+
+// openBase finds the base that ref names, "" for the default, and looks into it. One on which no
+// image could be built is an error, whoever asks: what is locked or checked for a base is to be
+// built on it.
 func (a *app) openBase(ctx context.Context, ref, python string, p v1.Platform) (*openedBase, error) {
 	cache, err := a.cacheDir()
 	if err != nil {
@@ -80,7 +98,10 @@ func (a *app) openBaseWith(ctx context.Context, ref, python string, p v1.Platfor
 		Keychain: authn.DefaultKeychain, Transport: a.registryTransport(), UserAgent: userAgent(), Backoff: a.backoff,
 		Cache: cache, HostDirs: a.pythonDirs(), Python: python,
 	}
-	out := &openedBase{}
+	if python == "" && (ref == "" || ref == "host") {
+		return nil, errNoPython
+	}
+	out := &openedBase{Platform: p}
 	var err error
 	if ref == "" {
 		out.Source, out.Findings, err = openDefault(ctx, python, p, opts)
@@ -96,10 +117,31 @@ func (a *app) openBaseWith(ctx context.Context, ref, python string, p v1.Platfor
 		}
 		return nil, fmt.Errorf("looking into the base %s: %w", ref, err)
 	}
-	if have := out.Base.Minor(); python != "" && have != minor(python) {
-		return nil, &base.Misfit{What: "Python", Base: out.Base.Version, Want: python}
+	if err := out.suits(python); err != nil {
+		return nil, err
+	}
+	if python == "" {
+		out.Findings = append(out.Findings, resolve.Finding{
+			Rule: "python-of-base", Severity: resolve.Warning, Subject: "python",
+			Message: fmt.Sprintf("the model names no Python version; the base's is taken, %s", out.Base.Version),
+			From:    []envfile.Origin{},
+		})
 	}
 	return out, nil
+}
+
+// suits tells whether a base that was looked into is what was asked for.
+func (b *openedBase) suits(python string) error {
+	if err := b.Base.IsFor(b.Platform); err != nil {
+		return err
+	}
+	if err := b.Base.IsFree(); err != nil {
+		return err
+	}
+	if have := b.Base.Minor(); python != "" && have != minor(python) {
+		return &otherPython{want: python, have: b.Base.Version}
+	}
+	return nil
 }
 
 // openDefault opens docker-library's image of the exact version, or, where there is none, that of
@@ -119,6 +161,16 @@ func openDefault(ctx context.Context, python string, p v1.Platform, opts base.Op
 		Message: fmt.Sprintf("the registry has no %s; built on %s instead, which has another patch release of Python", exact, near),
 		From:    []envfile.Origin{},
 	}}, nil
+}
+
+// lacksMessage says that a base lacks a system package, and what may have it.
+func lacksMessage(p resolve.SystemPackage, b *base.Base) string {
+	instead := "choose a --base that has it, as python:" + b.Minor() + " without -slim may"
+	if base.NeedsJava(p.Name) {
+		instead = "choose a --base that has a Java runtime beside its Python"
+	}
+	return fmt.Sprintf("the base lacks %s (%s), and building an image installs no system packages; %s, or use mlenv dockerfile",
+		p.Name, p.Reason, instead)
 }
 
 func minor(python string) string {
@@ -157,5 +209,9 @@ func (a *app) registryTransport() *sink.CertTransport {
 	if home := a.env("HOME"); home != "" {
 		dirs = append([]string{filepath.Join(home, ".config/containers/certs.d"), filepath.Join(home, ".docker/certs.d")}, dirs...)
 	}
-	return &sink.CertTransport{Dirs: dirs, Next: remote.DefaultTransport}
+	next := a.transport
+	if next == nil {
+		next = remote.DefaultTransport
+	}
+	return &sink.CertTransport{Dirs: dirs, Next: next}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/urfave/cli/v2"
 
+	"mlenv/imagebuild/base"
 	"mlenv/render"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/envfile"
@@ -169,7 +170,7 @@ func (r *dockerfileRun) withoutSources() *inputs {
 // targets to lock for.
 func (r *dockerfileRun) findBase(ctx context.Context, request *lockRequest) (digest string, err error) {
 	ref, python := r.c.String("base"), r.in.Spec.Python.Version
-	if kind, _, _ := strings.Cut(ref, ":"); ref == "host" || kind == "oci" || kind == "docker-tar" {
+	if ref == "host" || base.IsFile(ref) {
 		return "", &usageError{msg: "--base " + ref + " is nothing that a Dockerfile can build on", hint: "name an image of a registry", command: r.c.Command.Name}
 	}
 	switch {
@@ -178,7 +179,7 @@ func (r *dockerfileRun) findBase(ctx context.Context, request *lockRequest) (dig
 	case r.out.Installer == render.Conda:
 		r.out.Base = condaBase
 	case python == "":
-		return "", &usageError{msg: "the model names no Python version", hint: "give one with --python, or an image with --base", command: r.c.Command.Name}
+		return "", errNoPython
 	default:
 		r.out.Base = "python:" + python + "-slim"
 	}

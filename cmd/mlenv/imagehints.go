@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -9,6 +10,7 @@ import (
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/sink"
+	"mlenv/resolve/serving"
 )
 
 // imageHint says what helps against an error of building or sending an image.
@@ -19,6 +21,9 @@ func imageHint(err error) string {
 		unbuilt   *imagebuild.Unbuilt
 		collision *imagebuild.Collision
 		misfit    *base.Misfit
+		platform  *base.WrongPlatform
+		occupied  *base.Occupied
+		python    *otherPython
 		engine    *noEngine
 		answer    *transport.Error
 		unserved  *unservable
@@ -32,6 +37,14 @@ func imageHint(err error) string {
 		return "the later one would overwrite the other's file; require only one of the two packages"
 	case errors.As(err, &misfit):
 		return "give a --base that fits, another --python, or make the lock for this base with mlenv lock --base"
+	case errors.Is(err, errNoPython):
+		return "give one with --python, or an image that has one with --base"
+	case errors.As(err, &platform):
+		return fmt.Sprintf("give a --base that has an image for %s, or --platform %s", platform.Want, platform.Have)
+	case errors.As(err, &occupied):
+		return "choose another --base, one that was not built by mlenv: what to build on has nothing in " + serving.Venv + " and " + serving.ModelPath
+	case errors.As(err, &python):
+		return "give a --base that has it, or another --python"
 	case errors.As(err, &noBase):
 		return noBase.hint()
 	case errors.As(err, &unserved):
@@ -51,7 +64,10 @@ func (e *noBase) hint() string {
 		return "install that Python, or give another --python or --base"
 	}
 	if e.unasked {
-		return "give an image that can be pulled with --base, one on disk with --base oci:DIR or docker-tar:FILE, or pack this machine's own Python with --base host"
+		return "give an image that can be pulled with --base, one on disk with --base oci:DIR, oci-tar:FILE or docker-tar:FILE, or pack this machine's own Python with --base host"
 	}
-	return "check the name, and the credentials of docker login or podman login; --base host needs no registry"
+	if base.IsFile(e.ref) {
+		return "--base reads oci:DIR and oci-tar:FILE, with :NAME or @sha256:… after it where there are several images, and docker-tar:FILE with one"
+	}
+	return "check the name, and the credentials of docker login or podman login; --base oci:DIR, oci-tar:FILE, docker-tar:FILE and host need no registry"
 }

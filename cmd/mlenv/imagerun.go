@@ -70,7 +70,11 @@ func (r *imageRun) prepare(ctx context.Context) error {
 			return err
 		}
 		r.bases = append(r.bases, b)
-		r.findings = append(r.findings, b.Findings...)
+		for _, f := range b.Findings { // of several platforms each has its own, in the same words
+			if !slices.ContainsFunc(r.findings, func(o resolve.Finding) bool { return o.Message == f.Message }) {
+				r.findings = append(r.findings, f)
+			}
+		}
 	}
 	if r.client, err = r.indexClient(r.c, r.in.Spec, r.progress.index); err != nil {
 		return err
@@ -86,7 +90,7 @@ func (r *imageRun) prepare(ctx context.Context) error {
 // reopenBases opens the bases again, believing nothing that is remembered of them.
 func (r *imageRun) reopenBases(ctx context.Context) error {
 	for i, b := range r.bases {
-		again, err := r.openBaseWith(ctx, r.c.String("base"), r.in.Spec.Python.Version, b.Base.Platform(), "")
+		again, err := r.openBaseWith(ctx, r.c.String("base"), r.in.Spec.Python.Version, b.Platform, "")
 		if err != nil {
 			return err
 		}
@@ -105,9 +109,7 @@ func (r *imageRun) systemFindings() []resolve.Finding {
 			}
 			out = append(out, resolve.Finding{
 				Rule: "system-package-missing", Severity: resolve.Error, Subject: p.Name,
-				Message: fmt.Sprintf("the base lacks %s (%s), and building an image installs no system packages; "+
-					"choose a --base that has it, as python:%s without -slim may, or use mlenv dockerfile", p.Name, p.Reason, b.Base.Minor()),
-				From: []envfile.Origin{},
+				Message: lacksMessage(p, b.Base), From: []envfile.Origin{},
 			})
 			break
 		}

@@ -141,7 +141,7 @@ func (a *app) lockTargets(c *cli.Context, r *lockRequest) error {
 			}
 		} else {
 			if python == "" {
-				return &usageError{msg: "the model names no Python version", hint: "give one with --python", command: c.Command.Name}
+				return errNoPython
 			}
 			t = dist.Target{OS: p.OS, Arch: p.Architecture}
 			if t.Python, err = pep440.Parse(python); err != nil {
