@@ -19,11 +19,11 @@ arm64_base() {
 	fi
 	[ -d "$E2E/arm64-base" ] && return
 	need buildah
-	local store=(--storage-driver vfs --root "$E2E/podman/root" --runroot "$E2E/podman/run") ctr
-	ctr=$(buildah "${store[@]}" from --arch arm64 scratch)
-	buildah "${store[@]}" add -q "$ctr" "$E2E/debian-arm64.tar" / >/dev/null
-	buildah "${store[@]}" config --os linux --arch arm64 --env PATH=/usr/local/bin:/usr/bin:/bin "$ctr"
-	buildah "${store[@]}" commit -q --rm "$ctr" "oci:$E2E/arm64-base" >/dev/null
+	local ctr
+	ctr=$(buildah from --arch arm64 scratch)
+	buildah add -q "$ctr" "$E2E/debian-arm64.tar" / >/dev/null
+	buildah config --os linux --arch arm64 --env PATH=/usr/local/bin:/usr/bin:/bin "$ctr"
+	buildah commit -q --rm "$ctr" "oci:$E2E/arm64-base" >/dev/null
 }
 
 arm64_image() {

@@ -100,10 +100,19 @@ setup_podman() {
 		runtime = "/usr/sbin/runc"
 	EOF
 	export CONTAINERS_CONF=$E2E/containers.conf
-	say "$(podman --version)"
+	# Where this machine is itself a container, layers cannot be overlaid and are copied.
+	local driver=overlay
+	command podman --root "$E2E/podman/root" --runroot "$E2E/podman/run" --storage-driver overlay info >"$E2E/podman.log" 2>&1 || driver=vfs
+	store=(--storage-driver "$driver" --root "$E2E/podman/root" --runroot "$E2E/podman/run")
+	say "$(podman --version), $driver"
 }
-podman() {
-	command podman --runtime /usr/sbin/runc --root "$E2E/podman/root" --runroot "$E2E/podman/run" --storage-driver vfs "$@"
+podman() { command podman --runtime /usr/sbin/runc "${store[@]}" "$@"; }
+buildah() { command buildah "${store[@]}" "$@"; }
+
+# forget_podman removes what podman and buildah have stored.
+forget_podman() {
+	umount "$E2E/podman/root/overlay" 2>/dev/null || true
+	rm -rf "$E2E/podman"
 }
 
 # find_mlenv puts the binary at $E2E/mlenv: the one that MLENV names, or one that is built.
