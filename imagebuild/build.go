@@ -33,6 +33,7 @@ type Event struct {
 type part struct {
 	holds string
 	key   any // what the bytes depend on; nil: not remembered
+	least int // layers that it takes at the least; 0: one
 	// prepare, where not nil, finds the key.
 	prepare func(ctx context.Context) (any, error)
 	// make gives the entries, and the .dist-info directories of the wheels among them.
@@ -61,10 +62,12 @@ type work struct {
 	shelf  *shelf
 	cpu    chan struct{} // a place for each layer that is made at once
 	paths  paths
+	small  []layer.Entry // files of the model that go into the last layer
 }
 
 // Build builds the image of one platform. What is wrong with the wheels is a *wheel.Error, a
-// *layer.ContentError or a *Collision. Close the image when it was sent.
+// *layer.ContentError or a *Collision; what cannot be put into layers is a *TooLarge or a
+// *TooManyLayers. Close the image when it was sent.
 func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 	if err := r.check(); err != nil {
 		return nil, err
@@ -81,6 +84,9 @@ func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 			w.shelf.close()
 		}
 	}()
+	if err := w.findSizes(ctx); err != nil {
+		return nil, err
+	}
 	parts, err := w.parts(bud)
 	if err != nil {
 		return nil, err
@@ -205,6 +211,9 @@ func (w *work) split(p part, entries []layer.Entry) ([]*layer.Layer, error) {
 	opts := layer.Options{Compression: w.recipe.Compression, Progress: func(n int64) {
 		w.tell(Event{Holds: p.holds, Bytes: n})
 	}}
+	if err := w.checkSizes(entries); err != nil {
+		return nil, err
+	}
 	for _, group := range layer.Split(entries, w.recipe.maxLayer()) {
 		l, err := layer.New(group, opts)
 		if err != nil {

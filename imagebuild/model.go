@@ -75,8 +75,13 @@ func (w *work) extraPart() (*part, error) {
 	if len(entries) == 0 {
 		return nil, nil
 	}
-	return &part{holds: "code", make: func(context.Context) ([]layer.Entry, map[string]string, error) {
-		return layer.WithParents(entries, w.paths.code), nil, nil
+	if err := w.checkSizes(entries); err != nil {
+		return nil, err
+	}
+	entries = layer.WithParents(entries, w.paths.code)
+	least := len(layer.Split(entries, w.recipe.maxLayer()))
+	return &part{holds: "code", least: least, make: func(context.Context) ([]layer.Entry, map[string]string, error) {
+		return entries, nil, nil
 	}}, nil
 }
 
@@ -111,7 +116,7 @@ func isBelow(name string, dirs []string) bool {
 func (w *work) modelPart(holds string, files []layer.Entry) part {
 	files = append([]layer.Entry{}, files...)
 	type id struct{ Path, Mode, SHA256 string }
-	p := part{holds: holds}
+	p := part{holds: holds, least: w.countLayers(files)}
 	p.make = func(context.Context) ([]layer.Entry, map[string]string, error) {
 		return layer.WithParents(files, w.paths.model), nil, nil
 	}

@@ -55,6 +55,7 @@ func (w *work) parts(b budget) ([]part, error) {
 	for _, group := range planWheels(w.recipe.Wheels, b) {
 		parts = append(parts, w.wheelPart(group))
 	}
+	free := b.ours - fixedParts - (leastOf(parts) - 1) // for the model's larger files
 	extra, err := w.extraPart()
 	if err != nil {
 		return nil, err
@@ -62,25 +63,52 @@ func (w *work) parts(b budget) ([]part, error) {
 	if extra != nil {
 		parts = append(parts, *extra)
 	}
-	if w.recipe.Model == nil {
-		return parts, nil
+	if w.recipe.Model != nil {
+		files, err := w.modelFiles()
+		if err != nil {
+			return nil, err
+		}
+		if err := w.checkSizes(files); err != nil {
+			return nil, err
+		}
+		parts = append(parts, w.modelParts(files, b, free)...)
 	}
-	files, err := w.modelFiles()
-	if err != nil {
-		return nil, err
+	if need := leastOf(parts) + w.countLayers(w.small); need > b.ours {
+		return nil, &TooManyLayers{Need: need, Base: w.recipe.Base.Layers, Most: b.ours}
 	}
-	code, large, _ := w.sortModel(files)
+	return parts, nil
+}
+
+// modelParts are the parts of the model's files but for the small ones, which are put aside.
+func (w *work) modelParts(files []layer.Entry, b budget, free int) []part {
+	code, larger, small := w.sortModel(files)
+	w.small = small
+	var parts []part
 	if len(code) > 0 {
 		parts = append(parts, w.modelPart("code of the model", code))
 	}
-	for _, group := range planModel(large, b) {
+	for _, group := range planModel(larger, b, free, w.countLayers) {
 		holds := fmt.Sprintf("%d files of the model", len(group))
 		if len(group) == 1 {
 			holds = strings.TrimPrefix(group[0].Path, w.paths.model+"/")
 		}
 		parts = append(parts, w.modelPart(holds, group))
 	}
-	return parts, nil
+	return parts
+}
+
+// leastOf is how many layers the parts take at the least.
+func leastOf(parts []part) int {
+	n := 0
+	for _, p := range parts {
+		n += max(1, p.least)
+	}
+	return n
+}
+
+// countLayers is how many layers files of the model take.
+func (w *work) countLayers(files []layer.Entry) int {
+	return len(layer.Split(layer.WithParents(files, w.paths.model), w.recipe.maxLayer()))
 }
 
 func (w *work) skeletonPart() part {
@@ -114,7 +142,8 @@ func (w *work) wheelPart(group []Wheel) part {
 	if len(group) == 1 {
 		holds = group[0].Filename
 	}
-	return part{holds: holds, key: w.wheelsKey(group), make: func(ctx context.Context) ([]layer.Entry, map[string]string, error) {
+	least := leastLayers(group, w.recipe.maxLayer())
+	return part{holds: holds, key: w.wheelsKey(group), least: least, make: func(ctx context.Context) ([]layer.Entry, map[string]string, error) {
 		entries, distInfo, err := w.shelf.takeAll(ctx, group)
 		if err != nil {
 			return nil, nil, err
@@ -153,14 +182,7 @@ func (w *work) makeLast(ctx context.Context, done []made) (*made, error) {
 		}
 		entries = append(entries, layer.Entry{Path: path.Join(site, dir, "REQUESTED"), Content: layer.Bytes(nil)})
 	}
-	if w.recipe.Model != nil {
-		files, err := w.modelFiles()
-		if err != nil {
-			return nil, err
-		}
-		_, _, small := w.sortModel(files)
-		entries = append(entries, small...)
-	}
+	entries = append(entries, w.small...)
 	if len(entries) == 0 {
 		return nil, nil
 	}

@@ -1,0 +1,186 @@
+package imagebuild_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"mlenv/imagebuild"
+)
+
+// noise does not shrink.
+func noise(seed byte, n int) string {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{seed}).Read(b)
+	return string(b)
+}
+
+// counted counts how often files are opened.
+type counted struct {
+	fs.FS
+	opened *atomic.Int64
+}
+
+func (c counted) Open(name string) (fs.File, error) {
+	if f, err := fs.Stat(c.FS, name); err == nil && !f.IsDir() {
+		c.opened.Add(1)
+	}
+	return c.FS.Open(name)
+}
+
+func (c counted) Stat(name string) (fs.FileInfo, error) { return fs.Stat(c.FS, name) }
+
+// bulky has a wheel, code and files that go into several layers of limit bytes.
+func bulky(t *testing.T) imagebuild.Recipe {
+	m := model()
+	wheel := map[string]string{}
+	for i := range byte(6) {
+		wheel[fmt.Sprint("bulky/", i)] = noise(i, 60_000)
+		m[fmt.Sprint("code/", i, ".bin")] = &fstest.MapFile{Data: []byte(noise(10+i, 60_000))}
+		m[fmt.Sprint("shards/", i, ".bin")] = &fstest.MapFile{Data: []byte(noise(20+i, 90_000))}
+		m[fmt.Sprint("small/", i, ".bin")] = &fstest.MapFile{Data: []byte(noise(30+i, 60_000))}
+	}
+	r := makeRecipe(t, m)
+	r.Wheels = append(r.Wheels, makeWheel(t, t.TempDir(), "bulky", "1.0", wheel))
+	return r
+}
+
+// TestMaxLayer splits every kind of part, and has what is remembered of each piece read.
+func TestMaxLayer(t *testing.T) {
+	const limit = 200_000
+	want := extract(t, build(t, &imagebuild.Builder{}, bulky(t)))
+	b := &imagebuild.Builder{Cache: t.TempDir(), Jobs: 2}
+	digests := map[string]bool{}
+	for _, reused := range []bool{false, true} {
+		r := bulky(t)
+		r.MaxLayer = limit
+		n := opened(&r)
+		img := build(t, b, r)
+		if (n.Load() == 0) != reused {
+			t.Errorf("remembered %v: wheels were opened %d times", reused, n.Load())
+		}
+		if err := validate.Image(img); err != nil {
+			t.Errorf("remembered %v: %v", reused, err)
+		}
+		if got := extract(t, img); !maps.Equal(got, want) {
+			t.Errorf("remembered %v: the files are others", reused)
+		}
+		pieces := map[string]int{}
+		for _, l := range img.Contents {
+			pieces[l.Holds]++
+			if !l.Base && l.Size > limit {
+				t.Errorf("the layer of %s has %d bytes, more than %d", l.Holds, l.Size, limit)
+			}
+		}
+		for _, holds := range []string{"bulky-1.0-py3-none-any.whl", "code of the model", "lock and small files of the model"} {
+			if pieces[holds] < 2 {
+				t.Errorf("%s is in %d layers: %v", holds, pieces[holds], pieces)
+			}
+		}
+		digests[digest(t, img)] = true
+	}
+	if len(digests) != 1 {
+		t.Error("what was remembered has another digest")
+	}
+}
+
+// TestMaxLayerRefuses says before anything is read that there is no room.
+func TestMaxLayerRefuses(t *testing.T) {
+	many := model()
+	for i := range byte(100) {
+		many[fmt.Sprint("shards/", i)] = &fstest.MapFile{Data: []byte(noise(i, 70_000))}
+	}
+	lumps := model()
+	lumps["code/lump.bin"] = &fstest.MapFile{Data: make([]byte, 300_000)}
+	for what, tt := range map[string]struct {
+		model fstest.MapFS
+		limit int64
+		wheel imagebuild.Wheel
+		want  []string
+		opens bool
+	}{
+		"a file of the model": {model: model(), limit: 170_000, want: []string{"/opt/ml/model/model.pkl has 160000 bytes", "170000"}},
+		"a file of code":      {model: lumps, limit: 200_000, want: []string{"/opt/ml/model/code/lump.bin has 300000 bytes"}},
+		"many files":          {model: many, limit: 190_000, want: []string{"40 are possible"}},
+		"a large wheel": {model: model(), limit: 190_000, want: []string{"40 are possible"},
+			wheel: imagebuild.Wheel{Name: "huge", Filename: "huge.whl", SHA256: strings.Repeat("0", 64), Size: 40 * 190_000}},
+		"a file of a wheel": {model: model(), limit: 190_000, opens: true,
+			want:  []string{"site-packages/lump.bin", "(from lump-1.0-py3-none-any.whl)", "199125 bytes"},
+			wheel: makeWheel(t, t.TempDir(), "lump", "1.0", map[string]string{"lump.bin": noise(1, 199_000) + strings.Repeat(" ", 1000)})},
+	} {
+		t.Run(what, func(t *testing.T) {
+			n := &atomic.Int64{}
+			r := makeRecipe(t, counted{tt.model, n})
+			if tt.wheel.Name != "" {
+				r.Wheels = append(r.Wheels, tt.wheel)
+			}
+			r.MaxLayer = tt.limit
+			_, err := (&imagebuild.Builder{}).Build(context.Background(), r)
+			var large *imagebuild.TooLarge
+			var layers *imagebuild.TooManyLayers
+			if !errors.As(err, &large) && !errors.As(err, &layers) {
+				t.Fatalf("got %v", err)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%v does not say %q", err, want)
+				}
+			}
+			if n.Load() > 0 && !tt.opens {
+				t.Errorf("%d files of the model were opened", n.Load())
+			}
+		})
+	}
+}
+
+// TestSizesAreFound builds from a lock without sizes, as pip writes it: the image is that of a lock
+// with them, and each wheel is measured once.
+func TestSizesAreFound(t *testing.T) {
+	recipe := func(sized bool) imagebuild.Recipe {
+		r := makeRecipe(t, nil)
+		dir := t.TempDir()
+		for i := range 20 {
+			r.Wheels = append(r.Wheels, makeWheel(t, dir, fmt.Sprint("small", i), "1.0", nil))
+		}
+		r.Wheels = append(r.Wheels, makeWheel(t, dir, "large", "1.0", map[string]string{"large.bin": noise(1, 8<<20)}))
+		for i := range r.Wheels {
+			if !sized {
+				r.Wheels[i].Size = 0
+			}
+		}
+		return r
+	}
+	img := build(t, &imagebuild.Builder{}, recipe(true))
+	want := digest(t, img)
+	b := &imagebuild.Builder{Cache: t.TempDir(), Jobs: 3}
+	for _, reused := range []bool{false, true} {
+		r := recipe(false)
+		n := opened(&r)
+		img := build(t, b, r)
+		if got := digest(t, img); got != want {
+			t.Errorf("remembered %v: %s, want %s", reused, got, want)
+		}
+		if (n.Load() == 0) != reused {
+			t.Errorf("remembered %v: wheels were opened %d times", reused, n.Load())
+		}
+		if r.Wheels[0].Size != 0 {
+			t.Error("the caller's recipe was changed")
+		}
+		alone := false
+		for _, l := range img.Contents {
+			alone = alone || l.Holds == "large-1.0-py3-none-any.whl"
+		}
+		if !alone {
+			t.Errorf("the large wheel shares a layer: %+v", img.Contents)
+		}
+	}
+}
