@@ -13,6 +13,7 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"github.com/klauspost/compress/flate"
 
 	"mlenv/imagebuild"
 )
@@ -114,7 +115,7 @@ func TestMaxLayerRefuses(t *testing.T) {
 		"a large wheel": {model: model(), limit: 190_000, want: []string{"40 are possible"},
 			wheel: imagebuild.Wheel{Name: "huge", Filename: "huge.whl", SHA256: strings.Repeat("0", 64), Size: 40 * 190_000}},
 		"a file of a wheel": {model: model(), limit: 190_000, opens: true,
-			want:  []string{"site-packages/lump.bin", "(from lump-1.0-py3-none-any.whl)", "199125 bytes"},
+			want:  []string{"site-packages/lump.bin", "(from lump-1.0-py3-none-any.whl)", "bytes, for which"},
 			wheel: makeWheel(t, t.TempDir(), "lump", "1.0", map[string]string{"lump.bin": noise(1, 199_000) + strings.Repeat(" ", 1000)})},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -181,6 +182,36 @@ func TestSizesAreFound(t *testing.T) {
 		}
 		if !alone {
 			t.Errorf("the large wheel shares a layer: %+v", img.Contents)
+		}
+	}
+}
+
+// TestSameFileInTwoWheels holds that a file may come from two wheels, however each has packed it, and
+// whether or not it may be executed: beside each other in one layer, or in two.
+func TestSameFileInTwoWheels(t *testing.T) {
+	text := strings.Repeat("the same\n", 1000)
+	for what, other := range map[string]zipped{
+		"packed":              {body: text},
+		"stored":              {body: text, stored: true},
+		"executable":          {body: text, mode: 0o755},
+		"stored, executable":  {body: text, stored: true, mode: 0o755},
+		"packed in other way": {body: text, level: flate.HuffmanOnly},
+	} {
+		for _, large := range []bool{false, true} {
+			r := makeRecipe(t, nil)
+			one := packWheel(t, t.TempDir(), "one", "1.0", map[string]zipped{"shared/file": {body: text}})
+			two := packWheel(t, t.TempDir(), "two", "1.0", map[string]zipped{"shared/file": other})
+			if large {
+				two.Size = 8 << 20 // so that it is in a layer of its own
+			}
+			r.Wheels = append(r.Wheels, one, two)
+			img := build(t, &imagebuild.Builder{}, r)
+			if err := validate.Image(img); err != nil {
+				t.Errorf("%s, large %v: %v", what, large, err)
+			}
+			if extract(t, img)["opt/venv/lib/python3.11/site-packages/shared/file"] != text {
+				t.Errorf("%s, large %v: the file is another", what, large)
+			}
 		}
 	}
 }

@@ -112,10 +112,14 @@ func (u union) add(entries []layer.Entry) error {
 		if e.Kind == layer.Dir {
 			continue
 		}
-		if old, ok := u[e.Path]; ok && !old.Same(e) {
-			return &Collision{Path: e.Path, Wheels: [2]string{old.Source, e.Source}}
-		} else if !ok {
+		old, ok := u[e.Path]
+		switch {
+		case !ok:
 			u[e.Path] = e
+		case old.Same(e):
+			u[e.Path] = layer.Either(e, old)
+		default:
+			return &Collision{Path: e.Path, Wheels: [2]string{old.Source, e.Source}}
 		}
 	}
 	return nil

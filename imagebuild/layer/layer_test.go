@@ -362,6 +362,43 @@ func TestCancel(t *testing.T) {
 	r.Close() // must end the writer, or the test never ends
 }
 
+// TestCancelWhileInflating ends the context in the middle of a file that is packed: it is not read to its end.
+func TestCancelWhileInflating(t *testing.T) {
+	for _, c := range []Compression{Splice, Gzip, Zstd} {
+		ctx, cancel := context.WithCancel(context.Background())
+		after := 0
+		l, _ := New([]Entry{{Path: "f", Content: Content{Size: 1 << 40, Deflated: true, Packed: 1 << 40, Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(&storedBlocks{after: &after, stop: cancel}), nil
+		}}}}, Options{Compression: c})
+		_, err := l.Measure(ctx, nil)
+		var ce *ContentError
+		if !errors.Is(err, context.Canceled) || errors.As(err, &ce) || after > 0 {
+			t.Errorf("%d: read %d times after the end: %v", c, after, err)
+		}
+	}
+}
+
+// storedBlocks is a long DEFLATE stream of stored blocks. It calls stop early, and does not go on much longer.
+type storedBlocks struct {
+	n     int
+	after *int
+	stop  func()
+}
+
+func (s *storedBlocks) Read(p []byte) (int, error) {
+	block := append([]byte{0, 0xff, 0xff, 0, 0}, make([]byte, 65535)...)
+	if s.n > 10*len(block) {
+		if *s.after++; *s.after > 100 {
+			return 0, errors.New("nobody heeds the context")
+		}
+	}
+	n := copy(p, block[s.n%len(block):])
+	if s.n += n; s.n > 10*len(block) && *s.after == 0 {
+		s.stop()
+	}
+	return n, nil
+}
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
@@ -412,6 +449,36 @@ func TestIncompressibleIsStored(t *testing.T) {
 		l, _ := New([]Entry{{Path: "f", Content: Bytes(c.data)}}, Options{})
 		if n, err := l.Size(); err != nil || n > int64(c.max) {
 			t.Errorf("%s: %d bytes, want at most %d: %v", c.name, n, c.max, err)
+		}
+	}
+}
+
+// TestSame holds that how a file is packed, and whether it may be executed, does not make it another file.
+func TestSame(t *testing.T) {
+	text := bytes.Repeat([]byte("abc"), 1000)
+	packed := deflated(text)
+	loose := packed
+	loose.Sum = v1.Hash{}
+	sum := packed
+	sum.Sum = v1.Hash{Algorithm: "sha512", Hex: strings.Repeat("0", 128)}
+	other := packed
+	other.Sum.Hex = strings.Repeat("0", 64)
+	for what, tt := range map[string]struct {
+		c    Content
+		mode fs.FileMode
+		same bool
+	}{
+		"the same": {packed, 0o644, true}, "stored": {Bytes(text), 0, true}, "without a digest": {loose, 0, true},
+		"a digest of another kind": {sum, 0, true}, "executable": {packed, 0o755, true},
+		"another digest": {other, 0, false}, "another size": {deflated(text[1:]), 0, false},
+		"neither digest nor checksum": {Content{Size: packed.Size}, 0, false},
+	} {
+		a, b := Entry{Path: "f", Content: packed}, Entry{Path: "f", Content: tt.c, Mode: tt.mode}
+		if a.Same(b) != tt.same || b.Same(a) != tt.same {
+			t.Errorf("%s: %v, want %v", what, a.Same(b), tt.same)
+		}
+		if x, y := Either(a, b), Either(b, a); x.mode() != b.mode() || y.mode() != b.mode() {
+			t.Errorf("%s: modes %v and %v, want %v", what, x.mode(), y.mode(), b.mode())
 		}
 	}
 }

@@ -183,8 +183,11 @@ func (in *installer) generate(dest string, mode uint32, b []byte) error {
 
 // add refuses a second file for one path, unless it is the same: a file may be in the wheel's root and in .data/purelib.
 func (in *installer) add(e layer.Entry, r row) error {
-	if old, ok := in.entries[e.Path]; ok && !old.Same(e) {
-		return fmt.Errorf("/%s comes from two different files", e.Path)
+	if old, ok := in.entries[e.Path]; ok {
+		if !old.Same(e) {
+			return fmt.Errorf("/%s comes from two different files", e.Path)
+		}
+		e = layer.Either(old, e)
 	}
 	in.entries[e.Path] = e
 	in.rows[e.Path] = r

@@ -259,6 +259,20 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestSameFileTwice holds that a file may come from two places, and may be executed where one says so.
+func TestSameFileTwice(t *testing.T) {
+	const regular = 0o100000
+	for _, modes := range [][2]uint32{{0o755, 0o644}, {0o644, 0o755}} {
+		w := open(t, demo(
+			zipped{name: "a.py", body: "1", mode: regular | modes[0]},
+			zipped{name: demoData + "purelib/a.py", body: "1", mode: regular | modes[1], stored: true}))
+		got := installedFiles(t, w, scheme, Options{})
+		if _, ok := got["-rwxr-xr-x "+site+"a.py"]; !ok {
+			t.Errorf("modes %o: %v", modes, got)
+		}
+	}
+}
+
 // recordedLoosely leaves out what would make RECORD itself wrong.
 func recordedLoosely(files []zipped) []zipped {
 	seen := map[string]bool{}
