@@ -105,8 +105,14 @@ var ownFiles = map[string]bool{"RECORD": true, "INSTALLER": true, "REQUESTED": t
 
 // member puts one file of the wheel where it belongs.
 func (in *installer) member(m *member, r row) error {
-	if file, ok := strings.CutPrefix(m.name, in.w.distInfo+"/"); ok && ownFiles[file] {
-		return nil
+	if file, ok := strings.CutPrefix(m.name, in.w.distInfo+"/"); ok {
+		file, _, below := strings.Cut(file, "/")
+		switch {
+		case ownFiles[file] && below:
+			return fmt.Errorf("it is below %s, a file that installers write", file)
+		case ownFiles[file]:
+			return nil
+		}
 	}
 	top, rest, _ := strings.Cut(m.name, "/")
 	if !strings.HasSuffix(top, ".data") || rest == "" {
