@@ -42,6 +42,7 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 		out.Contents = append(out.Contents, Layer{Holds: "base", Digest: d.Digest, DiffID: baseConfig.RootFS.DiffIDs[i], Size: d.Size, Reused: true, Base: true})
 	}
 	for i, m := range done {
+		out.Notes = append(out.Notes, m.notes...)
 		for j, sum := range m.sums {
 			img.add(m.layers[j], sum, parts[i].holds, v1.Time{Time: w.recipe.Created})
 			out.Contents = append(out.Contents, Layer{Holds: parts[i].holds, Digest: sum.Digest, DiffID: sum.DiffID, Size: sum.Size, Reused: m.reused})

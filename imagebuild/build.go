@@ -36,8 +36,14 @@ type part struct {
 	least int // layers that it takes at the least; 0: one
 	// prepare, where not nil, finds the key.
 	prepare func(ctx context.Context) (any, error)
-	// make gives the entries, and the .dist-info directories of the wheels among them.
-	make func(ctx context.Context) ([]layer.Entry, map[string]string, error)
+	make    func(ctx context.Context) (contents, error)
+}
+
+// contents are what the layers of a part hold.
+type contents struct {
+	entries  []layer.Entry
+	distInfo map[string]string // of the wheels among them the .dist-info directories, by SHA-256
+	notes    []string          // what is odd about these wheels
 }
 
 // made is a part that was made or remembered.
@@ -45,6 +51,7 @@ type made struct {
 	layers   []v1.Layer
 	sums     []layer.Sum
 	distInfo map[string]string // by the wheel's SHA-256
+	notes    []string
 	reused   bool
 }
 
@@ -52,6 +59,7 @@ type made struct {
 type remembered struct {
 	Sums     []layer.Sum       `json:"sums"`
 	DistInfo map[string]string `json:"distInfo,omitempty"`
+	Notes    []string          `json:"notes,omitempty"`
 }
 
 // work is one run of Build.
@@ -130,7 +138,7 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 			return made{}, err
 		}
 	}
-	key := partKey{Format: layer.Format, Compression: w.recipe.Compression, Max: w.recipe.maxLayer(), Part: p.key}
+	key := partKey{Version: partFormat, Format: layer.Format, Compression: w.recipe.Compression, Max: w.recipe.maxLayer(), Part: p.key}
 	if p.key != nil && !w.Fresh {
 		var known remembered
 		if _, ok := w.memory.get("layers", key, &known); ok && known.valid() {
@@ -138,15 +146,15 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 			return w.recall(ctx, p, known), nil
 		}
 	}
-	entries, distInfo, err := p.make(ctx)
+	c, err := p.make(ctx)
 	if err != nil {
 		return made{}, err
 	}
-	layers, err := w.split(p, entries)
+	layers, err := w.split(p, c.entries)
 	if err != nil {
 		return made{}, err
 	}
-	m := made{distInfo: distInfo}
+	m := made{distInfo: c.distInfo, notes: c.notes}
 	for _, l := range layers {
 		sum, err := w.measure(ctx, l)
 		if err != nil {
@@ -158,7 +166,7 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 	if p.key == nil {
 		return m, nil
 	}
-	return m, w.memory.put("layers", key, remembered{m.sums, distInfo})
+	return m, w.memory.put("layers", key, remembered{m.sums, m.distInfo, m.notes})
 }
 
 // prepare finds a part's key, which may mean hashing files.
@@ -188,8 +196,12 @@ func (w *work) tell(e Event) {
 	}
 }
 
+// partFormat changes when the meaning of remembered does.
+const partFormat = 2
+
 // partKey is the memory's key of a part.
 type partKey struct {
+	Version     int // partFormat
 	Format      string
 	Compression layer.Compression
 	Max         int64
@@ -227,15 +239,15 @@ func (w *work) split(p part, entries []layer.Entry) ([]*layer.Layer, error) {
 // recall gives the layers of a part that was remembered. Its content is read only if somebody wants
 // the bytes, and once for all of its layers.
 func (w *work) recall(ctx context.Context, p part, known remembered) made {
-	m := made{sums: known.Sums, distInfo: known.DistInfo, reused: true}
+	m := made{sums: known.Sums, distInfo: known.DistInfo, notes: known.Notes, reused: true}
 	// The bytes are wanted after Build has returned, when its own context may be over.
 	ctx = context.WithoutCancel(ctx)
 	again := sync.OnceValues(func() ([]*layer.Layer, error) {
-		entries, _, err := p.make(ctx)
+		c, err := p.make(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return w.split(p, entries)
+		return w.split(p, c.entries)
 	})
 	for i, sum := range known.Sums {
 		m.layers = append(m.layers, layer.Known(sum, func() (v1.Layer, error) {

@@ -209,6 +209,10 @@ func TestBuild(t *testing.T) {
 		t.Error(err)
 	}
 	files := extract(t, img)
+	// A wheel's RECORD is the same for all who use it (see docs/limits.md).
+	if record := files["opt/venv/lib/python3.11/site-packages/alpha-1.0.dist-info/RECORD"]; strings.Contains(record, "REQUESTED") || !strings.Contains(record, "INSTALLER") {
+		t.Errorf("RECORD of what was requested:\n%s", record)
+	}
 	for name, want := range map[string]string{
 		"opt/venv/pyvenv.cfg":         "home = /usr/local/bin\ninclude-system-site-packages = false\nversion = 3.11.9\nexecutable = /usr/local/bin/python3.11\n",
 		"opt/venv/bin/python":         "-> /usr/local/bin/python3.11",

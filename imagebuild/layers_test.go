@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -212,6 +213,55 @@ func TestSameFileInTwoWheels(t *testing.T) {
 			if extract(t, img)["opt/venv/lib/python3.11/site-packages/shared/file"] != text {
 				t.Errorf("%s, large %v: the file is another", what, large)
 			}
+		}
+	}
+}
+
+// TestReserved lets wheels write where the last layer does.
+func TestReserved(t *testing.T) {
+	for file, other := range map[string]string{
+		"gamma-3.0.data/data/pylock.toml":                           "the lock",
+		"gamma-3.0.data/data/pylock.toml/x":                         "the lock",
+		"gamma-3.0.data/purelib/alpha-1.0.dist-info/REQUESTED":      "alpha-1.0-py3-none-any.whl",
+		"gamma-3.0.data/purelib/beta-2.0.dist-info/REQUESTED":       "beta-2.0-py3-none-any.whl",
+		"gamma-3.0.data/purelib/alpha-1.0.dist-info/REQUESTED/file": "alpha-1.0-py3-none-any.whl",
+	} {
+		r := makeRecipe(t, nil)
+		r.Wheels = append(r.Wheels, makeWheel(t, t.TempDir(), "gamma", "3.0", map[string]string{file: "x"}))
+		_, err := (&imagebuild.Builder{}).Build(context.Background(), r)
+		var c *imagebuild.Collision
+		if !errors.As(err, &c) || !slices.Contains(c.Wheels[:], other) || !slices.Contains(c.Wheels[:], "gamma-3.0-py3-none-any.whl") {
+			t.Errorf("%s: got %v, want a collision with %s", file, err, other)
+		}
+	}
+}
+
+// TestNotes holds that what is odd about a wheel is told, also when the wheel is not opened again.
+func TestNotes(t *testing.T) {
+	b := &imagebuild.Builder{Cache: t.TempDir()}
+	var many string
+	for i := range 100 {
+		many += fmt.Sprintf("many/%02d.py,,\n", i)
+	}
+	for _, reused := range []bool{false, true} {
+		r := makeRecipe(t, nil)
+		dir := t.TempDir()
+		r.Wheels = append(r.Wheels,
+			packWheel(t, dir, "odd", "1.0", map[string]zipped{"odd-1.0.dist-info/RECORD": {body: "odd/gone.py,,\n"}}),
+			packWheel(t, dir, "many", "1.0", map[string]zipped{"many-1.0.dist-info/RECORD": {body: many}}))
+		n := opened(&r)
+		img := build(t, b, r)
+		notes := strings.Join(img.Notes, "\n")
+		for _, want := range []string{
+			"odd-1.0-py3-none-any.whl: odd/gone.py: RECORD lists it, but the wheel lacks it",
+			"many-1.0-py3-none-any.whl: and 95 more",
+		} {
+			if !strings.Contains(notes, want) {
+				t.Errorf("remembered %v: nobody says %q:\n%s", reused, want, notes)
+			}
+		}
+		if len(img.Notes) != 1+6 || (n.Load() == 0) != reused {
+			t.Errorf("remembered %v: %d notes, wheels were opened %d times", reused, len(img.Notes), n.Load())
 		}
 	}
 }

@@ -80,8 +80,8 @@ func (w *work) extraPart() (*part, error) {
 	}
 	entries = layer.WithParents(entries, w.paths.code)
 	least := len(layer.Split(entries, w.recipe.maxLayer()))
-	return &part{holds: "code", least: least, make: func(context.Context) ([]layer.Entry, map[string]string, error) {
-		return entries, nil, nil
+	return &part{holds: "code", least: least, make: func(context.Context) (contents, error) {
+		return contents{entries: entries}, nil
 	}}, nil
 }
 
@@ -117,8 +117,8 @@ func (w *work) modelPart(holds string, files []layer.Entry) part {
 	files = append([]layer.Entry{}, files...)
 	type id struct{ Path, Mode, SHA256 string }
 	p := part{holds: holds, least: w.countLayers(files)}
-	p.make = func(context.Context) ([]layer.Entry, map[string]string, error) {
-		return layer.WithParents(files, w.paths.model), nil, nil
+	p.make = func(context.Context) (contents, error) {
+		return contents{entries: layer.WithParents(files, w.paths.model)}, nil
 	}
 	p.prepare = func(ctx context.Context) (any, error) {
 		var key []id

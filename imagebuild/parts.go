@@ -49,6 +49,23 @@ func (p paths) skeleton() []layer.Entry {
 	}
 }
 
+// reserved are the paths of the environment itself, which no wheel may have: the skeleton's, and what
+// the last layer puts beside it.
+func (p paths) reserved() []layer.Entry {
+	return append(p.skeleton(), layer.Entry{
+		Path: path.Join(p.venv, lockName), Source: "the lock",
+		Content: layer.Content{Size: -1}, // the same as no file's
+	})
+}
+
+// requested is the path of the file by which installers mark what the user asked for (PEP 376).
+func (p paths) requested(distInfo string) string {
+	return path.Join(p.venv, "lib", "python"+p.base.Minor(), "site-packages", distInfo, "REQUESTED")
+}
+
+// lockName is the name of the lock in the environment.
+const lockName = "pylock.toml"
+
 // parts are all parts but the last, whose content depends on theirs.
 func (w *work) parts(b budget) ([]part, error) {
 	parts := []part{w.skeletonPart()}
@@ -112,7 +129,7 @@ func (w *work) countLayers(files []layer.Entry) int {
 }
 
 func (w *work) skeletonPart() part {
-	return part{holds: "virtual environment", make: func(context.Context) ([]layer.Entry, map[string]string, error) {
+	return part{holds: "virtual environment", make: func(context.Context) (contents, error) {
 		minor := w.paths.base.Minor()
 		entries := append(w.paths.skeleton(), layer.Entry{
 			Path: path.Join(w.paths.venv, "lib", "python"+minor, "site-packages"), Kind: layer.Dir,
@@ -124,7 +141,7 @@ func (w *work) skeletonPart() part {
 			}
 		}
 		sort.Slice(entries, func(i, j int) bool { return entries[i].Path < entries[j].Path })
-		return entries, nil, nil
+		return contents{entries: entries}, nil
 	}}
 }
 
@@ -143,19 +160,17 @@ func (w *work) wheelPart(group []Wheel) part {
 		holds = group[0].Filename
 	}
 	least := leastLayers(group, w.recipe.maxLayer())
-	return part{holds: holds, key: w.wheelsKey(group), least: least, make: func(ctx context.Context) ([]layer.Entry, map[string]string, error) {
-		entries, distInfo, err := w.shelf.takeAll(ctx, group)
-		if err != nil {
-			return nil, nil, err
-		}
-		return layer.WithParents(entries, w.paths.venv), distInfo, nil
+	return part{holds: holds, key: w.wheelsKey(group), least: least, make: func(ctx context.Context) (contents, error) {
+		c, err := w.shelf.takeAll(ctx, group)
+		c.entries = layer.WithParents(c.entries, w.paths.venv)
+		return c, err
 	}}
 }
 
 // lastPart holds what differs between two models with the same environment and weights.
 func (w *work) lastPart(entries []layer.Entry) part {
-	return part{holds: "lock and small files of the model", make: func(context.Context) ([]layer.Entry, map[string]string, error) {
-		return layer.WithParents(entries, w.paths.venv, w.paths.model), nil, nil
+	return part{holds: "lock and small files of the model", make: func(context.Context) (contents, error) {
+		return contents{entries: layer.WithParents(entries, w.paths.venv, w.paths.model)}, nil
 	}}
 }
 
@@ -169,9 +184,8 @@ func (w *work) makeLast(ctx context.Context, done []made) (*made, error) {
 	}
 	var entries []layer.Entry
 	if w.recipe.Lock != nil {
-		entries = append(entries, layer.Entry{Path: path.Join(w.paths.venv, "pylock.toml"), Content: layer.Bytes(w.recipe.Lock)})
+		entries = append(entries, layer.Entry{Path: path.Join(w.paths.venv, lockName), Content: layer.Bytes(w.recipe.Lock)})
 	}
-	site := path.Join(w.paths.venv, "lib", "python"+w.paths.base.Minor(), "site-packages")
 	for _, one := range w.recipe.Wheels {
 		if !one.Requested {
 			continue
@@ -180,7 +194,7 @@ func (w *work) makeLast(ctx context.Context, done []made) (*made, error) {
 		if !ok {
 			return nil, fmt.Errorf("the .dist-info directory of %s is not known", one.Filename)
 		}
-		entries = append(entries, layer.Entry{Path: path.Join(site, dir, "REQUESTED"), Content: layer.Bytes(nil)})
+		entries = append(entries, layer.Entry{Path: w.paths.requested(dir), Content: layer.Bytes(nil)})
 	}
 	entries = append(entries, w.small...)
 	if len(entries) == 0 {

@@ -13,7 +13,9 @@
 //
 // A wheel's layer depends on the wheel, the environment's path and Python's minor version, and on
 // nothing else: the empty REQUESTED files, by which installers mark what the user asked for, are in
-// the last layer, as they differ between models that share a wheel.
+// the last layer, as they differ between models that share a wheel. So a wheel's RECORD does not list
+// its REQUESTED, as pip's does: the layer of a wheel that is remembered, and so need not be there, would
+// have to be made anew for it.
 package imagebuild
 
 import (
@@ -114,7 +116,8 @@ type Layer struct {
 // Image is an image that was built.
 type Image struct {
 	v1.Image
-	Contents []Layer // of the image's layers, in order
+	Contents []Layer  // of the image's layers, in order
+	Notes    []string // what is odd about the wheels, though no reason to refuse them
 	closers  []func() error
 }
 
