@@ -172,6 +172,8 @@ func model() fstest.MapFS {
 		"requirements.txt":             {Data: []byte("alpha==1.0\n")},
 		"code/pricing/__init__.py":     {Data: []byte("")},
 		"code/__pycache__/x.pyc":       {Data: []byte("no")},
+		"code/pricing/__init__.pyc":    {Data: []byte("no")},
+		"code/secret/core.pyc":         {Data: []byte("a module")},
 		"model.pkl":                    {Data: bytes.Repeat([]byte("weights "), 20000)},
 		"artifacts/weights.bin":        {Data: bytes.Repeat([]byte{7}, 100000)},
 		"artifacts/run.sh":             {Data: []byte("#!/bin/sh\n"), Mode: 0o700},
@@ -227,13 +229,14 @@ func TestBuild(t *testing.T) {
 		"opt/venv/lib/python3.11/site-packages/alpha-1.0.dist-info/INSTALLER": "mlenv\n",
 		"opt/venv/lib/python3.11/site-packages/alpha-1.0.dist-info/REQUESTED": "",
 		"opt/ml/model/code/pricing/__init__.py":                               "",
+		"opt/ml/model/code/secret/core.pyc":                                   "a module",
 		"lib":                                                                 "-> usr/lib",
 	} {
 		if got := files[name]; got != want {
 			t.Errorf("%s holds %q, want %q", name, got, want)
 		}
 	}
-	for _, name := range []string{"opt/ml/model/code/__pycache__/x.pyc", "opt/venv/lib/python3.11/site-packages/beta-2.0.dist-info/REQUESTED"} {
+	for _, name := range []string{"opt/ml/model/code/__pycache__/x.pyc", "opt/ml/model/code/pricing/__init__.pyc", "opt/venv/lib/python3.11/site-packages/beta-2.0.dist-info/REQUESTED"} {
 		if _, ok := files[name]; ok {
 			t.Errorf("%s is in the image", name)
 		}

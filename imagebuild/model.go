@@ -25,8 +25,8 @@ func (w *work) modelFiles() ([]layer.Entry, error) {
 	return files, nil
 }
 
-// treeFiles lists the files below root as they lie below at in the image. Compiled Python files are
-// left out: they come and go when a model is tried, and must not change its image. A link to a file
+// treeFiles lists the files below root as they lie below at in the image. What Python has compiled is
+// left out: it comes and goes when a model is tried, and must not change its image. A link to a file
 // is the file.
 func treeFiles(fsys fs.FS, root, at string) ([]layer.Entry, error) {
 	var out []layer.Entry
@@ -37,7 +37,7 @@ func treeFiles(fsys fs.FS, root, at string) ([]layer.Entry, error) {
 		switch {
 		case d.IsDir() && d.Name() == "__pycache__":
 			return fs.SkipDir
-		case d.IsDir() || path.Ext(name) == ".pyc":
+		case d.IsDir() || isCompiled(fsys, name):
 			return nil
 		}
 		info, err := fs.Stat(fsys, name)
@@ -60,6 +60,16 @@ func treeFiles(fsys fs.FS, root, at string) ([]layer.Entry, error) {
 		return nil
 	})
 	return out, err
+}
+
+// isCompiled tells whether a file is a .pyc whose source lies beside it. One without is a module, and
+// stays.
+func isCompiled(fsys fs.FS, name string) bool {
+	if path.Ext(name) != ".pyc" {
+		return false
+	}
+	_, err := fs.Stat(fsys, strings.TrimSuffix(name, "c"))
+	return err == nil
 }
 
 // extraPart is the layer of code that is not the model's own; nil where there is none.
