@@ -1,22 +1,32 @@
 package imagebuild_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/zstd"
 
 	"mlenv/imagebuild"
+	"mlenv/imagebuild/layer"
 )
 
 // noise does not shrink.
@@ -26,14 +36,15 @@ func noise(seed byte, n int) string {
 	return string(b)
 }
 
-// counted counts how often files are opened.
+// counted counts how often files are opened, or one file.
 type counted struct {
 	fs.FS
 	opened *atomic.Int64
+	only   string // "": all files
 }
 
 func (c counted) Open(name string) (fs.File, error) {
-	if f, err := fs.Stat(c.FS, name); err == nil && !f.IsDir() {
+	if f, err := fs.Stat(c.FS, name); err == nil && !f.IsDir() && (c.only == "" || c.only == name) {
 		c.opened.Add(1)
 	}
 	return c.FS.Open(name)
@@ -121,7 +132,7 @@ func TestMaxLayerRefuses(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			n := &atomic.Int64{}
-			r := makeRecipe(t, counted{tt.model, n})
+			r := makeRecipe(t, counted{FS: tt.model, opened: n})
 			if tt.wheel.Name != "" {
 				r.Wheels = append(r.Wheels, tt.wheel)
 			}
@@ -263,5 +274,147 @@ func TestNotes(t *testing.T) {
 		if len(img.Notes) != 1+6 || (n.Load() == 0) != reused {
 			t.Errorf("remembered %v: %d notes, wheels were opened %d times", reused, len(img.Notes), n.Load())
 		}
+	}
+}
+
+// TestCompressions holds that compressing again changes the layers' bytes and nothing else. That an
+// image with Zstandard is valid go-containerregistry cannot tell, so its layers are read here.
+func TestCompressions(t *testing.T) {
+	want := extract(t, build(t, &imagebuild.Builder{}, bulky(t)))
+	digests := map[string]bool{}
+	for c, tt := range map[layer.Compression]struct {
+		mediaType types.MediaType
+		unpack    func(io.Reader) (io.Reader, error)
+	}{
+		layer.Splice: {types.OCILayer, func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
+		layer.Gzip:   {types.OCILayer, func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
+		layer.Zstd:   {types.OCILayerZStd, func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r) }},
+	} {
+		b := &imagebuild.Builder{Cache: t.TempDir(), Jobs: 2}
+		first := ""
+		for _, reused := range []bool{false, true} {
+			r := bulky(t)
+			r.Compression = c
+			img := build(t, b, r)
+			if got := extract(t, img); !maps.Equal(got, want) {
+				t.Errorf("%d, remembered %v: the files are others", c, reused)
+			}
+			if got := digest(t, img); first == "" {
+				first = got
+			} else if got != first {
+				t.Errorf("%d, remembered %v: %s, want %s", c, reused, got, first)
+			}
+			layers, err := img.Layers()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, l := range layers {
+				if !img.Contents[i].Base {
+					checkBlob(t, l, img.Contents[i], tt.mediaType, tt.unpack)
+				}
+			}
+		}
+		digests[first] = true
+	}
+	if len(digests) != 3 {
+		t.Errorf("%d digests of three compressions", len(digests))
+	}
+}
+
+// checkBlob compares a layer's blob with what the image says of it.
+func checkBlob(t *testing.T, l v1.Layer, want imagebuild.Layer, mediaType types.MediaType, unpack func(io.Reader) (io.Reader, error)) {
+	t.Helper()
+	got, err := l.MediaType()
+	if err != nil || got != mediaType {
+		t.Errorf("%s: media type %s, want %s: %v", want.Holds, got, mediaType, err)
+	}
+	r, err := l.Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	blob, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := unpack(bytes.NewReader(blob))
+	if err != nil {
+		t.Fatal(err)
+	}
+	diffID, _, err := v1.SHA256(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if digest, size, _ := v1.SHA256(bytes.NewReader(blob)); digest != want.Digest || size != want.Size || diffID != want.DiffID {
+		t.Errorf("%s: %s of %d bytes, unpacked %s; want %+v", want.Holds, digest, size, diffID, want)
+	}
+}
+
+// TestLargeFileIsNotReadAgain looks at which large files are believed to be what they were: those
+// whose times are the same, and were long past when the file was hashed.
+func TestLargeFileIsNotReadAgain(t *testing.T) {
+	dir, cache := t.TempDir(), t.TempDir()
+	name := filepath.Join(dir, "weights.bin")
+	for file, size := range map[string]int64{name: 64<<20 + 1, filepath.Join(dir, "MLmodel"): 10} {
+		if err := errors.Join(os.WriteFile(file, nil, 0o644), os.Truncate(file, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := &atomic.Int64{}
+	first := makeRecipe(t, counted{FS: os.DirFS(dir), opened: n, only: "weights.bin"})
+	run := func(b *imagebuild.Builder) string {
+		t.Helper()
+		n.Store(0)
+		return digest(t, build(t, b, first))
+	}
+	remember := func(after time.Duration) { // what is remembered was written so long after the file was changed
+		t.Helper()
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := info.ModTime().Add(after)
+		damage(t, filepath.Join(cache, "files"), func(data []byte) []byte { return data })
+		err = filepath.WalkDir(filepath.Join(cache, "files"), func(file string, d fs.DirEntry, err error) error {
+			return errors.Join(err, os.Chtimes(file, at, at))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := &imagebuild.Builder{Cache: cache}
+	want := run(b)
+	if n.Load() != 2 {
+		t.Errorf("opened %d times at first, want 2: to hash and to put into a layer", n.Load())
+	}
+	for what, tt := range map[string]struct {
+		after   time.Duration
+		builder *imagebuild.Builder
+		opens   int64
+	}{
+		"long past": {time.Hour, b, 0}, "too fresh": {time.Second, b, 1},
+		"nothing is believed": {time.Hour, &imagebuild.Builder{Cache: cache, Fresh: true}, 2},
+	} {
+		remember(tt.after)
+		if got := run(tt.builder); got != want || n.Load() != tt.opens {
+			t.Errorf("%s: opened %d times, want %d; %s, want %s", what, n.Load(), tt.opens, got, want)
+		}
+	}
+
+	before, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte("other"), 32<<20)
+	if err = errors.Join(err, f.Close(), os.Chtimes(name, before.ModTime(), before.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+	remember(time.Hour)
+	if got := run(b); got == want || n.Load() != 2 {
+		t.Errorf("changed, with its old time: opened %d times, %s", n.Load(), got)
 	}
 }
