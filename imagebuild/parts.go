@@ -72,13 +72,14 @@ func (w *work) parts(b budget) ([]part, error) {
 	for _, group := range planWheels(w.recipe.Wheels, b) {
 		parts = append(parts, w.wheelPart(group))
 	}
-	free := b.ours - fixedParts - (leastOf(parts) - 1) // for the model's larger files
+	free := b.ours - fixedParts - (leastOf(parts) - 1) // for the model's larger files, if no other is split
 	extra, err := w.extraPart()
 	if err != nil {
 		return nil, err
 	}
 	if extra != nil {
 		parts = append(parts, *extra)
+		free -= extra.least - 1
 	}
 	if w.recipe.Model != nil {
 		files, err := w.modelFiles()
@@ -100,6 +101,7 @@ func (w *work) parts(b budget) ([]part, error) {
 func (w *work) modelParts(files []layer.Entry, b budget, free int) []part {
 	code, larger, small := w.sortModel(files)
 	w.small = small
+	free -= w.countLayers(code) - 1 + w.countLayers(small) - 1
 	var parts []part
 	if len(code) > 0 {
 		parts = append(parts, w.modelPart("code of the model", code))
@@ -123,7 +125,7 @@ func leastOf(parts []part) int {
 	return n
 }
 
-// countLayers is how many layers files of the model take.
+// countLayers is how many layers files of the model take; one where there are none.
 func (w *work) countLayers(files []layer.Entry) int {
 	return len(layer.Split(layer.WithParents(files, w.paths.model), w.recipe.maxLayer()))
 }

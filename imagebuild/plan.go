@@ -129,17 +129,18 @@ func planModel(files []layer.Entry, b budget, free int, layers func([]layer.Entr
 		}
 	}
 	name := func(f layer.Entry) string { return f.Path }
-	fits := func(groups [][]layer.Entry) bool {
-		n := b.medium // also where fewer are used, so that one file more changes nothing
+	count := func(groups [][]layer.Entry) (n int) {
 		for _, g := range groups {
 			n += layers(g)
 		}
-		return n <= free
+		return n
 	}
+	shared := inBuckets(medium, b.medium, name)
+	free -= max(b.medium, count(shared)) // also where they take fewer, so that one file more changes nothing
 	groups := each(large)
 	// Fuller buckets leave less room unused where they are split.
-	for n := b.large; n > 0 && !fits(groups); n-- {
+	for n := b.large; n > 0 && count(groups) > free; n-- {
 		groups = inBuckets(large, n, name)
 	}
-	return append(groups, inBuckets(medium, b.medium, name)...)
+	return append(groups, shared...)
 }
