@@ -42,7 +42,7 @@ type zipped struct {
 }
 
 // makeWheel writes a wheel with a valid RECORD.
-func makeWheel(t *testing.T, dir, name, version string, files map[string]string) imagebuild.Wheel {
+func makeWheel(t testing.TB, dir, name, version string, files map[string]string) imagebuild.Wheel {
 	t.Helper()
 	all := map[string]zipped{}
 	for k, v := range files {
@@ -52,7 +52,7 @@ func makeWheel(t *testing.T, dir, name, version string, files map[string]string)
 }
 
 // packWheel is makeWheel for files that are packed in a certain way. A RECORD of theirs is kept.
-func packWheel(t *testing.T, dir, name, version string, files map[string]zipped) imagebuild.Wheel {
+func packWheel(t testing.TB, dir, name, version string, files map[string]zipped) imagebuild.Wheel {
 	t.Helper()
 	info := name + "-" + version + ".dist-info/"
 	all := map[string]zipped{
@@ -106,7 +106,7 @@ func packWheel(t *testing.T, dir, name, version string, files map[string]zipped)
 	}
 }
 
-func deflate(t *testing.T, plain []byte, level int) []byte {
+func deflate(t testing.TB, plain []byte, level int) []byte {
 	t.Helper()
 	if level == 0 {
 		level = flate.DefaultCompression
