@@ -42,13 +42,14 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 		out.Contents = append(out.Contents, Layer{Holds: "base", Digest: d.Digest, DiffID: baseConfig.RootFS.DiffIDs[i], Size: d.Size, Reused: true, Base: true})
 	}
 	for i, m := range done {
+		out.Notes = append(out.Notes, m.notes...)
 		for j, sum := range m.sums {
 			img.add(m.layers[j], sum, parts[i].holds, v1.Time{Time: w.recipe.Created})
 			out.Contents = append(out.Contents, Layer{Holds: parts[i].holds, Digest: sum.Digest, DiffID: sum.DiffID, Size: sum.Size, Reused: m.reused})
 		}
 	}
-	if n := len(img.layers); n > maxTotal || n-len(baseLayers) > maxOurs {
-		return nil, fmt.Errorf("the image would have %d layers, %d of them the base's; at most %d, and %d of ours, are possible", n, len(baseLayers), maxTotal, maxOurs)
+	if n, most := len(img.layers)-len(baseLayers), min(maxOurs, maxTotal-len(baseLayers)); n > most {
+		return nil, &TooManyLayers{Need: n, Base: len(baseLayers), Most: most}
 	}
 	return out, img.seal()
 }

@@ -33,10 +33,17 @@ type Event struct {
 type part struct {
 	holds string
 	key   any // what the bytes depend on; nil: not remembered
+	least int // layers that it takes at the least; 0: one
 	// prepare, where not nil, finds the key.
 	prepare func(ctx context.Context) (any, error)
-	// make gives the entries, and the .dist-info directories of the wheels among them.
-	make func(ctx context.Context) ([]layer.Entry, map[string]string, error)
+	make    func(ctx context.Context) (contents, error)
+}
+
+// contents are what the layers of a part hold.
+type contents struct {
+	entries  []layer.Entry
+	distInfo map[string]string // of the wheels among them the .dist-info directories, by SHA-256
+	notes    []string          // what is odd about these wheels
 }
 
 // made is a part that was made or remembered.
@@ -44,6 +51,7 @@ type made struct {
 	layers   []v1.Layer
 	sums     []layer.Sum
 	distInfo map[string]string // by the wheel's SHA-256
+	notes    []string
 	reused   bool
 }
 
@@ -51,6 +59,7 @@ type made struct {
 type remembered struct {
 	Sums     []layer.Sum       `json:"sums"`
 	DistInfo map[string]string `json:"distInfo,omitempty"`
+	Notes    []string          `json:"notes,omitempty"`
 }
 
 // work is one run of Build.
@@ -61,10 +70,12 @@ type work struct {
 	shelf  *shelf
 	cpu    chan struct{} // a place for each layer that is made at once
 	paths  paths
+	small  []layer.Entry // files of the model that go into the last layer
 }
 
 // Build builds the image of one platform. What is wrong with the wheels is a *wheel.Error, a
-// *layer.ContentError or a *Collision. Close the image when it was sent.
+// *layer.ContentError or a *Collision; what cannot be put into layers is a *TooLarge or a
+// *TooManyLayers. Close the image when it was sent.
 func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 	if err := r.check(); err != nil {
 		return nil, err
@@ -81,6 +92,9 @@ func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 			w.shelf.close()
 		}
 	}()
+	if err := w.findSizes(ctx); err != nil {
+		return nil, err
+	}
 	parts, err := w.parts(bud)
 	if err != nil {
 		return nil, err
@@ -124,7 +138,7 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 			return made{}, err
 		}
 	}
-	key := partKey{Format: layer.Format, Compression: w.recipe.Compression, Max: w.recipe.maxLayer(), Part: p.key}
+	key := partKey{Version: partFormat, Format: layer.Format, Compression: w.recipe.Compression, Max: w.recipe.maxLayer(), Part: p.key}
 	if p.key != nil && !w.Fresh {
 		var known remembered
 		if _, ok := w.memory.get("layers", key, &known); ok && known.valid() {
@@ -132,15 +146,15 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 			return w.recall(ctx, p, known), nil
 		}
 	}
-	entries, distInfo, err := p.make(ctx)
+	c, err := p.make(ctx)
 	if err != nil {
 		return made{}, err
 	}
-	layers, err := w.split(p, entries)
+	layers, err := w.split(p, c.entries)
 	if err != nil {
 		return made{}, err
 	}
-	m := made{distInfo: distInfo}
+	m := made{distInfo: c.distInfo, notes: c.notes}
 	for _, l := range layers {
 		sum, err := w.measure(ctx, l)
 		if err != nil {
@@ -152,7 +166,7 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 	if p.key == nil {
 		return m, nil
 	}
-	return m, w.memory.put("layers", key, remembered{m.sums, distInfo})
+	return m, w.memory.put("layers", key, remembered{m.sums, m.distInfo, m.notes})
 }
 
 // prepare finds a part's key, which may mean hashing files.
@@ -182,8 +196,12 @@ func (w *work) tell(e Event) {
 	}
 }
 
+// partFormat changes when the meaning of remembered does.
+const partFormat = 2
+
 // partKey is the memory's key of a part.
 type partKey struct {
+	Version     int // partFormat
 	Format      string
 	Compression layer.Compression
 	Max         int64
@@ -205,6 +223,9 @@ func (w *work) split(p part, entries []layer.Entry) ([]*layer.Layer, error) {
 	opts := layer.Options{Compression: w.recipe.Compression, Progress: func(n int64) {
 		w.tell(Event{Holds: p.holds, Bytes: n})
 	}}
+	if err := w.checkSizes(entries); err != nil {
+		return nil, err
+	}
 	for _, group := range layer.Split(entries, w.recipe.maxLayer()) {
 		l, err := layer.New(group, opts)
 		if err != nil {
@@ -218,15 +239,15 @@ func (w *work) split(p part, entries []layer.Entry) ([]*layer.Layer, error) {
 // recall gives the layers of a part that was remembered. Its content is read only if somebody wants
 // the bytes, and once for all of its layers.
 func (w *work) recall(ctx context.Context, p part, known remembered) made {
-	m := made{sums: known.Sums, distInfo: known.DistInfo, reused: true}
+	m := made{sums: known.Sums, distInfo: known.DistInfo, notes: known.Notes, reused: true}
 	// The bytes are wanted after Build has returned, when its own context may be over.
 	ctx = context.WithoutCancel(ctx)
 	again := sync.OnceValues(func() ([]*layer.Layer, error) {
-		entries, _, err := p.make(ctx)
+		c, err := p.make(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return w.split(p, entries)
+		return w.split(p, c.entries)
 	})
 	for i, sum := range known.Sums {
 		m.layers = append(m.layers, layer.Known(sum, func() (v1.Layer, error) {

@@ -9,7 +9,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +24,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"github.com/klauspost/compress/flate"
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/base"
@@ -30,38 +33,61 @@ import (
 	"mlenv/resolve/serving"
 )
 
+// zipped is one file of a wheel.
+type zipped struct {
+	body   string
+	mode   uint32 // permissions; 0: none are told
+	stored bool
+	level  int // of packing; 0: the usual one
+}
+
 // makeWheel writes a wheel with a valid RECORD.
-func makeWheel(t *testing.T, dir, name, version string, files map[string]string) imagebuild.Wheel {
+func makeWheel(t testing.TB, dir, name, version string, files map[string]string) imagebuild.Wheel {
+	t.Helper()
+	all := map[string]zipped{}
+	for k, v := range files {
+		all[k] = zipped{body: v}
+	}
+	return packWheel(t, dir, name, version, all)
+}
+
+// packWheel is makeWheel for files that are packed in a certain way. A RECORD of theirs is kept.
+func packWheel(t testing.TB, dir, name, version string, files map[string]zipped) imagebuild.Wheel {
 	t.Helper()
 	info := name + "-" + version + ".dist-info/"
-	all := map[string]string{
-		info + "METADATA": "Metadata-Version: 2.1\nName: " + name + "\nVersion: " + version + "\n",
-		info + "WHEEL":    "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+	all := map[string]zipped{
+		info + "METADATA": {body: "Metadata-Version: 2.1\nName: " + name + "\nVersion: " + version + "\n"},
+		info + "WHEEL":    {body: "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"},
 	}
-	for k, v := range files {
-		all[k] = v
+	maps.Copy(all, files)
+	record := all[info+"RECORD"].body
+	delete(all, info+"RECORD")
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		sum := sha256.Sum256([]byte(all[k].body))
+		record += fmt.Sprintf("%s,sha256=%s,%d\n", k, base64.RawURLEncoding.EncodeToString(sum[:]), len(all[k].body))
 	}
-	var names []string
-	for k := range all {
-		names = append(names, k)
-	}
-	slices.Sort(names)
-	record := ""
-	for _, k := range names {
-		sum := sha256.Sum256([]byte(all[k]))
-		record += fmt.Sprintf("%s,sha256=%s,%d\n", k, base64.RawURLEncoding.EncodeToString(sum[:]), len(all[k]))
-	}
-	all[info+"RECORD"] = record + info + "RECORD,,\n"
-	names = append(names, info+"RECORD")
+	all[info+"RECORD"] = zipped{body: record + info + "RECORD,,\n"}
 
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
-	for _, k := range names {
-		w, err := z.Create(k)
-		if err != nil {
-			t.Fatal(err)
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		f := all[k]
+		h := &zip.FileHeader{Name: k, Method: zip.Deflate, CRC32: crc32.ChecksumIEEE([]byte(f.body)), UncompressedSize64: uint64(len(f.body))}
+		if f.mode != 0 {
+			h.CreatorVersion, h.ExternalAttrs = 3<<8, (0o100000|f.mode)<<16
 		}
-		if _, err := w.Write([]byte(all[k])); err != nil {
+		packed := []byte(f.body)
+		if f.stored {
+			h.Method = zip.Store
+		} else {
+			packed = deflate(t, packed, f.level)
+		}
+		h.CompressedSize64 = uint64(len(packed))
+		w, err := z.CreateRaw(h)
+		if err == nil {
+			_, err = w.Write(packed)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -78,6 +104,22 @@ func makeWheel(t *testing.T, dir, name, version string, files map[string]string)
 		Filename: filename, Name: name, SHA256: hex.EncodeToString(sum[:]), Size: int64(b.Len()),
 		Path: func(context.Context) (string, error) { return file, nil },
 	}
+}
+
+func deflate(t testing.TB, plain []byte, level int) []byte {
+	t.Helper()
+	if level == 0 {
+		level = flate.DefaultCompression
+	}
+	var b bytes.Buffer
+	z, err := flate.NewWriter(&b, level)
+	if err == nil {
+		_, err = z.Write(plain)
+	}
+	if err = errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 // opened counts how often the wheels' files are asked for.
@@ -130,6 +172,8 @@ func model() fstest.MapFS {
 		"requirements.txt":             {Data: []byte("alpha==1.0\n")},
 		"code/pricing/__init__.py":     {Data: []byte("")},
 		"code/__pycache__/x.pyc":       {Data: []byte("no")},
+		"code/pricing/__init__.pyc":    {Data: []byte("no")},
+		"code/secret/core.pyc":         {Data: []byte("a module")},
 		"model.pkl":                    {Data: bytes.Repeat([]byte("weights "), 20000)},
 		"artifacts/weights.bin":        {Data: bytes.Repeat([]byte{7}, 100000)},
 		"artifacts/run.sh":             {Data: []byte("#!/bin/sh\n"), Mode: 0o700},
@@ -167,6 +211,10 @@ func TestBuild(t *testing.T) {
 		t.Error(err)
 	}
 	files := extract(t, img)
+	// A wheel's RECORD is the same for all who use it (see docs/limits.md).
+	if record := files["opt/venv/lib/python3.11/site-packages/alpha-1.0.dist-info/RECORD"]; strings.Contains(record, "REQUESTED") || !strings.Contains(record, "INSTALLER") {
+		t.Errorf("RECORD of what was requested:\n%s", record)
+	}
 	for name, want := range map[string]string{
 		"opt/venv/pyvenv.cfg":         "home = /usr/local/bin\ninclude-system-site-packages = false\nversion = 3.11.9\nexecutable = /usr/local/bin/python3.11\n",
 		"opt/venv/bin/python":         "-> /usr/local/bin/python3.11",
@@ -181,13 +229,14 @@ func TestBuild(t *testing.T) {
 		"opt/venv/lib/python3.11/site-packages/alpha-1.0.dist-info/INSTALLER": "mlenv\n",
 		"opt/venv/lib/python3.11/site-packages/alpha-1.0.dist-info/REQUESTED": "",
 		"opt/ml/model/code/pricing/__init__.py":                               "",
+		"opt/ml/model/code/secret/core.pyc":                                   "a module",
 		"lib":                                                                 "-> usr/lib",
 	} {
 		if got := files[name]; got != want {
 			t.Errorf("%s holds %q, want %q", name, got, want)
 		}
 	}
-	for _, name := range []string{"opt/ml/model/code/__pycache__/x.pyc", "opt/venv/lib/python3.11/site-packages/beta-2.0.dist-info/REQUESTED"} {
+	for _, name := range []string{"opt/ml/model/code/__pycache__/x.pyc", "opt/ml/model/code/pricing/__init__.pyc", "opt/venv/lib/python3.11/site-packages/beta-2.0.dist-info/REQUESTED"} {
 		if _, ok := files[name]; ok {
 			t.Errorf("%s is in the image", name)
 		}

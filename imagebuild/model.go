@@ -25,8 +25,8 @@ func (w *work) modelFiles() ([]layer.Entry, error) {
 	return files, nil
 }
 
-// treeFiles lists the files below root as they lie below at in the image. Compiled Python files are
-// left out: they come and go when a model is tried, and must not change its image. A link to a file
+// treeFiles lists the files below root as they lie below at in the image. What Python has compiled is
+// left out: it comes and goes when a model is tried, and must not change its image. A link to a file
 // is the file.
 func treeFiles(fsys fs.FS, root, at string) ([]layer.Entry, error) {
 	var out []layer.Entry
@@ -37,7 +37,7 @@ func treeFiles(fsys fs.FS, root, at string) ([]layer.Entry, error) {
 		switch {
 		case d.IsDir() && d.Name() == "__pycache__":
 			return fs.SkipDir
-		case d.IsDir() || path.Ext(name) == ".pyc":
+		case d.IsDir() || isCompiled(fsys, name):
 			return nil
 		}
 		info, err := fs.Stat(fsys, name)
@@ -62,6 +62,16 @@ func treeFiles(fsys fs.FS, root, at string) ([]layer.Entry, error) {
 	return out, err
 }
 
+// isCompiled tells whether a file is a .pyc whose source lies beside it. One without is a module, and
+// stays.
+func isCompiled(fsys fs.FS, name string) bool {
+	if path.Ext(name) != ".pyc" {
+		return false
+	}
+	_, err := fs.Stat(fsys, strings.TrimSuffix(name, "c"))
+	return err == nil
+}
+
 // extraPart is the layer of code that is not the model's own; nil where there is none.
 func (w *work) extraPart() (*part, error) {
 	var entries []layer.Entry
@@ -75,8 +85,13 @@ func (w *work) extraPart() (*part, error) {
 	if len(entries) == 0 {
 		return nil, nil
 	}
-	return &part{holds: "code", make: func(context.Context) ([]layer.Entry, map[string]string, error) {
-		return layer.WithParents(entries, w.paths.code), nil, nil
+	if err := w.checkSizes(entries); err != nil {
+		return nil, err
+	}
+	entries = layer.WithParents(entries, w.paths.code)
+	least := len(layer.Split(entries, w.recipe.maxLayer()))
+	return &part{holds: "code", least: least, make: func(context.Context) (contents, error) {
+		return contents{entries: entries}, nil
 	}}, nil
 }
 
@@ -111,9 +126,9 @@ func isBelow(name string, dirs []string) bool {
 func (w *work) modelPart(holds string, files []layer.Entry) part {
 	files = append([]layer.Entry{}, files...)
 	type id struct{ Path, Mode, SHA256 string }
-	p := part{holds: holds}
-	p.make = func(context.Context) ([]layer.Entry, map[string]string, error) {
-		return layer.WithParents(files, w.paths.model), nil, nil
+	p := part{holds: holds, least: w.countLayers(files)}
+	p.make = func(context.Context) (contents, error) {
+		return contents{entries: layer.WithParents(files, w.paths.model)}, nil
 	}
 	p.prepare = func(ctx context.Context) (any, error) {
 		var key []id

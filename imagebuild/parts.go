@@ -49,42 +49,89 @@ func (p paths) skeleton() []layer.Entry {
 	}
 }
 
+// reserved are the paths of the environment itself, which no wheel may have: the skeleton's, and what
+// the last layer puts beside it.
+func (p paths) reserved() []layer.Entry {
+	return append(p.skeleton(), layer.Entry{
+		Path: path.Join(p.venv, lockName), Source: "the lock",
+		Content: layer.Content{Size: -1}, // the same as no file's
+	})
+}
+
+// requested is the path of the file by which installers mark what the user asked for (PEP 376).
+func (p paths) requested(distInfo string) string {
+	return path.Join(p.venv, "lib", "python"+p.base.Minor(), "site-packages", distInfo, "REQUESTED")
+}
+
+// lockName is the name of the lock in the environment.
+const lockName = "pylock.toml"
+
 // parts are all parts but the last, whose content depends on theirs.
 func (w *work) parts(b budget) ([]part, error) {
 	parts := []part{w.skeletonPart()}
 	for _, group := range planWheels(w.recipe.Wheels, b) {
 		parts = append(parts, w.wheelPart(group))
 	}
+	free := b.ours - fixedParts - (leastOf(parts) - 1) // for the model's larger files, if no other is split
 	extra, err := w.extraPart()
 	if err != nil {
 		return nil, err
 	}
 	if extra != nil {
 		parts = append(parts, *extra)
+		free -= extra.least - 1
 	}
-	if w.recipe.Model == nil {
-		return parts, nil
+	if w.recipe.Model != nil {
+		files, err := w.modelFiles()
+		if err != nil {
+			return nil, err
+		}
+		if err := w.checkSizes(files); err != nil {
+			return nil, err
+		}
+		parts = append(parts, w.modelParts(files, b, free)...)
 	}
-	files, err := w.modelFiles()
-	if err != nil {
-		return nil, err
+	if need := leastOf(parts) + w.countLayers(w.small); need > b.ours {
+		return nil, &TooManyLayers{Need: need, Base: w.recipe.Base.Layers, Most: b.ours}
 	}
-	code, large, _ := w.sortModel(files)
+	return parts, nil
+}
+
+// modelParts are the parts of the model's files but for the small ones, which are put aside.
+func (w *work) modelParts(files []layer.Entry, b budget, free int) []part {
+	code, larger, small := w.sortModel(files)
+	w.small = small
+	free -= w.countLayers(code) - 1 + w.countLayers(small) - 1
+	var parts []part
 	if len(code) > 0 {
 		parts = append(parts, w.modelPart("code of the model", code))
 	}
-	for _, group := range planModel(large, b) {
+	for _, group := range planModel(larger, b, free, w.countLayers) {
 		holds := fmt.Sprintf("%d files of the model", len(group))
 		if len(group) == 1 {
 			holds = strings.TrimPrefix(group[0].Path, w.paths.model+"/")
 		}
 		parts = append(parts, w.modelPart(holds, group))
 	}
-	return parts, nil
+	return parts
+}
+
+// leastOf is how many layers the parts take at the least.
+func leastOf(parts []part) int {
+	n := 0
+	for _, p := range parts {
+		n += max(1, p.least)
+	}
+	return n
+}
+
+// countLayers is how many layers files of the model take; one where there are none.
+func (w *work) countLayers(files []layer.Entry) int {
+	return len(layer.Split(layer.WithParents(files, w.paths.model), w.recipe.maxLayer()))
 }
 
 func (w *work) skeletonPart() part {
-	return part{holds: "virtual environment", make: func(context.Context) ([]layer.Entry, map[string]string, error) {
+	return part{holds: "virtual environment", make: func(context.Context) (contents, error) {
 		minor := w.paths.base.Minor()
 		entries := append(w.paths.skeleton(), layer.Entry{
 			Path: path.Join(w.paths.venv, "lib", "python"+minor, "site-packages"), Kind: layer.Dir,
@@ -96,7 +143,7 @@ func (w *work) skeletonPart() part {
 			}
 		}
 		sort.Slice(entries, func(i, j int) bool { return entries[i].Path < entries[j].Path })
-		return entries, nil, nil
+		return contents{entries: entries}, nil
 	}}
 }
 
@@ -114,19 +161,18 @@ func (w *work) wheelPart(group []Wheel) part {
 	if len(group) == 1 {
 		holds = group[0].Filename
 	}
-	return part{holds: holds, key: w.wheelsKey(group), make: func(ctx context.Context) ([]layer.Entry, map[string]string, error) {
-		entries, distInfo, err := w.shelf.takeAll(ctx, group)
-		if err != nil {
-			return nil, nil, err
-		}
-		return layer.WithParents(entries, w.paths.venv), distInfo, nil
+	least := leastLayers(group, w.recipe.maxLayer())
+	return part{holds: holds, key: w.wheelsKey(group), least: least, make: func(ctx context.Context) (contents, error) {
+		c, err := w.shelf.takeAll(ctx, group)
+		c.entries = layer.WithParents(c.entries, w.paths.venv)
+		return c, err
 	}}
 }
 
 // lastPart holds what differs between two models with the same environment and weights.
 func (w *work) lastPart(entries []layer.Entry) part {
-	return part{holds: "lock and small files of the model", make: func(context.Context) ([]layer.Entry, map[string]string, error) {
-		return layer.WithParents(entries, w.paths.venv, w.paths.model), nil, nil
+	return part{holds: "lock and small files of the model", make: func(context.Context) (contents, error) {
+		return contents{entries: layer.WithParents(entries, w.paths.venv, w.paths.model)}, nil
 	}}
 }
 
@@ -140,9 +186,8 @@ func (w *work) makeLast(ctx context.Context, done []made) (*made, error) {
 	}
 	var entries []layer.Entry
 	if w.recipe.Lock != nil {
-		entries = append(entries, layer.Entry{Path: path.Join(w.paths.venv, "pylock.toml"), Content: layer.Bytes(w.recipe.Lock)})
+		entries = append(entries, layer.Entry{Path: path.Join(w.paths.venv, lockName), Content: layer.Bytes(w.recipe.Lock)})
 	}
-	site := path.Join(w.paths.venv, "lib", "python"+w.paths.base.Minor(), "site-packages")
 	for _, one := range w.recipe.Wheels {
 		if !one.Requested {
 			continue
@@ -151,16 +196,9 @@ func (w *work) makeLast(ctx context.Context, done []made) (*made, error) {
 		if !ok {
 			return nil, fmt.Errorf("the .dist-info directory of %s is not known", one.Filename)
 		}
-		entries = append(entries, layer.Entry{Path: path.Join(site, dir, "REQUESTED"), Content: layer.Bytes(nil)})
+		entries = append(entries, layer.Entry{Path: w.paths.requested(dir), Content: layer.Bytes(nil)})
 	}
-	if w.recipe.Model != nil {
-		files, err := w.modelFiles()
-		if err != nil {
-			return nil, err
-		}
-		_, _, small := w.sortModel(files)
-		entries = append(entries, small...)
-	}
+	entries = append(entries, w.small...)
 	if len(entries) == 0 {
 		return nil, nil
 	}

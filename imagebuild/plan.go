@@ -3,37 +3,54 @@ package imagebuild
 import (
 	"fmt"
 	"hash/fnv"
-	"sort"
+	"slices"
+	"strings"
 
 	"mlenv/imagebuild/layer"
 )
 
 // The layer rule. Every number is part of what makes the same input give the same image.
 const (
-	maxOurs  = 40  // layers above the base's
-	maxTotal = 127 // Docker's limit, and that of several registries
+	maxOurs    = 40  // layers above the base's
+	maxTotal   = 127 // Docker's limit, and that of several registries
+	fixedParts = 4   // the skeleton, two of code, and the last one
 
 	largeWheel = 8 << 20 // a wheel of this many bytes has a layer of its own
 	smallFile  = 64 << 10
 	largeFile  = 64 << 20
 )
 
-// budget says how many layers may be spent on what.
+// budget says how many layers may be spent on what. The sum of its parts and of fixedParts is not
+// more than ours.
 type budget struct {
-	large   int // wheels with a layer of their own
-	buckets int // layers of small wheels
-	model   int // layers of the model's larger files
+	ours    int // layers above the base's
+	alone   int // wheels with a layer of their own
+	buckets int // layers of the other wheels
+	medium  int // layers of the model's files between smallFile and largeFile
+	large   int // layers of the model's files over largeFile, where there are too many to have one each
 }
 
-// newBudget leaves four layers for the skeleton, two of code and the last one.
 func newBudget(baseLayers int) (budget, error) {
-	n := min(maxOurs, maxTotal-baseLayers) - 4
-	if n < 3 {
-		return budget{}, fmt.Errorf("the base has %d layers; an image may have %d, and 7 are needed", baseLayers, maxTotal)
+	b := budget{ours: min(maxOurs, maxTotal-baseLayers)}
+	n := b.ours - fixedParts
+	if n < 4 {
+		return budget{}, fmt.Errorf("the base has %d layers; an image may have %d, and %d are needed", baseLayers, maxTotal, fixedParts+4)
 	}
-	b := budget{model: min(10, n/3), buckets: min(8, n/3)}
-	b.large = min(16, n-b.model-b.buckets)
+	b.buckets, b.medium, b.large = min(8, n/4), min(4, n/4), min(8, n/4)
+	b.alone = min(16, n-b.buckets-b.medium-b.large)
 	return b, nil
+}
+
+// TooManyLayers says that an image would have more layers than one can have, which happens where
+// parts are split.
+type TooManyLayers struct {
+	Need int // at the least, above the base's
+	Base int // layers of the base
+	Most int // how many may be above them
+}
+
+func (e *TooManyLayers) Error() string {
+	return fmt.Sprintf("the image would have %d layers or more above the base's %d; %d are possible", e.Need, e.Base, e.Most)
 }
 
 // bucket assigns a name to one of n by its hash, so that it does not depend on the other names.
@@ -43,82 +60,87 @@ func bucket(name string, n int) int {
 	return int(h.Sum64() % uint64(n))
 }
 
-// planWheels groups the wheels into layers: the large ones alone, from the largest on, and the
-// others by the hash of their name. Where there are too many large ones the bound is doubled until
-// there are not. Only the lock's sizes count, so that the plan is the same before and after the
+// inBuckets puts everything into n groups by the hash of its name, and leaves out those that stay
+// empty.
+func inBuckets[T any](all []T, n int, name func(T) string) [][]T {
+	shared := make([][]T, n)
+	for _, one := range all {
+		at := bucket(name(one), n)
+		shared[at] = append(shared[at], one)
+	}
+	return slices.DeleteFunc(shared, func(g []T) bool { return len(g) == 0 })
+}
+
+func each[T any](all []T) [][]T {
+	var out [][]T
+	for _, one := range all {
+		out = append(out, []T{one})
+	}
+	return out
+}
+
+// planWheels groups the wheels into layers: of those of largeWheel bytes or more the largest have one
+// each, and all others share some by the hash of their name. So a wheel that grows over the bound, or
+// into the largest ones, changes the layer that it leaves, its own, and that of the one wheel whose
+// place it may take. Names and sizes alone count, so that the plan is the same before and after the
 // wheels were fetched.
 func planWheels(wheels []Wheel, b budget) [][]Wheel {
-	bound := int64(largeWheel)
-	for countLarge(wheels, bound) > b.large {
-		bound *= 2
-	}
-	sorted := append([]Wheel{}, wheels...)
-	sort.Slice(sorted, func(i, j int) bool { return sorted[i].Name < sorted[j].Name })
-	var alone []Wheel
-	shared := make([][]Wheel, b.buckets)
-	for _, w := range sorted {
-		if w.Size >= bound {
-			alone = append(alone, w)
-			continue
+	bySize := slices.Clone(wheels)
+	slices.SortFunc(bySize, func(x, y Wheel) int {
+		switch {
+		case x.Size > y.Size:
+			return -1
+		case x.Size < y.Size:
+			return 1
 		}
-		at := bucket(w.Name, b.buckets)
-		shared[at] = append(shared[at], w)
-	}
-	sort.SliceStable(alone, func(i, j int) bool { return alone[i].Size > alone[j].Size })
-	var groups [][]Wheel
-	for _, w := range alone {
-		groups = append(groups, []Wheel{w})
-	}
-	for _, g := range shared {
-		if len(g) > 0 {
-			groups = append(groups, g)
-		}
-	}
-	return groups
-}
-
-func countLarge(wheels []Wheel, bound int64) int {
+		return strings.Compare(x.Name, y.Name)
+	})
 	n := 0
-	for _, w := range wheels {
-		if w.Size >= bound {
-			n++
-		}
+	for n < min(len(bySize), b.alone) && bySize[n].Size >= largeWheel {
+		n++
 	}
-	return n
+	alone, rest := bySize[:n], bySize[n:]
+	slices.SortFunc(rest, func(x, y Wheel) int { return strings.Compare(x.Name, y.Name) })
+	return append(each(alone), inBuckets(rest, b.buckets, func(w Wheel) string { return w.Name })...)
 }
 
-// planModel groups the model's files of more than smallFile bytes into layers. A few have one each;
-// of many, those over largeFile have, and the others share some by the hash of their path, which
-// stays the same when a file's content changes.
-func planModel(files []layer.Entry, b budget) [][]layer.Entry {
-	var large, rest []layer.Entry
+// leastLayers is how many layers of at most limit bytes a group of wheels takes at the least. How many
+// exactly shows when the wheels are open, which they need not be.
+func leastLayers(group []Wheel, limit int64) int {
+	total := int64(0)
+	for _, w := range group {
+		total += min(w.Size, 1<<50) // so that no sum overflows
+	}
+	return int(max(1, min(total/limit, maxTotal)))
+}
+
+// planModel groups the model's files of more than smallFile bytes into layers. Those over largeFile
+// have one each, as long as there are free layers for them. Else they share the few that they have
+// whatever else is in the image, by the hash of their path, which stays the same when a file's
+// content changes. The others share some of their own in the same way, and so never move a large one.
+// layers says how many a group takes.
+func planModel(files []layer.Entry, b budget, free int, layers func([]layer.Entry) int) [][]layer.Entry {
+	var large, medium []layer.Entry
 	for _, f := range files {
-		if len(files) <= b.model || f.Content.Size > largeFile {
+		if f.Content.Size > largeFile {
 			large = append(large, f)
 		} else {
-			rest = append(rest, f)
+			medium = append(medium, f)
 		}
 	}
-	free := b.model - len(large)
-	if len(rest) > 0 && free < 1 || len(large) > b.model {
-		rest, large, free = files, nil, b.model
-	}
-	var groups [][]layer.Entry
-	for _, f := range large {
-		groups = append(groups, []layer.Entry{f})
-	}
-	if len(rest) == 0 {
-		return groups
-	}
-	shared := make([][]layer.Entry, free)
-	for _, f := range rest {
-		at := bucket(f.Path, free)
-		shared[at] = append(shared[at], f)
-	}
-	for _, g := range shared {
-		if len(g) > 0 {
-			groups = append(groups, g)
+	name := func(f layer.Entry) string { return f.Path }
+	count := func(groups [][]layer.Entry) (n int) {
+		for _, g := range groups {
+			n += layers(g)
 		}
+		return n
 	}
-	return groups
+	shared := inBuckets(medium, b.medium, name)
+	free -= max(b.medium, count(shared)) // also where they take fewer, so that one file more changes nothing
+	groups := each(large)
+	// Fuller buckets leave less room unused where they are split.
+	for n := b.large; n > 0 && count(groups) > free; n-- {
+		groups = inBuckets(large, n, name)
+	}
+	return append(groups, shared...)
 }

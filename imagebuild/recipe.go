@@ -4,15 +4,18 @@
 //
 // # Layers
 //
-// What seldom changes comes first. The environment's skeleton is a layer; every large wheel is one;
-// the small wheels share a few, each wheel's by the hash of its name, so that changing one package
-// changes one of them; then the model's code, its large files, and last whatever is small and
+// What seldom changes comes first. The environment's skeleton is a layer; each of the largest wheels
+// is one; the others share a few, each wheel's by the hash of its name, so that changing one package
+// changes one of them; then the model's code, each of its large files as long as there are layers
+// for them, those of a medium size by the hash of their path, and last whatever is small and
 // differs at every logging (MLmodel, the environment files), together with the lock. An image of a
 // model that was logged again with the same weights so differs in its last layer alone.
 //
 // A wheel's layer depends on the wheel, the environment's path and Python's minor version, and on
 // nothing else: the empty REQUESTED files, by which installers mark what the user asked for, are in
-// the last layer, as they differ between models that share a wheel.
+// the last layer, as they differ between models that share a wheel. So a wheel's RECORD does not list
+// its REQUESTED, as pip's does: the layer of a wheel that is remembered, and so need not be there, would
+// have to be made anew for it.
 package imagebuild
 
 import (
@@ -61,7 +64,7 @@ type Tree struct {
 type Wheel struct {
 	Filename  string
 	SHA256    string // lower-case hex; what is remembered of the wheel is found by it
-	Size      int64  // bytes, as the lock says; 0 where unknown
+	Size      int64  // bytes, as the lock says; 0 where unknown: then the file is asked for, and its own size counts
 	Name      string // of the distribution, normalized
 	Requested bool   // the user asked for it
 	DirectURL []byte // direct_url.json (PEP 610), nil if it came from an index
@@ -116,7 +119,8 @@ type Layer struct {
 // Image is an image that was built.
 type Image struct {
 	v1.Image
-	Contents []Layer // of the image's layers, in order
+	Contents []Layer  // of the image's layers, in order
+	Notes    []string // what is odd about the wheels, though no reason to refuse them
 	closers  []func() error
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -25,6 +26,7 @@ type opened struct {
 	wheel    *wheel.Wheel
 	entries  []layer.Entry
 	distInfo string
+	source   string // the file's name, as the lock has it
 	err      error
 }
 
@@ -60,7 +62,7 @@ func (o *opened) read(ctx context.Context, w Wheel, scheme wheel.Scheme) error {
 	if o.wheel, err = wheel.Open(name); err != nil {
 		return err
 	}
-	o.distInfo = o.wheel.Name + "-" + o.wheel.Version + ".dist-info"
+	o.distInfo, o.source = o.wheel.DistInfo(), w.Filename
 	o.entries, err = o.wheel.Install(scheme, wheel.Options{DirectURL: w.DirectURL})
 	if err != nil {
 		return errors.Join(err, o.wheel.Close())
@@ -86,22 +88,46 @@ func (s *shelf) close() error {
 	return errors.Join(errs...)
 }
 
-// takeAll gives the files of several wheels, each path once, and their .dist-info directories by
-// SHA-256.
-func (s *shelf) takeAll(ctx context.Context, wheels []Wheel) ([]layer.Entry, map[string]string, error) {
+// takeAll gives the files of several wheels, each path once, their .dist-info directories by SHA-256,
+// and what is odd about them.
+func (s *shelf) takeAll(ctx context.Context, wheels []Wheel) (contents, error) {
 	u := union{}
-	distInfo := map[string]string{}
+	c := contents{distInfo: map[string]string{}}
 	for _, w := range wheels {
 		o, err := s.take(ctx, w)
 		if err != nil {
-			return nil, nil, err
+			return contents{}, err
 		}
-		distInfo[w.SHA256] = o.distInfo
+		c.distInfo[w.SHA256] = o.distInfo
+		c.notes = append(c.notes, o.notes(w.Filename)...)
 		if err := u.add(o.entries); err != nil {
-			return nil, nil, err
+			return contents{}, err
 		}
 	}
-	return u.entries(), distInfo, nil
+	c.entries = u.entries()
+	return c, nil
+}
+
+// maxNotes is how much is said of one wheel.
+const maxNotes = 5
+
+// notes says what is odd about a wheel.
+func (o *opened) notes(filename string) []string {
+	var out []string
+	for i, n := range o.wheel.Notes {
+		if i == maxNotes {
+			return append(out, fmt.Sprintf("%s: and %d more of the kind", filename, len(o.wheel.Notes)-i))
+		}
+		out = append(out, filename+": "+n.Path+": "+n.Text)
+	}
+	return out
+}
+
+// claims are the paths that a wheel has: its files, and the mark that the last layer may add.
+func (o *opened) claims(p paths) []layer.Entry {
+	return append(slices.Clip(o.entries), layer.Entry{
+		Path: p.requested(o.distInfo), Content: layer.Bytes(nil), Source: o.source,
+	})
 }
 
 // union is a set of files from several wheels.
@@ -112,10 +138,14 @@ func (u union) add(entries []layer.Entry) error {
 		if e.Kind == layer.Dir {
 			continue
 		}
-		if old, ok := u[e.Path]; ok && !old.Same(e) {
-			return &Collision{Path: e.Path, Wheels: [2]string{old.Source, e.Source}}
-		} else if !ok {
+		old, ok := u[e.Path]
+		switch {
+		case !ok:
 			u[e.Path] = e
+		case old.Same(e):
+			u[e.Path] = layer.Either(e, old)
+		default:
+			return &Collision{Path: e.Path, Wheels: [2]string{old.Source, e.Source}}
 		}
 	}
 	return nil
@@ -142,17 +172,17 @@ func (u union) entries() []layer.Entry {
 	return out
 }
 
-// checkUnion makes sure that no two wheels, and none and the environment itself, hold the same path
-// with different content. In layers the last would win in silence. A set of wheels that was found
+// checkUnion makes sure that no two wheels, and none and the environment itself with its lock, hold the
+// same path with different content. In layers the last would win in silence. A set of wheels that was found
 // fine is remembered.
 func (w *work) checkUnion(ctx context.Context) error {
-	key := w.wheelsKey(w.recipe.Wheels)
+	key := unionKey{unionFormat, w.wheelsKey(w.recipe.Wheels)}
 	var fine bool
 	if _, ok := w.memory.get("unions", key, &fine); ok && fine && !w.Fresh {
 		return nil
 	}
 	u := union{}
-	if err := u.add(w.paths.skeleton()); err != nil {
+	if err := u.add(w.paths.reserved()); err != nil {
 		return err
 	}
 	for _, one := range sortedWheels(w.recipe.Wheels) {
@@ -160,7 +190,7 @@ func (w *work) checkUnion(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := u.add(o.entries); err != nil {
+		if err := u.add(o.claims(w.paths)); err != nil {
 			return err
 		}
 	}
@@ -168,6 +198,14 @@ func (w *work) checkUnion(ctx context.Context) error {
 		return err
 	}
 	return w.memory.put("unions", key, true)
+}
+
+// unionFormat changes when what checkUnion refuses does.
+const unionFormat = 2
+
+type unionKey struct {
+	Version int // unionFormat
+	wheelKey
 }
 
 func sortedWheels(wheels []Wheel) []Wheel {

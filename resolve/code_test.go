@@ -42,7 +42,7 @@ func TestCodeDigestIsDirhash(t *testing.T) {
 	if got := digest(t, dir, "code"); got != want {
 		t.Errorf("digest %s, dirhash %s", got, want)
 	}
-	writeTree(t, dir, map[string]string{"code/__pycache__/a.cpython-311.pyc": "1", "code/pkg/old.pyc": "2"})
+	writeTree(t, dir, map[string]string{"code/__pycache__/a.cpython-311.pyc": "1", "code/a.pyc": "2"})
 	if got := digest(t, dir, "code"); got != want {
 		t.Errorf("with compiled Python %s, without %s", got, want)
 	}
@@ -53,7 +53,7 @@ func TestCodeDigestIsDirhash(t *testing.T) {
 	if got := digest(t, filepath.Join(dir, "code"), "."); got == want {
 		t.Error("the names do not count")
 	}
-	for _, change := range []map[string]string{{"code/a.py": "a = 2\n"}, {"code/b.py": ""}} {
+	for _, change := range []map[string]string{{"code/a.py": "a = 2\n"}, {"code/b.py": ""}, {"code/pkg/only.pyc": "3"}} {
 		before := digest(t, dir, "code")
 		writeTree(t, dir, change)
 		if digest(t, dir, "code") == before {

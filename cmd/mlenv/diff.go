@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -168,7 +167,7 @@ func modelSize(fsys fs.FS) (sum int64, err error) {
 			return err
 		case d.IsDir() && d.Name() == "__pycache__":
 			return fs.SkipDir
-		case d.IsDir() || path.Ext(name) == ".pyc":
+		case d.IsDir() || resolve.IsCompiled(fsys, name):
 			return nil
 		}
 		info, err := fs.Stat(fsys, name)

@@ -220,6 +220,7 @@ func TestImageRefuses(t *testing.T) {
 		"a base of another Python": {nil, []string{"--python", "3.12.1"}, []string{"3.12.1", "3.11.9", "hint:"}, 1},
 		"a base that is not there": {nil, []string{"--base", "oci:/nonexistent"}, []string{"/nonexistent"}, 1},
 		"an unknown output":        {nil, []string{"--output", "zip:x"}, []string{"oci-tar:FILE"}, 1},
+		"a file too large":         {nil, []string{"--max-layer-size", "100KB"}, []string{"model.pkl has 160000 bytes", "larger --max-layer-size"}, 1},
 		"an unknown platform":      {nil, []string{"--platform", "windows/amd64"}, []string{"linux/ARCH"}, 1},
 		"a system package that the base lacks": {
 			func(t *testing.T, w *imageWorld) {

@@ -20,6 +20,8 @@ func imageHint(err error) string {
 		building  *needsBuilding
 		unbuilt   *imagebuild.Unbuilt
 		collision *imagebuild.Collision
+		tooLarge  *imagebuild.TooLarge
+		tooMany   *imagebuild.TooManyLayers
 		misfit    *base.Misfit
 		platform  *base.WrongPlatform
 		occupied  *base.Occupied
@@ -35,6 +37,10 @@ func imageHint(err error) string {
 		return "give wheels with --find-links, choose another --python or --base, or let mlenv dockerfile write a Dockerfile, which can build them"
 	case errors.As(err, &collision):
 		return "the later one would overwrite the other's file; require only one of the two packages"
+	case errors.As(err, &tooLarge):
+		return "give a larger --max-layer-size: layers are split between files, never within one"
+	case errors.As(err, &tooMany):
+		return "give a larger --max-layer-size, so that less is split"
 	case errors.As(err, &misfit):
 		return "give a --base that fits, another --python, or make the lock for this base with mlenv lock --base"
 	case errors.Is(err, errNoPython):

@@ -114,6 +114,7 @@ type imageReport struct {
 	BytesSent  int64             `json:"bytesSent"` // to all sinks
 	Layers     []reportedLayer   `json:"layers"`
 	Findings   []resolve.Finding `json:"findings"`
+	Notes      []string          `json:"notes,omitempty"` // on wheels that are odd
 }
 
 type reportedLayer struct {
@@ -135,7 +136,7 @@ func (r *imageRun) print(b *built, sent []sink.Sent) error {
 	if err != nil {
 		return err
 	}
-	out := imageReport{Digest: digest.String(), References: []string{}, Layers: r.layers, Findings: r.findings}
+	out := imageReport{Digest: digest.String(), References: []string{}, Layers: r.layers, Findings: r.findings, Notes: r.notes}
 	for _, s := range sent {
 		out.References = append(out.References, s.Reference)
 		out.BytesSent += s.Bytes

@@ -42,6 +42,7 @@ type imageRun struct {
 	lockDir  string // to which the lock's paths are relative
 	findings []resolve.Finding
 	layers   []reportedLayer // of what was built last
+	notes    []string        // of wheels, each said once
 }
 
 // needsBuilding says that the model needs what only running commands can bring.
@@ -195,6 +196,7 @@ func (r *imageRun) build(ctx context.Context, fresh bool) (*built, error) {
 		}
 		out.images, annotations = append(out.images, img), recipe.Annotations
 	}
+	r.sayNotes(out)
 	if r.layers, err = describe(out); err != nil {
 		return nil, errors.Join(err, out.close())
 	}
@@ -207,6 +209,20 @@ func (r *imageRun) build(ctx context.Context, fresh bool) (*built, error) {
 		return nil, errors.Join(err, out.close())
 	}
 	return out, nil
+}
+
+// sayNotes says what is odd about wheels: what pip would pass over in silence.
+func (r *imageRun) sayNotes(b *built) {
+	for _, img := range b.images {
+		for _, note := range img.Notes {
+			if slices.Contains(r.notes, note) {
+				continue
+			}
+			r.notes = append(r.notes, note)
+			r.progress.pause()
+			fmt.Fprintf(r.stderr, "%s %s\n", r.painter(r.stderr)(yellow, "warning:"), note)
+		}
+	}
 }
 
 // withoutBase leaves out what differs between the images of an index.

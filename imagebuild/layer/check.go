@@ -114,8 +114,11 @@ func Estimate(e Entry) int64 {
 	return headerMax + e.Content.Size + e.Content.Size/1024
 }
 
-// Split cuts the entries, sorted by path, into groups that stay below max bytes each as layers. A single file of more
-// than that has a group of its own. There is always at least one group. Parents that were in one group only are not
+// Fits says that a spliced layer of this entry alone is not larger than max bytes.
+func Fits(e Entry, max int64) bool { return layerEnd+Estimate(e) <= max }
+
+// Split cuts the entries, sorted by path, into groups that stay below max bytes each as layers. A single file that does
+// not fit has a group of its own. There is always at least one group. Parents that were in one group only are not
 // repeated: call WithParents for each group.
 func Split(entries []Entry, max int64) [][]Entry {
 	entries = sorted(entries)

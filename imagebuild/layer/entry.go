@@ -27,8 +27,8 @@ const (
 // Epoch is the modification time of every entry. A constant keeps the bytes of a layer the same for everybody;
 // it is not 0 because some programs take that for "missing", and it is not before 1980 because zip archives
 // cannot hold such times, so that packing an installed package with Python's zipfile would fail.
-// Python compares a source file's time and size with those in a .pyc: as no .pyc is ever in a layer of ours,
-// a constant time cannot make a stale one look fresh.
+// Python compares a source file's time and size with those in a .pyc: as no .pyc of a model's sources is ever in a
+// layer of ours, a constant time cannot make a stale one look fresh.
 var Epoch = time.Unix(315532800, 0).UTC() // 1980-01-01T00:00:00Z
 
 // An Entry is one file, directory or symbolic link of a layer. The owner is always 0:0 and the time always Epoch.
@@ -105,7 +105,8 @@ func (c Content) Same(d Content) bool {
 
 func (c Content) hasCRC() bool { return c.Deflated || c.HasCRC }
 
-// Same reports whether two entries of one path are the same file, directory or link, so that either may stand for both.
+// Same reports whether two entries of one path are the same file, directory or link. Of two files either may stand for
+// both but for their modes: see Either.
 func (e Entry) Same(f Entry) bool {
 	if e.Path != f.Path || e.Kind != f.Kind {
 		return false
@@ -116,7 +117,15 @@ func (e Entry) Same(f Entry) bool {
 	case Dir:
 		return e.mode() == f.mode()
 	}
-	return e.mode() == f.mode() && e.Content.Same(f.Content)
+	return e.Content.Same(f.Content)
+}
+
+// Either gives one of two files that are the same: the first where it alone may be executed, else the second.
+func Either(e, f Entry) Entry {
+	if e.mode()&0o111 != 0 && f.mode()&0o111 == 0 {
+		return e
+	}
+	return f
 }
 
 func (e Entry) mode() fs.FileMode {

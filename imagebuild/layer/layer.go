@@ -132,7 +132,7 @@ func (l *Layer) sink(out io.Writer, tar *hasher) (sink, error) {
 	var err error
 	switch l.opts.Compression {
 	case Gzip:
-		z, err = newGzip(out)
+		z = newGzip(out)
 	case Zstd:
 		z, err = newZstd(out)
 	default:

@@ -362,6 +362,43 @@ func TestCancel(t *testing.T) {
 	r.Close() // must end the writer, or the test never ends
 }
 
+// TestCancelWhileInflating ends the context in the middle of a file that is packed: it is not read to its end.
+func TestCancelWhileInflating(t *testing.T) {
+	for _, c := range []Compression{Splice, Gzip, Zstd} {
+		ctx, cancel := context.WithCancel(context.Background())
+		after := 0
+		l, _ := New([]Entry{{Path: "f", Content: Content{Size: 1 << 40, Deflated: true, Packed: 1 << 40, Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(&storedBlocks{after: &after, stop: cancel}), nil
+		}}}}, Options{Compression: c})
+		_, err := l.Measure(ctx, nil)
+		var ce *ContentError
+		if !errors.Is(err, context.Canceled) || errors.As(err, &ce) || after > 0 {
+			t.Errorf("%d: read %d times after the end: %v", c, after, err)
+		}
+	}
+}
+
+// storedBlocks is a long DEFLATE stream of stored blocks. It calls stop early, and does not go on much longer.
+type storedBlocks struct {
+	n     int
+	after *int
+	stop  func()
+}
+
+func (s *storedBlocks) Read(p []byte) (int, error) {
+	block := append([]byte{0, 0xff, 0xff, 0, 0}, make([]byte, 65535)...)
+	if s.n > 10*len(block) {
+		if *s.after++; *s.after > 100 {
+			return 0, errors.New("nobody heeds the context")
+		}
+	}
+	n := copy(p, block[s.n%len(block):])
+	if s.n += n; s.n > 10*len(block) && *s.after == 0 {
+		s.stop()
+	}
+	return n, nil
+}
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }

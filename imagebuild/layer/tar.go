@@ -93,7 +93,11 @@ func writeContent(ctx context.Context, e *Entry, s sink, buf []byte) error {
 	}
 	defer r.Close()
 	if e.Content.Deflated {
-		return s.splice(e, r)
+		err := s.splice(e, &interruptible{ctx, r})
+		if ctx.Err() != nil {
+			return ctx.Err() // which says nothing against the content
+		}
+		return err
 	}
 	m, _ := s.(marker)
 	if m != nil {
@@ -129,6 +133,19 @@ func writeContent(ctx context.Context, e *Entry, s sink, buf []byte) error {
 }
 
 var errCRC = errors.New("its CRC-32 does not fit")
+
+// interruptible stops reading when its context is over: a file may have many gigabytes.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.r.Read(p)
+}
 
 func (e *Entry) fail(err error) error {
 	return &ContentError{Path: e.Path, Source: e.Source, Err: err}

@@ -6,7 +6,6 @@ import (
 	"runtime"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/klauspost/pgzip"
 )
 
 // whole is the sink that puts the tar stream through one writer.
@@ -55,18 +54,6 @@ func (w *whole) splice(e *Entry, raw io.Reader) error {
 }
 
 func (w *whole) close() error { return w.out.Close() }
-
-// gzipBlock is what one worker of the whole-stream compressor takes; the bytes depend on it.
-const gzipBlock = 1 << 20
-
-func newGzip(out io.Writer) (io.WriteCloser, error) {
-	z, err := pgzip.NewWriterLevel(out, 6)
-	if err != nil {
-		return nil, err
-	}
-	z.OS = 0xff
-	return z, z.SetConcurrency(gzipBlock, min(runtime.GOMAXPROCS(0), 8))
-}
 
 func newZstd(out io.Writer) (io.WriteCloser, error) {
 	// One file of 2 MiB and one of 2 GiB must be fine for readers that limit their memory.

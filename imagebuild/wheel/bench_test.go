@@ -128,7 +128,7 @@ func BenchmarkLayer(b *testing.B) {
 		}
 	}
 	b.Run("spliced", measure(layer.Splice))
-	b.Run("pgzip-6", measure(layer.Gzip))
+	b.Run("gzip-6", measure(layer.Gzip))
 	b.Run("zstd", measure(layer.Zstd))
 	again := func(compress func(io.Writer) io.WriteCloser) func(*testing.B) {
 		return func(b *testing.B) {

@@ -105,8 +105,14 @@ var ownFiles = map[string]bool{"RECORD": true, "INSTALLER": true, "REQUESTED": t
 
 // member puts one file of the wheel where it belongs.
 func (in *installer) member(m *member, r row) error {
-	if file, ok := strings.CutPrefix(m.name, in.w.distInfo+"/"); ok && ownFiles[file] {
-		return nil
+	if file, ok := strings.CutPrefix(m.name, in.w.distInfo+"/"); ok {
+		file, _, below := strings.Cut(file, "/")
+		switch {
+		case ownFiles[file] && below:
+			return fmt.Errorf("it is below %s, a file that installers write", file)
+		case ownFiles[file]:
+			return nil
+		}
 	}
 	top, rest, _ := strings.Cut(m.name, "/")
 	if !strings.HasSuffix(top, ".data") || rest == "" {
@@ -183,8 +189,11 @@ func (in *installer) generate(dest string, mode uint32, b []byte) error {
 
 // add refuses a second file for one path, unless it is the same: a file may be in the wheel's root and in .data/purelib.
 func (in *installer) add(e layer.Entry, r row) error {
-	if old, ok := in.entries[e.Path]; ok && !old.Same(e) {
-		return fmt.Errorf("/%s comes from two different files", e.Path)
+	if old, ok := in.entries[e.Path]; ok {
+		if !old.Same(e) {
+			return fmt.Errorf("/%s comes from two different files", e.Path)
+		}
+		e = layer.Either(old, e)
 	}
 	in.entries[e.Path] = e
 	in.rows[e.Path] = r

@@ -102,14 +102,16 @@ func (w *Wheel) readRecord() error {
 	if err != nil {
 		return err
 	}
-	if w.record, err = parseRecord(b); err != nil {
+	rows, err := parseRecord(b)
+	if err == nil {
+		rows, err = w.tidyRecord(rows)
+	}
+	if err != nil {
 		return w.fail(name, err)
 	}
-	listed := make(map[string]bool, len(w.record))
-	for _, r := range w.record {
-		if listed[r.path] {
-			return w.fail(name, fmt.Errorf("%s is listed twice", r.path))
-		}
+	w.record = rows
+	listed := make(map[string]bool, len(rows))
+	for _, r := range rows {
 		listed[r.path] = true
 		m := w.byName[r.path]
 		if m == nil {
@@ -129,6 +131,27 @@ func (w *Wheel) readRecord() error {
 		}
 	}
 	return nil
+}
+
+// tidyRecord puts right what is odd about a RECORD, though clear: paths that begin with "./", and rows that are there
+// twice. Two rows that say different things of one file are an error.
+func (w *Wheel) tidyRecord(rows []row) ([]row, error) {
+	var out []row
+	seen := make(map[string]row, len(rows))
+	for _, r := range rows {
+		r.path = strings.TrimPrefix(r.path, "./")
+		old, ok := seen[r.path]
+		switch {
+		case !ok:
+			seen[r.path] = r
+			out = append(out, r)
+		case old != r:
+			return nil, fmt.Errorf("%s is listed twice, with different hashes or sizes", r.path)
+		default:
+			w.note(r.path, "RECORD lists it twice")
+		}
+	}
+	return out, nil
 }
 
 // unhashed says which files have no hash: RECORD cannot have its own, and the signatures sign it.

@@ -2,7 +2,9 @@
 // ("Installing a wheel") wants it, without running Python and without unpacking anything.
 //
 // The result is what pip install --no-compile makes in a virtual environment, byte for byte, with these differences:
-// INSTALLER names another installer and so RECORD has another row for it; RECORD has no rows for the script wrappers
+// INSTALLER names another installer and so RECORD has another row for it; RECORD lists REQUESTED only where Options say
+// so, which imagebuild never does: it puts that file into another layer, so that a wheel's layer is the same for everybody,
+// and so a pip uninstall within a container leaves the empty file behind; RECORD has no rows for the script wrappers
 // of setuptools that pip does not install either; every file of .data/scripts is executable; an INSTALLER, REQUESTED
 // or direct_url.json that came inside the wheel is left out, since these are for installers to write;
 // and hashes that do not fit RECORD are an error, as the specification says and pip does not.

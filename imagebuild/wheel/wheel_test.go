@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -246,6 +248,8 @@ func TestRefused(t *testing.T) {
 		"two different files":   demo(zipped{name: "a.py", body: "1"}, zipped{name: demoData + "purelib/a.py", body: "2"}),
 		"is not a directory":    demo(zipped{name: "a", body: "1"}, zipped{name: "a/b", body: "2"}),
 		"deletes files":         file("pkg/.wh.x"),
+		"is below REQUESTED":    file(demoInfo + "REQUESTED/x"),
+		"is below RECORD":       file(demoInfo + "RECORD/x"),
 	} {
 		w, err := Open(build(t, recordedLoosely(files)))
 		if err == nil {
@@ -255,6 +259,20 @@ func TestRefused(t *testing.T) {
 		var e *Error
 		if !errors.As(err, &e) || e.Wheel != "demo_pkg-1.0-py3-none-any.whl" || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// TestSameFileTwice holds that a file may come from two places, and may be executed where one says so.
+func TestSameFileTwice(t *testing.T) {
+	const regular = 0o100000
+	for _, modes := range [][2]uint32{{0o755, 0o644}, {0o644, 0o755}} {
+		w := open(t, demo(
+			zipped{name: "a.py", body: "1", mode: regular | modes[0]},
+			zipped{name: demoData + "purelib/a.py", body: "1", mode: regular | modes[1], stored: true}))
+		got := installedFiles(t, w, scheme, Options{})
+		if _, ok := got["-rwxr-xr-x "+site+"a.py"]; !ok {
+			t.Errorf("modes %o: %v", modes, got)
 		}
 	}
 }
@@ -287,9 +305,11 @@ func TestRecordIsChecked(t *testing.T) {
 	changed := append([]zipped(nil), right...)
 	changed[2].body += "Build: 1\n"
 	line := right[last].body[:strings.Index(right[last].body, "\r\n")+2] // of a.py
+	other := strings.Replace(line, ",1\r\n", ",\r\n", 1)
 	for want, files := range map[string][]zipped{
 		"a.py: RECORD does not list it": change(line, ""),
-		"a.py is listed twice":          change(line, line+line),
+		"a.py is listed twice":          change(line, line+other),
+		"a.py is listed twice, ":        change(line, line+"./"+other),
 		"not 2 as":                      change(",1\r\n", ",2\r\n"),
 		"more than three":               change(",1\r\n", ",1,1\r\n"),
 		"is not a hash":                 change("a.py,sha256=", "a.py,sha256"),
@@ -301,6 +321,41 @@ func TestRecordIsChecked(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
+}
+
+// TestOddRecord holds that rows which are there twice, and paths that begin with "./", are read as they are meant.
+func TestOddRecord(t *testing.T) {
+	want := installedFiles(t, open(t, demo(zipped{name: "a.py", body: "1"})), scheme, Options{})
+	for what, change := range map[string]func(lines []string) []string{
+		"twice":            func(l []string) []string { return append(l, l...) },
+		"with ./":          func(l []string) []string { return prefixed(l) },
+		"with and without": func(l []string) []string { return append(l, prefixed(l)...) },
+	} {
+		files := recorded(demo(zipped{name: "a.py", body: "1"}))
+		last := len(files) - 1
+		lines := slices.Collect(strings.Lines(files[last].body))
+		files[last].body = strings.Join(change(lines), "")
+		w, err := Open(build(t, files))
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		defer w.Close()
+		if got := installedFiles(t, w, scheme, Options{}); !maps.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+		if twice := what != "with ./"; len(w.Notes) > 0 != twice {
+			t.Errorf("%s: %v", what, w.Notes)
+		}
+	}
+}
+
+func prefixed(lines []string) []string {
+	var out []string
+	for _, l := range lines {
+		out = append(out, "./"+l)
+	}
+	return out
 }
 
 func TestHashesAreCheckedWhileMeasuring(t *testing.T) {

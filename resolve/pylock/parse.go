@@ -296,6 +296,9 @@ func (r *rawPackage) sources(p *Package) (err error) {
 	return nil
 }
 
+// maxSize is more than any file has, and little enough for sums of sizes. JSON's numbers end here.
+const maxSize = 1 << 53
+
 func (r *rawFile) file(key string) (File, error) {
 	f := File{Name: r.Name, URL: r.URL, Path: r.Path, Size: r.Size}
 	switch {
@@ -303,8 +306,8 @@ func (r *rawFile) file(key string) (File, error) {
 		return f, faultf(key, "neither url nor path")
 	case len(r.Hashes) == 0:
 		return f, faultf(key, "no hashes")
-	case f.Size < 0:
-		return f, faultf(key, "size %d", f.Size)
+	case f.Size < 0 || f.Size > maxSize:
+		return f, faultf(key, "size %d is not that of a file", f.Size)
 	}
 	switch t := r.UploadTime.(type) {
 	case nil:

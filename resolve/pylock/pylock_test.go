@@ -102,6 +102,7 @@ func TestErrors(t *testing.T) {
 		{head + "[[packages]]\nname = \"a\"\nwheels = [{name = \"a-1-py3-none-any.whl\", hashes = {a = \"0\"}}]\n", "p.toml:5: package a: wheels: neither url nor path"},
 		{head + "[[packages]]\nname = \"a\"\nwheels = [{name = \"a-1-py3-none-any.whl\", url = \"x\"}]\n", "p.toml:5: package a: wheels: no hashes"},
 		{head + "[[packages]]\nname = \"a\"\nsdist = {url = \"a.zip\", size = -1, hashes = {a = \"0\"}}\n", "p.toml:5: package a: sdist: size -1"},
+		{head + "[[packages]]\nname = \"a\"\nsdist = {url = \"a.zip\", size = 9223372036854775807, hashes = {a = \"0\"}}\n", "p.toml:5: package a: sdist: size 9223372036854775807"},
 		{head + "[[packages]]\nname = \"a\"\nsdist = {url = \"a.zip\", upload-time = 2020-01-01, hashes = {a = \"0\"}}\n", "p.toml:5: package a: sdist: upload-time is not"},
 		{head + "[[packages]]\nname = \"a\"\nwheels = [" + wheel + "]\n[packages.directory]\npath = \"x\"\n", "p.toml:4: package a: name: files beside"},
 		{head + "[[packages]]\nname = \"a\"\ndirectory = {}\n", "p.toml:5: package a: directory: path is missing"},

@@ -1,0 +1,138 @@
+package layer
+
+import (
+	"bytes"
+	"hash/crc32"
+	"io"
+
+	"github.com/klauspost/compress/flate"
+)
+
+const (
+	// gzipBlock is what is compressed by itself, after the gzipTail bytes before it, to which it may refer. The bytes of a
+	// layer depend on both, as they do on gzipLevel.
+	gzipBlock = 1 << 20
+	gzipTail  = 16 << 10
+	gzipLevel = 6
+	// gzipSlots is how many blocks are in memory: one that is filled, and others that are compressed beside each other.
+	// Each takes some 3 MB. It is the same on every machine, since several layers are made at once.
+	gzipSlots = 3
+)
+
+// wholeHeader is gzipHeader with the time that Go's zero time gives in 32 bits: layers have had it from the beginning.
+var wholeHeader = []byte{0x1f, 0x8b, 8, 0, 0x00, 0x09, 0x6e, 0x88, 0, 0xff}
+
+// gzipped writes one gzip member. Its blocks end at bytes, as after a flush, and so can be put one behind the other.
+type gzipped struct {
+	out     io.Writer
+	crc     uint32
+	size    int64
+	now     *gzipSlot   // that is filled
+	pending []*gzipSlot // that are compressed, in their order
+	free    []*gzipSlot
+	slots   int
+	started bool
+}
+
+// A gzipSlot is a block with all that is needed to compress it.
+type gzipSlot struct {
+	plain  []byte
+	before []byte // what the block may refer to
+	packed bytes.Buffer
+	z      *flate.Writer
+	done   chan struct{}
+}
+
+func newGzip(out io.Writer) io.WriteCloser {
+	return &gzipped{out: out, now: newGzipSlot(), slots: 1}
+}
+
+func newGzipSlot() *gzipSlot {
+	z, _ := flate.NewWriterDict(nil, gzipLevel, nil) // others forget the dictionary that they are reset with
+	return &gzipSlot{z: z, done: make(chan struct{}, 1)}
+}
+
+func (g *gzipped) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 {
+		k := min(len(p), gzipBlock-len(g.now.plain))
+		g.now.plain = append(g.now.plain, p[:k]...)
+		g.crc, g.size = crc32.Update(g.crc, crc32.IEEETable, p[:k]), g.size+int64(k)
+		p = p[k:]
+		if len(g.now.plain) == gzipBlock {
+			if err := g.next(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return n, nil
+}
+
+// next has the block compressed and begins another.
+func (g *gzipped) next() error {
+	full := g.now
+	go full.compress(false)
+	g.pending = append(g.pending, full)
+	slot, err := g.slot()
+	if err != nil {
+		return err
+	}
+	slot.plain = slot.plain[:0]
+	slot.before = append(slot.before[:0], full.plain[gzipBlock-gzipTail:]...)
+	g.now = slot
+	return nil
+}
+
+// slot gives a slot to fill, once there is one.
+func (g *gzipped) slot() (*gzipSlot, error) {
+	if g.slots < gzipSlots {
+		g.slots++
+		return newGzipSlot(), nil
+	}
+	if len(g.free) == 0 {
+		if err := g.writeFirst(); err != nil {
+			return nil, err
+		}
+	}
+	s := g.free[len(g.free)-1]
+	g.free = g.free[:len(g.free)-1]
+	return s, nil
+}
+
+func (s *gzipSlot) compress(last bool) {
+	s.packed.Reset()
+	s.z.ResetDict(&s.packed, s.before)
+	s.z.Write(s.plain) // a bytes.Buffer does not fail
+	s.z.Flush()
+	if last {
+		s.z.Close()
+	}
+	s.done <- struct{}{}
+}
+
+func (g *gzipped) writeFirst() error {
+	s := g.pending[0]
+	g.pending = g.pending[1:]
+	<-s.done
+	if !g.started {
+		g.started = true
+		if _, err := g.out.Write(wholeHeader); err != nil {
+			return err
+		}
+	}
+	_, err := g.out.Write(s.packed.Bytes())
+	g.free = append(g.free, s)
+	return err
+}
+
+func (g *gzipped) Close() error {
+	g.now.compress(true)
+	g.pending = append(g.pending, g.now)
+	for len(g.pending) > 0 {
+		if err := g.writeFirst(); err != nil {
+			return err
+		}
+	}
+	_, err := g.out.Write(gzipTrailer(nil, g.crc, g.size))
+	return err
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package layer
+
+// raceEnabled says that memory is that of the race detector, too.
+const raceEnabled = true
