@@ -44,6 +44,9 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 	for i, m := range done {
 		out.Notes = append(out.Notes, m.notes...)
 		for j, sum := range m.sums {
+			if sum.Size > w.recipe.maxLayer() {
+				out.Notes = append(out.Notes, fmt.Sprintf("the layer of %s has %.1f GB; several registries take no more than 8 or 10 GB", parts[i].holds, float64(sum.Size)/1e9))
+			}
 			img.add(m.layers[j], sum, parts[i].holds, v1.Time{Time: w.recipe.Created})
 			out.Contents = append(out.Contents, Layer{Holds: parts[i].holds, Digest: sum.Digest, DiffID: sum.DiffID, Size: sum.Size, Reused: m.reused})
 		}

@@ -51,7 +51,9 @@ type Recipe struct {
 	Created     time.Time
 
 	Compression layer.Compression
-	MaxLayer    int64 // bytes; 0: 8 GiB
+	// MaxLayer is the most bytes of a layer: what does not go into one is refused. 0 splits at 8 GiB
+	// and lets a file that is larger by itself have a larger layer, with a note.
+	MaxLayer int64
 }
 
 // Tree is a directory or file of code.

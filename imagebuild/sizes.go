@@ -63,8 +63,11 @@ func (e *TooLarge) Error() string {
 	return fmt.Sprintf("%s has %d bytes, for which a layer of at most %d bytes has no room", name, e.Size, e.Max)
 }
 
-// checkSizes refuses files that do not go into one layer.
+// checkSizes refuses files that do not go into one layer, where somebody said how large one may be.
 func (w *work) checkSizes(entries []layer.Entry) error {
+	if w.recipe.MaxLayer == 0 {
+		return nil
+	}
 	for _, e := range entries {
 		if e.Kind != layer.File || layer.Fits(e, w.recipe.maxLayer()) {
 			continue

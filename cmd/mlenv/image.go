@@ -70,7 +70,9 @@ func (a *app) readImageFlags(c *cli.Context) (f imageFlags, err error) {
 	var errs [3]error
 	f.servingValues, errs[0] = a.readServingFlags(c)
 	f.compression = map[string]layer.Compression{"splice": layer.Splice, "gzip": layer.Gzip, "zstd": layer.Zstd}[c.String("compression")]
-	if f.maxLayer, err = parseSize(c.String("max-layer-size")); err != nil {
+	if !c.IsSet("max-layer-size") {
+		f.maxLayer = 0 // the same size, but a larger file is let through with a warning
+	} else if f.maxLayer, err = parseSize(c.String("max-layer-size")); err != nil {
 		errs[1] = &usageError{msg: "--max-layer-size: " + err.Error(), command: c.Command.Name}
 	}
 	if f.jobs = c.Int("jobs"); f.jobs < 1 {
