@@ -13,7 +13,6 @@ import (
 	"strings"
 	"text/template"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/urfave/cli/v2"
@@ -393,7 +392,7 @@ func (a *app) baseDigest(ctx context.Context, text string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading --base: %w", err)
 	}
-	d, err := remote.Head(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain),
+	d, err := remote.Head(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(a.keychain()),
 		remote.WithTransport(a.registryTransport()), remote.WithUserAgent(userAgent()))
 	if err != nil {
 		return "", err

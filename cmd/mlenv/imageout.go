@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/urfave/cli/v2"
 
 	"mlenv/imagebuild"
@@ -41,7 +40,7 @@ func (a *app) sinks(c *cli.Context, name string, flags imageFlags, show *progres
 	var out []namedSink
 	for _, ref := range pushes {
 		out = append(out, namedSink{ref, sink.Registry(ref, sink.RegistryOptions{
-			Keychain: authn.DefaultKeychain, Transport: a.registryTransport(), Jobs: flags.jobs, UserAgent: userAgent(), Backoff: a.backoff,
+			Keychain: a.keychain(), Transport: a.registryTransport(), Jobs: flags.jobs, UserAgent: userAgent(), Backoff: a.backoff,
 			Progress: show.bytes, Places: &sink.Places{Dir: filepath.Join(cache, "places-v1")},
 		})})
 	}
