@@ -112,6 +112,9 @@ func (w *work) modelPart(holds string, files []layer.Entry) part {
 	files = append([]layer.Entry{}, files...)
 	type id struct{ Path, Mode, SHA256 string }
 	p := part{holds: holds}
+	for _, f := range files {
+		p.plan.Size += f.Content.Size
+	}
 	p.make = func(context.Context) ([]layer.Entry, map[string]string, error) {
 		return layer.WithParents(files, w.paths.model), nil, nil
 	}

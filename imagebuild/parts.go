@@ -114,7 +114,11 @@ func (w *work) wheelPart(group []Wheel) part {
 	if len(group) == 1 {
 		holds = group[0].Filename
 	}
-	return part{holds: holds, key: w.wheelsKey(group), make: func(ctx context.Context) ([]layer.Entry, map[string]string, error) {
+	plan := Planned{Wheels: group}
+	for _, one := range group {
+		plan.Size += one.Size
+	}
+	return part{holds: holds, plan: plan, key: w.wheelsKey(group), make: func(ctx context.Context) ([]layer.Entry, map[string]string, error) {
 		entries, distInfo, err := w.shelf.takeAll(ctx, group)
 		if err != nil {
 			return nil, nil, err
@@ -131,7 +135,7 @@ func (w *work) lastPart(entries []layer.Entry) part {
 }
 
 // makeLast makes the last layer, or gives nil where it would be empty.
-func (w *work) makeLast(ctx context.Context, done []made) (*made, error) {
+func (w *work) makeLast(ctx context.Context, index int, done []made) (*made, error) {
 	distInfo := map[string]string{}
 	for _, m := range done {
 		for sha, dir := range m.distInfo {
@@ -164,6 +168,8 @@ func (w *work) makeLast(ctx context.Context, done []made) (*made, error) {
 	if len(entries) == 0 {
 		return nil, nil
 	}
-	m, err := w.makePart(ctx, w.lastPart(entries))
+	last := w.lastPart(entries)
+	last.index = index
+	m, err := w.makePart(ctx, last)
 	return &m, err
 }
