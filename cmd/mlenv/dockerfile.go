@@ -13,10 +13,10 @@ import (
 	"strings"
 	"text/template"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/urfave/cli/v2"
 
+	"mlenv/imagebuild/sink"
 	"mlenv/render"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/envfile"
@@ -388,7 +388,7 @@ func readCondaLock(file string) ([]byte, error) {
 
 // baseDigest asks a registry what a reference names.
 func (a *app) baseDigest(ctx context.Context, text string) (string, error) {
-	ref, err := name.ParseReference(text)
+	ref, err := sink.ParseReference(text)
 	if err != nil {
 		return "", fmt.Errorf("reading --base: %w", err)
 	}
