@@ -60,11 +60,10 @@ func (r *imageRun) findSinks() error {
 // imageTag is the image's name in tarballs and engines.
 func (r *imageRun) imageTag(name string) string {
 	tag := r.c.String("name")
-	for _, ref := range r.c.StringSlice("push") {
-		if tag != "" || sink.Redact(ref) != ref {
-			break
+	if pushes := r.c.StringSlice("push"); tag == "" && len(pushes) > 0 {
+		if _, err := sink.ParseReference(pushes[0]); err == nil {
+			tag, _, _ = strings.Cut(pushes[0], "@")
 		}
-		tag, _, _ = strings.Cut(ref, "@")
 	}
 	if tag == "" {
 		tag = name

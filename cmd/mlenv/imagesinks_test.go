@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -250,8 +251,7 @@ func TestImageChecksFirst(t *testing.T) {
 			for k, v := range tt.env {
 				w.env[k] = v
 			}
-			good := w.registry + "/good:1"
-			out, errs, code := command(t, w.env, w.args(append([]string{"--push", good}, tt.args...)...)...)
+			out, errs, code := command(t, w.env, w.args(append(slices.Clone(tt.args), "--push", w.registry+"/good:1")...)...)
 			if code != exitFailure || out != "" || strings.Contains(errs, "hunter2") {
 				t.Errorf("exit code %d, stdout %q\n%s", code, out, errs)
 			}
@@ -259,6 +259,9 @@ func TestImageChecksFirst(t *testing.T) {
 				if !strings.Contains(errs, want) {
 					t.Errorf("stderr does not say %q:\n%s", want, errs)
 				}
+			}
+			if n := strings.Count(errs, "error:"); n != 1 && what != "all that is wrong" {
+				t.Errorf("%d errors of one:\n%s", n, errs)
 			}
 			if asked := w.index.Requests(); len(asked) > 0 || strings.Contains(errs, "looking into") {
 				t.Errorf("began with it: %v\n%s", asked, errs)
