@@ -23,15 +23,26 @@ type Builder struct {
 
 // Event is a step on the way of one layer.
 type Event struct {
-	Holds  string // as in Layer
-	Bytes  int64  // of the tar stream, since the last event
+	Plan   []Planned // of the first event, which is of no layer: all that is to be made
+	Part   int       // which of Plan it is about
+	Holds  string    // as in Layer
+	Total  int64     // bytes of the tar stream, close to exact; 0: not known yet
+	Bytes  int64     // of the tar stream, since the last event
 	Done   bool
 	Reused bool // with Done: nothing was read
+}
+
+// Planned is a layer to be made, or a part of the image that is too large for one.
+type Planned struct {
+	Wheels []Wheel // that are fetched for it
+	Size   int64   // bytes of what it is made of, as far as that is known
 }
 
 // part is what one layer, or several where it is too large for one, is made of.
 type part struct {
 	holds string
+	plan  Planned
+	index int // in the plan
 	key   any // what the bytes depend on; nil: not remembered
 	least int // layers that it takes at the least; 0: one
 	// prepare, where not nil, finds the key.
@@ -99,11 +110,12 @@ func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 	if err != nil {
 		return nil, err
 	}
+	w.tell(Event{Plan: plan(parts)})
 	done, err := w.makeAll(ctx, parts)
 	if err != nil {
 		return nil, err
 	}
-	last, err := w.makeLast(ctx, done)
+	last, err := w.makeLast(ctx, len(parts), done)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +123,16 @@ func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 		parts, done = append(parts, w.lastPart(nil)), append(done, *last)
 	}
 	return w.assemble(parts, done)
+}
+
+// plan numbers the parts, and lists them with the last one, whose content is not yet known.
+func plan(parts []part) []Planned {
+	var out []Planned
+	for i := range parts {
+		parts[i].index = i
+		out = append(out, parts[i].plan)
+	}
+	return append(out, Planned{})
 }
 
 // makeAll makes the parts beside each other, and checks that the wheels go together.
@@ -142,7 +164,7 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 	if p.key != nil && !w.Fresh {
 		var known remembered
 		if _, ok := w.memory.get("layers", key, &known); ok && known.valid() {
-			w.tell(Event{Holds: p.holds, Done: true, Reused: true})
+			w.tell(Event{Part: p.index, Holds: p.holds, Done: true, Reused: true})
 			return w.recall(ctx, p, known), nil
 		}
 	}
@@ -150,6 +172,7 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 	if err != nil {
 		return made{}, err
 	}
+	w.tell(Event{Part: p.index, Holds: p.holds, Total: tarSize(c.entries)})
 	layers, err := w.split(p, c.entries)
 	if err != nil {
 		return made{}, err
@@ -162,7 +185,7 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 		}
 		m.layers, m.sums = append(m.layers, l), append(m.sums, sum)
 	}
-	w.tell(Event{Holds: p.holds, Done: true})
+	w.tell(Event{Part: p.index, Holds: p.holds, Done: true})
 	if p.key == nil {
 		return m, nil
 	}
@@ -221,7 +244,7 @@ func (r remembered) valid() bool {
 func (w *work) split(p part, entries []layer.Entry) ([]*layer.Layer, error) {
 	var out []*layer.Layer
 	opts := layer.Options{Compression: w.recipe.Compression, Progress: func(n int64) {
-		w.tell(Event{Holds: p.holds, Bytes: n})
+		w.tell(Event{Part: p.index, Holds: p.holds, Bytes: n})
 	}}
 	if err := w.checkSizes(entries); err != nil {
 		return nil, err
@@ -234,6 +257,16 @@ func (w *work) split(p part, entries []layer.Entry) ([]*layer.Layer, error) {
 		out = append(out, l)
 	}
 	return out, nil
+}
+
+// tarSize is how many bytes a tar of the entries has, but for long names.
+func tarSize(entries []layer.Entry) int64 {
+	const block = 512
+	n := int64(2 * block)
+	for _, e := range entries {
+		n += block + (e.Content.Size+block-1)/block*block
+	}
+	return n
 }
 
 // recall gives the layers of a part that was remembered. Its content is read only if somebody wants

@@ -127,6 +127,9 @@ func (w *work) modelPart(holds string, files []layer.Entry) part {
 	files = append([]layer.Entry{}, files...)
 	type id struct{ Path, Mode, SHA256 string }
 	p := part{holds: holds, least: w.countLayers(files)}
+	for _, f := range files {
+		p.plan.Size += f.Content.Size
+	}
 	p.make = func(context.Context) (contents, error) {
 		return contents{entries: layer.WithParents(files, w.paths.model)}, nil
 	}

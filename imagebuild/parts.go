@@ -161,8 +161,12 @@ func (w *work) wheelPart(group []Wheel) part {
 	if len(group) == 1 {
 		holds = group[0].Filename
 	}
+	plan := Planned{Wheels: group}
+	for _, one := range group {
+		plan.Size += one.Size
+	}
 	least := leastLayers(group, w.recipe.maxLayer())
-	return part{holds: holds, key: w.wheelsKey(group), least: least, make: func(ctx context.Context) (contents, error) {
+	return part{holds: holds, plan: plan, key: w.wheelsKey(group), least: least, make: func(ctx context.Context) (contents, error) {
 		c, err := w.shelf.takeAll(ctx, group)
 		c.entries = layer.WithParents(c.entries, w.paths.venv)
 		return c, err
@@ -177,7 +181,7 @@ func (w *work) lastPart(entries []layer.Entry) part {
 }
 
 // makeLast makes the last layer, or gives nil where it would be empty.
-func (w *work) makeLast(ctx context.Context, done []made) (*made, error) {
+func (w *work) makeLast(ctx context.Context, index int, done []made) (*made, error) {
 	distInfo := map[string]string{}
 	for _, m := range done {
 		for sha, dir := range m.distInfo {
@@ -202,6 +206,8 @@ func (w *work) makeLast(ctx context.Context, done []made) (*made, error) {
 	if len(entries) == 0 {
 		return nil, nil
 	}
-	m, err := w.makePart(ctx, w.lastPart(entries))
+	last := w.lastPart(entries)
+	last.index = index
+	m, err := w.makePart(ctx, last)
 	return &m, err
 }

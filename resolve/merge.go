@@ -52,6 +52,7 @@ func (m *merger) mergeAll() {
 		m.find(ruleLocked, f.Path, nil, "%s is a lock that MLflow wrote when it logged the model", f.Path)
 	}
 	for _, f := range m.files {
+		m.spec.Secrets = append(m.spec.Secrets, f.Secrets...)
 		for _, v := range f.Variables {
 			m.spec.EnvironmentVariables = append(m.spec.EnvironmentVariables, v.Value)
 		}

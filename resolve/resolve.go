@@ -23,6 +23,10 @@ type Spec struct {
 	EnvironmentVariables []string        `json:"environmentVariables" yaml:"environmentVariables"`
 	SystemPackages       []SystemPackage `json:"systemPackages" yaml:"systemPackages"`
 	Findings             []Finding       `json:"findings" yaml:"findings"`
+
+	// Secrets are the URLs that were written with credentials. They are part of no form and of no
+	// digest of the Spec.
+	Secrets []envfile.Secret `json:"-" yaml:"-"`
 }
 
 // ModelInfo identifies the model; none of it is part of the digest.

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/urfave/cli/v2"
@@ -95,7 +94,7 @@ func (a *app) openBase(ctx context.Context, ref, python string, p v1.Platform) (
 // openBaseWith is openBase with another cache; "" remembers nothing.
 func (a *app) openBaseWith(ctx context.Context, ref, python string, p v1.Platform, cache string) (*openedBase, error) {
 	opts := base.Options{
-		Keychain: authn.DefaultKeychain, Transport: a.registryTransport(), UserAgent: userAgent(), Backoff: a.backoff,
+		Keychain: a.keychain(), Transport: a.registryTransport(), UserAgent: userAgent(), Backoff: a.backoff,
 		Cache: cache, HostDirs: a.pythonDirs(), Python: python,
 	}
 	if python == "" && (ref == "" || ref == "host") {

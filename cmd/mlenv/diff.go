@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/urfave/cli/v2"
 
@@ -219,7 +218,7 @@ func lockSize(l *pylock.Lock) (sum int64) {
 // imageSide reads what an image holds.
 func (a *app) imageSide(ctx context.Context, name string, p *v1.Platform) (side diff.Side, err error) {
 	img, err := peek.Open(ctx, name, peek.Options{
-		Keychain: authn.DefaultKeychain, Transport: a.registryTransport(), UserAgent: userAgent(), Platform: p,
+		Keychain: a.keychain(), Transport: a.registryTransport(), UserAgent: userAgent(), Platform: p,
 	})
 	if err != nil {
 		return side, err

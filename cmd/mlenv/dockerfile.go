@@ -13,12 +13,11 @@ import (
 	"strings"
 	"text/template"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/urfave/cli/v2"
 
 	"mlenv/imagebuild/base"
+	"mlenv/imagebuild/sink"
 	"mlenv/render"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/envfile"
@@ -390,11 +389,11 @@ func readCondaLock(file string) ([]byte, error) {
 
 // baseDigest asks a registry what a reference names.
 func (a *app) baseDigest(ctx context.Context, text string) (string, error) {
-	ref, err := name.ParseReference(text)
+	ref, err := sink.ParseReference(text)
 	if err != nil {
 		return "", fmt.Errorf("reading --base: %w", err)
 	}
-	d, err := remote.Head(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain),
+	d, err := remote.Head(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(a.keychain()),
 		remote.WithTransport(a.registryTransport()), remote.WithUserAgent(userAgent()))
 	if err != nil {
 		return "", err

@@ -25,7 +25,8 @@ func imageCommand(a *app) *cli.Command {
 		Description: "Builds an OCI image of MODEL: a base image, a virtual environment of locked wheels, and the\n" +
 			"model, and sends it to where --push, --output and --load say. Nothing is executed: no daemon,\n" +
 			"no Python and no root are needed. The same model gives the same digest on any machine.\n" +
-			"Prints the reference with the digest, nothing else, on stdout.",
+			"Prints where it went, nothing else, on stdout: the reference with the digest, or with --load the\n" +
+			"name and tag that docker run takes.",
 		Flags:  slicesOf(sinkFlags(), servingFlags(), lockUseFlags(), baseFlags(), layerFlags(), lockFlags(), inputFlags()),
 		Action: a.image,
 	}
@@ -35,7 +36,7 @@ func sinkFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "push", Usage: "push to `REGISTRY/NAME:TAG` (repeatable)"},
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "write `oci:DIR`, oci-tar:FILE or docker-tar:FILE (repeatable)"},
-		&cli.BoolFlag{Name: "load", Usage: "load into the running Docker or podman", DisableDefaultText: true},
+		&cli.BoolFlag{Name: "load", Usage: "load into the running Docker or podman: that of DOCKER_HOST or CONTAINER_HOST, else the first socket found", DisableDefaultText: true},
 		&cli.StringFlag{Name: "name", Usage: "call the image `NAME:TAG` in tarballs and engines (default: as pushed, else the model directory's name)"},
 		choiceFlag("format", "what is printed on stdout", "text", "json"),
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "say nothing of how it goes on", DisableDefaultText: true},
@@ -141,11 +142,7 @@ func (a *app) image(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, run.in.Close()) }()
-	name, err := imageName(run.in.Path)
-	if err != nil {
-		return err
-	}
-	if run.sinks, err = a.sinks(c, name, flags, run.progress); err != nil {
+	if err := run.findSinks(); err != nil {
 		return err
 	}
 	return run.do(c.Context)
@@ -156,6 +153,9 @@ func isStale(err error) bool { return errors.Is(err, layer.ErrChanged) }
 
 func (r *imageRun) do(ctx context.Context) error {
 	if err := r.prepare(ctx); err != nil {
+		if exitCode(err) == exitFindings && r.c.String("format") == "json" {
+			return errors.Join(r.printReport("", nil), err)
+		}
 		return err
 	}
 	built, err := r.build(ctx, false)
@@ -175,9 +175,11 @@ func (r *imageRun) do(ctx context.Context) error {
 		}
 		sent, err = r.send(ctx, built)
 	}
-	if err = errors.Join(err, built.close()); err != nil {
-		return err
-	}
+	err = errors.Join(err, built.close())
 	r.progress.close()
-	return r.print(built, sent)
+	if err == nil || len(sent) > 0 {
+		// What was sent stays where it is, whatever became of the other sinks.
+		err = errors.Join(r.print(built, sent), err)
+	}
+	return err
 }

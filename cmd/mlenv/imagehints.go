@@ -56,14 +56,16 @@ func imageHint(err error) string {
 	case errors.As(err, &unserved):
 		return "lock again with mlenv lock --serve " + unserved.serve + ", or give the --serve of the lock"
 	case errors.As(err, &engine):
-		return "start one, or name it in DOCKER_HOST; --output docker-tar:FILE writes what docker load reads"
+		return "start one, or name it in DOCKER_HOST (unix:// or tcp://); --output docker-tar:FILE writes what docker load reads"
 	case errors.Is(err, sink.ErrOnePlatform):
 		return "give one --platform, or push the image index, or write it with --output oci:DIR"
 	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
-		return "log in with docker login, podman login or crane auth login: mlenv uses their credentials"
+		return loginHint
 	}
 	return ""
 }
+
+const loginHint = "log in with docker login, podman login or crane auth login: mlenv uses their credentials"
 
 func (e *noBase) hint() string {
 	if _, ok := base.IsError(e.err); ok && e.ref == "host" {

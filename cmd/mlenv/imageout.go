@@ -2,13 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/urfave/cli/v2"
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/sink"
@@ -17,16 +16,54 @@ import (
 
 // namedSink is a sink with what to call it in messages.
 type namedSink struct {
-	name string
-	send sink.Sink
+	name   string
+	send   sink.Sink
+	stream bool // what was sent cannot be taken back or sent again
+	begun  bool // with stream: something was sent
+	stdout bool // it is where the references would be printed
 }
 
-// sinks gives the sinks that the flags name; name is the image's where nobody gave one.
-func (a *app) sinks(c *cli.Context, name string, flags imageFlags, show *progress) ([]namedSink, error) {
-	pushes, outputs := c.StringSlice("push"), c.StringSlice("output")
-	tag := c.String("name")
-	if tag == "" && len(pushes) > 0 {
-		tag, _, _ = strings.Cut(pushes[0], "@")
+// findSinks finds the sinks that the flags name, and makes sure, before anything is built, that they
+// can take an image.
+func (r *imageRun) findSinks() error {
+	wanted, err := platforms(r.c)
+	if err != nil {
+		return err
+	}
+	name, err := imageName(r.in.Path)
+	if err != nil {
+		return err
+	}
+	out := &outputs{imageRun: r, tag: r.imageTag(name), several: len(wanted) > 1, taken: map[string]string{}}
+	if err := sink.CheckTag(out.tag); err != nil {
+		out.fail("--name %w", err)
+	}
+	for _, ref := range r.c.StringSlice("push") {
+		out.push(ref)
+	}
+	files := r.c.StringSlice("output")
+	if len(r.c.StringSlice("push"))+len(files) == 0 && !r.c.Bool("load") {
+		file := name + ".oci.tar"
+		r.progress.tell("none of --push, --output and --load is given: writing %s", file)
+		files = []string{"oci-tar:" + file}
+	}
+	for _, text := range files {
+		out.file(text)
+	}
+	if r.c.Bool("load") && len(out.errs) == 0 {
+		out.load()
+	}
+	r.sinks = out.sinks
+	return errors.Join(out.errs...)
+}
+
+// imageTag is the image's name in tarballs and engines.
+func (r *imageRun) imageTag(name string) string {
+	tag := r.c.String("name")
+	if pushes := r.c.StringSlice("push"); tag == "" && len(pushes) > 0 {
+		if _, err := sink.ParseReference(pushes[0]); err == nil {
+			tag, _, _ = strings.Cut(pushes[0], "@")
+		}
 	}
 	if tag == "" {
 		tag = name
@@ -34,84 +71,138 @@ func (a *app) sinks(c *cli.Context, name string, flags imageFlags, show *progres
 	if at := strings.LastIndexAny(tag, ":/"); at < 0 || tag[at] == '/' {
 		tag += ":latest"
 	}
-	cache, err := a.cacheDir()
+	return tag
+}
+
+// outputs collects sinks, and what is wrong with them.
+type outputs struct {
+	*imageRun
+	tag     string
+	several bool              // platforms
+	taken   map[string]string // by the path that is written to: the flag that names it
+	sinks   []namedSink
+	errs    []error
+}
+
+func (o *outputs) fail(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	o.errs = append(o.errs, &usageError{msg: err.Error(), command: o.c.Command.Name})
+}
+
+func (o *outputs) push(text string) {
+	ref, err := sink.ParseReference(text)
 	if err != nil {
-		return nil, err
-	}
-	var out []namedSink
-	for _, ref := range pushes {
-		out = append(out, namedSink{ref, sink.Registry(ref, sink.RegistryOptions{
-			Keychain: authn.DefaultKeychain, Transport: a.registryTransport(), Jobs: flags.jobs, UserAgent: userAgent(), Backoff: a.backoff,
-			Progress: show.bytes, Places: &sink.Places{Dir: filepath.Join(cache, "places-v1")},
-		})})
-	}
-	if len(pushes)+len(outputs) == 0 && !c.Bool("load") {
-		file := name + ".oci.tar"
-		fmt.Fprintf(a.stderr, "none of --push, --output and --load is given: writing %s\n", file)
-		outputs = []string{"oci-tar:" + file}
-	}
-	for _, text := range outputs {
-		s, err := outputSink(text, tag)
-		if err != nil {
-			return nil, &usageError{msg: err.Error(), command: c.Command.Name}
+		bad := &usageError{msg: fmt.Sprintf("--push %v", err), command: o.c.Command.Name}
+		if sink.Redact(text) != text {
+			bad.hint = loginHint
 		}
-		out = append(out, namedSink{text, s})
+		o.errs = append(o.errs, bad)
+		return
 	}
-	if c.Bool("load") {
-		host, err := a.engine()
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, namedSink{"the engine at " + host, sink.Daemon(host, tag)})
+	cache, err := o.cacheDir()
+	if err != nil {
+		o.errs = append(o.errs, err)
+		return
 	}
-	return out, nil
+	o.sinks = append(o.sinks, namedSink{name: ref.String(), send: sink.Registry(text, sink.RegistryOptions{
+		Keychain: o.keychain(), Transport: o.registryTransport(), Jobs: o.flags.jobs, UserAgent: userAgent(),
+		Backoff: o.backoff, Places: &sink.Places{Dir: filepath.Join(cache, "places-v1")},
+	})})
 }
 
-func outputSink(text, tag string) (sink.Sink, error) {
+func (o *outputs) file(text string) {
 	kind, place, _ := strings.Cut(text, ":")
-	if place != "" {
-		switch kind {
-		case "oci":
-			return sink.Layout(place, tag), nil
-		case "oci-tar":
-			return sink.OCITar(place, tag), nil
-		case "docker-tar":
-			return sink.DockerTar(place, tag), nil
-		}
+	one := namedSink{name: text}
+	find := sink.FileTarget
+	switch kind {
+	case "oci":
+		find, one.send = sink.DirTarget, sink.Layout(place, o.tag)
+	case "oci-tar":
+		one.send = sink.OCITar(place, o.tag)
+	case "docker-tar":
+		one.send = sink.DockerTar(place, o.tag)
 	}
-	return nil, fmt.Errorf("--output %q is not oci:DIR, oci-tar:FILE or docker-tar:FILE", text)
+	if place == "" || one.send == nil {
+		o.fail("--output %q is not oci:DIR, oci-tar:FILE or docker-tar:FILE", text)
+		return
+	}
+	if kind == "docker-tar" && o.several {
+		o.errs = append(o.errs, fmt.Errorf("--output %s: %w", text, sink.ErrOnePlatform))
+		return
+	}
+	target, err := find(place)
+	if err != nil {
+		o.errs = append(o.errs, fmt.Errorf("--output %s: %w", text, err))
+		return
+	}
+	if other, ok := o.taken[target.Path]; ok {
+		o.fail("--output %s and --output %s are the same place", other, text)
+		return
+	}
+	o.taken[target.Path] = text
+	if packed, err := o.isPacked(target.Path); err != nil || packed != "" {
+		if err != nil {
+			o.errs = append(o.errs, err)
+			return
+		}
+		o.errs = append(o.errs, &usageError{command: o.c.Command.Name, hint: "choose another place with --output",
+			msg: fmt.Sprintf("%s lies in %s, and would become a part of the image", place, packed)})
+		return
+	}
+	one.stream, one.stdout = target.Stream, sameFile(o.stdout, target.Path)
+	o.sinks = append(o.sinks, one)
 }
 
-// engine finds the API of a running engine: DOCKER_HOST, or the first socket of Docker or podman.
-func (a *app) engine() (string, error) {
-	if host := a.env("DOCKER_HOST"); host != "" {
-		return host, nil
-	}
-	sockets := []string{"/var/run/docker.sock"}
-	if dir := a.env("XDG_RUNTIME_DIR"); dir != "" {
-		sockets = append(sockets, filepath.Join(dir, "docker.sock"), filepath.Join(dir, "podman/podman.sock"))
-	}
-	for _, name := range append(sockets, "/run/podman/podman.sock") {
-		if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeSocket != 0 {
-			return "unix://" + name, nil
+// isPacked gives the directory that goes into the image and has a path in it, "" if none has.
+func (o *outputs) isPacked(path string) (string, error) {
+	for _, dir := range append([]string{o.in.dir()}, o.c.StringSlice("code-paths")...) {
+		at, err := filepath.Abs(dir)
+		if err == nil {
+			at, err = filepath.EvalSymlinks(at)
+		}
+		if err != nil {
+			return "", err
+		}
+		if rel, err := filepath.Rel(at, path); err == nil && filepath.IsLocal(rel) {
+			return dir, nil
 		}
 	}
-	return "", &noEngine{}
+	return "", nil
 }
 
-// noEngine says that --load found nothing to load into.
-type noEngine struct{}
+// sameFile tells whether a path leads to the file that w writes to.
+func sameFile(w io.Writer, path string) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(path)
+	return err == nil && os.SameFile(mine, other)
+}
 
-func (*noEngine) Error() string {
-	return "no running Docker or podman was found to load the image into"
+func (o *outputs) load() {
+	if o.several {
+		o.errs = append(o.errs, fmt.Errorf("--load: %w", sink.ErrOnePlatform))
+		return
+	}
+	d, err := o.engine(o.c.Context)
+	if err != nil {
+		o.errs = append(o.errs, err)
+		return
+	}
+	o.sinks = append(o.sinks, namedSink{name: "the engine at " + d.String(), send: d.Load(o.tag)})
 }
 
 // imageReport is what --format json prints.
 type imageReport struct {
 	References []string          `json:"references"`
-	Digest     string            `json:"digest"`
-	Size       int64             `json:"size"`      // bytes of all layers, compressed, each once
-	BytesSent  int64             `json:"bytesSent"` // to all sinks
+	Digest     string            `json:"digest,omitempty"` // none where findings kept it from being built
+	Size       int64             `json:"size"`             // bytes of all layers, compressed, each once
+	BytesSent  int64             `json:"bytesSent"`        // to all sinks
 	Layers     []reportedLayer   `json:"layers"`
 	Findings   []resolve.Finding `json:"findings"`
 	Notes      []string          `json:"notes,omitempty"` // on wheels that are odd
@@ -123,20 +214,35 @@ type reportedLayer struct {
 	Status string `json:"status"` // base, reused or new
 }
 
+// print says what was sent: on stdout, unless the image itself went there.
 func (r *imageRun) print(b *built, sent []sink.Sent) error {
-	if r.c.String("format") != "json" {
-		for _, s := range sent {
-			if _, err := fmt.Fprintln(r.stdout, s.Reference); err != nil {
-				return err
-			}
+	if r.c.String("format") == "json" {
+		digest, err := b.artifact.Digest()
+		if err != nil {
+			return err
 		}
-		return nil
+		return r.printReport(digest.String(), sent)
 	}
-	digest, err := b.artifact.Digest()
-	if err != nil {
-		return err
+	for _, s := range sent {
+		if _, err := fmt.Fprintln(r.results(), s.Reference); err != nil {
+			return err
+		}
 	}
-	out := imageReport{Digest: digest.String(), References: []string{}, Layers: r.layers, Findings: r.findings, Notes: r.notes}
+	return nil
+}
+
+func (r *imageRun) results() io.Writer {
+	for _, s := range r.sinks {
+		if s.stdout {
+			return r.stderr
+		}
+	}
+	return r.stdout
+}
+
+// printReport prints the report of an image, or without a digest that of one that was not built.
+func (r *imageRun) printReport(digest string, sent []sink.Sent) error {
+	out := imageReport{Digest: digest, References: []string{}, Layers: r.layers, Findings: r.findings, Notes: r.notes}
 	for _, s := range sent {
 		out.References = append(out.References, s.Reference)
 		out.BytesSent += s.Bytes
@@ -148,6 +254,9 @@ func (r *imageRun) print(b *built, sent []sink.Sent) error {
 			out.Size += l.Size
 		}
 	}
+	if out.Layers == nil {
+		out.Layers = []reportedLayer{}
+	}
 	if out.Findings == nil {
 		out.Findings = []resolve.Finding{}
 	}
@@ -155,7 +264,7 @@ func (r *imageRun) print(b *built, sent []sink.Sent) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.stdout.Write(append(text, '\n'))
+	_, err = r.results().Write(append(text, '\n'))
 	return err
 }
 

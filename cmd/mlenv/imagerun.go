@@ -64,6 +64,7 @@ func (r *imageRun) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.findings = slices.Clone(r.in.Spec.Findings)
 	for _, p := range wanted {
 		r.progress.say("looking into the base for %s", p)
 		b, err := r.openBase(ctx, r.c.String("base"), r.in.Spec.Python.Version, p)
@@ -83,7 +84,7 @@ func (r *imageRun) prepare(ctx context.Context) error {
 	if err := r.findLock(ctx); err != nil {
 		return err
 	}
-	r.findings = append(slices.Clone(r.in.Spec.Findings), append(r.findings, r.systemFindings()...)...)
+	r.findings = append(r.findings, r.systemFindings()...)
 	r.progress.pause()
 	return r.report(r.findings, r.c.Bool("strict"))
 }
@@ -317,9 +318,16 @@ func (r *imageRun) facts(b *openedBase, created time.Time) serving.Facts {
 func (r *imageRun) send(ctx context.Context, b *built) ([]sink.Sent, error) {
 	var out []sink.Sent
 	var errs []error
-	for _, s := range r.sinks {
-		r.progress.say("sending to %s", s.name)
-		sent, err := s.send(ctx, b.artifact)
+	artifact := b.artifact
+	artifact.Progress = r.progress.sent
+	for i, s := range r.sinks {
+		r.progress.sending(s.name)
+		if s.begun {
+			errs = append(errs, fmt.Errorf("sending to %s: it has a part of the image that was not to be trusted; run the command again", s.name))
+			continue
+		}
+		r.sinks[i].begun = s.stream
+		sent, err := s.send(ctx, artifact)
 		if err != nil {
 			errs = append(errs, err)
 			continue

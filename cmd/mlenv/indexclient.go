@@ -30,7 +30,12 @@ func (a *app) indexClient(c *cli.Context, spec *resolve.Spec, progress func(inde
 
 // indexSettings tells which indexes those are.
 func (a *app) indexSettings(c *cli.Context, spec *resolve.Spec) (index.Settings, error) {
+	var secrets []string
+	for _, s := range spec.Secrets {
+		secrets = append(secrets, s.Reveal())
+	}
 	return index.Configure(index.Sources{
+		Secrets: secrets,
 		Flags: index.Options{
 			IndexURL:       c.String("index-url"), // with the credentials that the Spec has lost
 			ExtraIndexURLs: c.StringSlice("extra-index-url"),

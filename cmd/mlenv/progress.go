@@ -3,8 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,17 +15,19 @@ import (
 type lockProgress struct {
 	out             io.Writer
 	paint           func(colour, string) string
-	live            bool // rewrite a line
+	line            *liveLine // nil: not on a terminal
 	quiet, verbose  bool
 	mu              sync.Mutex
 	pages, metadata int
-	bytes           map[string]int64
-	shown           time.Time
+	bytes           map[string]share // of each file that is downloaded
+	step            string
 }
 
 func (a *app) lockProgress(c *cli.Context) *lockProgress {
-	p := &lockProgress{out: a.stderr, paint: a.painter(a.stderr), quiet: c.Bool("quiet"), verbose: c.Bool("verbose"), bytes: map[string]int64{}}
-	p.live = isTerminal(a.stderr) && !p.quiet && !p.verbose
+	p := &lockProgress{out: a.stderr, paint: a.painter(a.stderr), quiet: c.Bool("quiet"), verbose: c.Bool("verbose"), bytes: map[string]share{}}
+	if isTerminal(a.stderr) && !p.quiet && !p.verbose {
+		p.line = newLiveLine(a.stderr)
+	}
 	return p
 }
 
@@ -33,46 +35,55 @@ func (a *app) lockProgress(c *cli.Context) *lockProgress {
 func (p *lockProgress) event(e index.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	step := ""
 	switch e.Kind {
 	case index.PageRead:
 		p.pages++
-		step = "versions of " + e.Name
+		p.step = "versions of " + e.Name
 	case index.MetadataRead:
 		p.metadata++
-		step = "requirements of " + e.Name
+		p.step = "requirements of " + e.Name
 	case index.FileBytes:
-		p.bytes[e.Name] = e.Bytes
-		step = "downloading " + e.Name
+		p.bytes[e.Name] = share{float64(e.Bytes), float64(e.Total)}
+		p.step = "downloading " + e.Name
 	case index.FileDone:
-		step = "downloaded " + e.Name
+		p.step = "downloaded " + e.Name
 	}
 	if p.verbose && e.Kind != index.FileBytes {
-		fmt.Fprintln(p.out, step)
+		fmt.Fprintln(p.out, p.step)
 	}
-	if !p.live || time.Since(p.shown) < 50*time.Millisecond {
-		return
+	if p.line != nil && p.line.due() {
+		p.line.write(p.text)
 	}
-	p.shown = time.Now()
-	line := fmt.Sprintf("locking: %s seen, %s", plural(p.pages, "package"), step)
-	var sum int64
-	for _, n := range p.bytes {
-		sum += n
+}
+
+// text is the line for a number of columns. There is a bar while something is downloaded whose size
+// is known: how many packages there will be in the end nobody can know.
+func (p *lockProgress) text(columns int) string {
+	parts := []string{fmt.Sprintf("locking: %s seen", plural(p.pages, "package"))}
+	var all share
+	known := true
+	for _, s := range p.bytes {
+		all.done += s.done
+		all.whole += s.whole
+		known = known && s.whole > 0
 	}
-	if sum > 0 {
-		line += fmt.Sprintf(" (%.1f MB)", float64(sum)/1e6)
+	switch {
+	case all.done > 0 && known:
+		parts = append(parts, all.bar(columns), all.megabytes())
+	case all.done > 0:
+		parts = append(parts, share{done: all.done}.megabytes())
 	}
-	fmt.Fprintf(p.out, "\r\x1b[K%.78s", line)
+	return strings.Join(append(parts, p.step), "  ")
 }
 
 // end wipes the line.
 func (p *lockProgress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.live && !p.shown.IsZero() {
-		fmt.Fprint(p.out, "\r\x1b[K")
+	if p.line != nil {
+		p.line.wipe()
+		p.line = nil
 	}
-	p.live = false
 }
 
 func (p *lockProgress) warn(message string) {
@@ -88,8 +99,8 @@ func (p *lockProgress) say(format string, args ...any) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.live && !p.shown.IsZero() {
-		fmt.Fprint(p.out, "\r\x1b[K")
+	if p.line != nil {
+		p.line.wipe()
 	}
 	fmt.Fprintf(p.out, format+"\n", args...)
 }

@@ -25,6 +25,16 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// terminalWidth is how many columns a terminal has: as many as it says now, else 80.
+func terminalWidth(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	return 80
+}
+
 // painter gives the function that colours text written to w: only on a terminal, never with
 // NO_COLOR (no-color.org) or a dumb terminal.
 func (a *app) painter(w io.Writer) func(colour, string) string {

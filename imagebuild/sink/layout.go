@@ -34,12 +34,13 @@ func Layout(dir, name string) Sink {
 		if err != nil {
 			return Sent{}, err
 		}
+		a.tell(Step{ToSend: sizes(blobs)})
 		if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
 			return Sent{}, err
 		}
 		var sent int64
 		for _, b := range blobs {
-			n, err := writeBlob(ctx, dir, b)
+			n, err := a.writeBlob(ctx, dir, b)
 			if err != nil {
 				return Sent{}, fmt.Errorf("writing blob %s: %w", b.digest, err)
 			}
@@ -90,12 +91,13 @@ func mergeIndex(file string, d v1.Descriptor, name string) ([]byte, error) {
 }
 
 // writeBlob writes a blob unless it is there, and gives the number of bytes written.
-func writeBlob(ctx context.Context, dir string, b blob) (int64, error) {
+func (a Artifact) writeBlob(ctx context.Context, dir string, b blob) (int64, error) {
 	name := filepath.Join(dir, "blobs", b.digest.Algorithm, b.digest.Hex)
 	if isWhole(name, b) {
+		a.tell(Step{ToSend: -b.size})
 		return 0, nil
 	}
-	return b.size, replace(name, func(w io.Writer) error { return copyBlob(ctx, w, b) })
+	return b.size, replace(name, func(w io.Writer) error { return copyBlob(ctx, &meterWriter{w, a}, b) })
 }
 
 // isWhole tells whether a file holds the blob already.
@@ -183,7 +185,7 @@ func rename(name string, write func(f *os.File) error) (err error) {
 }
 
 // OCITar writes an OCI image layout as one tar file, whose bytes depend on the artifact and the
-// name alone.
+// name alone. See FileTarget for files that are none.
 func OCITar(file, name string) Sink {
 	return func(ctx context.Context, a Artifact) (Sent, error) {
 		blobs, desc, err := a.blobs()
@@ -195,15 +197,17 @@ func OCITar(file, name string) Sink {
 		if err != nil {
 			return Sent{}, err
 		}
-		err = replace(file, func(w io.Writer) error { return writeOCITar(ctx, w, blobs, index) })
+		a.tell(Step{ToSend: sizes(blobs)})
+		var n int64
+		err = writeTarget(ctx, file, func(w io.Writer) error {
+			counted := &cancelWriter{ctx, &meterWriter{w, a}, 0}
+			defer func() { n = counted.n }()
+			return writeOCITar(ctx, counted, blobs, index)
+		})
 		if err != nil {
 			return Sent{}, fmt.Errorf("writing %s: %w", file, err)
 		}
-		info, err := os.Stat(file)
-		if err != nil {
-			return Sent{}, err
-		}
-		return Sent{Reference: "oci-tar:" + file + "@" + desc.Digest.String(), Bytes: info.Size()}, nil
+		return Sent{Reference: "oci-tar:" + file + "@" + desc.Digest.String(), Bytes: n}, nil
 	}
 }
 

@@ -1,11 +1,10 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -21,7 +20,6 @@ type RegistryOptions struct {
 	Jobs      int               // blobs sent at once; 0: 4
 	Places    *Places           // remembers where blobs are; nil: nothing is remembered
 	UserAgent string
-	Progress  func(n int64)  // told of the bytes that were sent, by several goroutines; nil: nobody
 	Backoff   remote.Backoff // between tries; zero: go-containerregistry's own
 
 	Large int64 // bytes: blobs from this size on are sent in chunks; 0: 64 MiB
@@ -35,20 +33,21 @@ type RegistryOptions struct {
 // sent in one piece and again from their beginning.
 func Registry(ref string, o RegistryOptions) Sink {
 	return func(ctx context.Context, a Artifact) (Sent, error) {
-		target, err := name.ParseReference(ref)
+		target, err := ParseReference(ref)
 		if err != nil {
-			return Sent{}, fmt.Errorf("reading the reference %q: %w", ref, err)
+			return Sent{}, err
 		}
 		digest, err := a.Digest()
 		if err != nil {
 			return Sent{}, err
 		}
-		counter := &countingTransport{next: o.Transport, told: o.Progress}
-		if counter.next == nil {
-			counter.next = remote.DefaultTransport
+		blobs, _, err := a.blobs()
+		if err != nil {
+			return Sent{}, err
 		}
+		counter := newMeter(cmp.Or(o.Transport, remote.DefaultTransport), a, blobs)
 		if err := o.sendLarge(ctx, a, target.Context(), counter); err != nil {
-			return Sent{}, fmt.Errorf("pushing to %s: %w", target, err)
+			return Sent{}, fmt.Errorf("pushing to %s: %w", target, counter.cause(err))
 		}
 		opts := o.remote(ctx, counter)
 		if a.Image != nil {
@@ -57,8 +56,9 @@ func Registry(ref string, o RegistryOptions) Sink {
 			err = remote.WriteIndex(target, &mountableIndex{a.Index, o.Places, target.Context()}, opts...)
 		}
 		if err != nil {
-			return Sent{}, fmt.Errorf("pushing to %s: %w", target, err)
+			return Sent{}, fmt.Errorf("pushing to %s: %w", target, counter.cause(err))
 		}
+		counter.finish()
 		if err := o.Places.remember(a, target.Context()); err != nil {
 			return Sent{}, err
 		}
@@ -86,36 +86,6 @@ func (o RegistryOptions) remote(ctx context.Context, t http.RoundTripper) []remo
 		opts = append(opts, remote.WithUserAgent(o.UserAgent))
 	}
 	return opts
-}
-
-// countingTransport counts the bytes of request bodies.
-type countingTransport struct {
-	next http.RoundTripper
-	told func(n int64)
-	sent atomic.Int64
-}
-
-func (c *countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return c.next.RoundTrip(r)
-	}
-	out := r.Clone(r.Context())
-	out.Body = &countingBody{r.Body, c}
-	return c.next.RoundTrip(out)
-}
-
-type countingBody struct {
-	io.ReadCloser
-	c *countingTransport
-}
-
-func (b *countingBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.c.sent.Add(int64(n))
-	if b.c.told != nil && n > 0 {
-		b.c.told(int64(n))
-	}
-	return n, err
 }
 
 // imageIndex has a name of its own because v1.ImageIndex has a method ImageIndex.

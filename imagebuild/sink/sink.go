@@ -17,6 +17,9 @@ import (
 type Artifact struct {
 	Image v1.Image // nil: Index
 	Index v1.ImageIndex
+
+	// Progress, where not nil, is told how sending comes along, by several goroutines.
+	Progress func(Step)
 }
 
 // Digest of the manifest or index.
@@ -45,6 +48,8 @@ type blob struct {
 	size   int64
 	open   func() (io.ReadCloser, error)
 	layer  v1.Layer // nil: it is none
+
+	manifest bool
 }
 
 // manifestOf is what images and indexes have in common.
@@ -79,8 +84,8 @@ func (c *collector) add(b blob) {
 	}
 }
 
-func (c *collector) bytes(digest v1.Hash, data []byte) {
-	c.add(blob{digest, int64(len(data)), func() (io.ReadCloser, error) { return io.NopCloser(newReader(data)), nil }, nil})
+func blobOf(digest v1.Hash, data []byte) blob {
+	return blob{digest: digest, size: int64(len(data)), open: func() (io.ReadCloser, error) { return io.NopCloser(newReader(data)), nil }}
 }
 
 func (c *collector) image(img v1.Image) (v1.Descriptor, error) {
@@ -97,7 +102,7 @@ func (c *collector) image(img v1.Image) (v1.Descriptor, error) {
 		if err != nil {
 			return v1.Descriptor{}, err
 		}
-		c.add(blob{digest, size, l.Compressed, l})
+		c.add(blob{digest: digest, size: size, open: l.Compressed, layer: l})
 	}
 	name, err := img.ConfigName()
 	if err != nil {
@@ -107,7 +112,7 @@ func (c *collector) image(img v1.Image) (v1.Descriptor, error) {
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	c.bytes(name, config)
+	c.add(blobOf(name, config))
 	return c.manifest(img)
 }
 
@@ -154,6 +159,8 @@ func (c *collector) manifest(m manifestOf) (v1.Descriptor, error) {
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
-	c.bytes(digest, raw)
+	b := blobOf(digest, raw)
+	b.manifest = true
+	c.add(b)
 	return v1.Descriptor{MediaType: t, Size: int64(len(raw)), Digest: digest}, nil
 }

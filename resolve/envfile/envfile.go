@@ -86,8 +86,22 @@ type File struct {
 	Variables         []Declaration // names of conda's variables; never their values
 	Locked            bool          // MLflow's "# Locked requirements" form
 	CredentialsIn     []Origin      // entries that carried credentials, now removed
+	Secrets           []Secret      // the URLs that had them
 	Notes             []Note        // what is odd but understood
 }
+
+// Secret is an http or https URL with the credentials that it was written with. It is kept for
+// asking that URL, and never shows itself.
+type Secret struct{ url string }
+
+// Reveal gives the URL, credentials and all.
+func (s Secret) Reveal() string { return s.url }
+
+// String hides the URL from messages.
+func (Secret) String() string { return "(secret)" }
+
+// GoString is as String.
+func (s Secret) GoString() string { return s.String() }
 
 // Note is something that is understood but that its author should know of; it becomes a finding.
 type Note struct {

@@ -192,7 +192,7 @@ func (r *reader) findLocked(lines []line) {
 
 // line reads one logical line.
 func (r *reader) line(l line, in include) {
-	text, secret := source.Scrub(l.text)
+	text, secret := r.scrub(l.text)
 	o := Origin{File: in.name, Line: l.n, Text: text}
 	args, rest := splitLine(text)
 	words, err := splitWords(rest)
@@ -203,7 +203,7 @@ func (r *reader) line(l line, in include) {
 	unquoted := false // brought credentials to light
 	for i := range words {
 		var found bool
-		words[i], found = source.Scrub(words[i])
+		words[i], found = r.scrub(words[i])
 		unquoted = unquoted || found
 	}
 	opts, other, err := parseOptions(words)
@@ -237,6 +237,15 @@ func (r *reader) line(l line, in include) {
 	default:
 		r.optionLine(opts, o)
 	}
+}
+
+// scrub takes credentials out of a text and keeps them where nothing prints them.
+func (r *reader) scrub(text string) (string, bool) {
+	clean, secrets, found := source.Take(text)
+	for _, s := range secrets {
+		r.file.Secrets = append(r.file.Secrets, Secret{s})
+	}
+	return clean, found
 }
 
 // ignored notes the options that have no effect where they are.

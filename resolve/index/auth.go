@@ -12,6 +12,11 @@ type Credential struct {
 	Host           string // with its port, if that is not the scheme's own; without any for a netrc entry
 	Path           string // the path below which it holds, "/" or "" for all of the host
 	User, Password string
+
+	// Model says that it was written in a model. It serves the URLs below Path, and the rest of the
+	// origin only where the user has nothing for it: a model must not put its own credentials in the
+	// place of the user's.
+	Model bool
 }
 
 // String hides the password, so that no message shows it by accident.
@@ -50,7 +55,7 @@ type keyring []Credential
 
 // find gives the credential for a URL: of those for its scheme, host and port, the one with the
 // longest path above the URL's, else the first of that origin (files often lie beside the index,
-// not below it); else the netrc entry for its host.
+// not below it); else the netrc entry for its host; else what the model has for that origin.
 func (k keyring) find(u *url.URL) (Credential, bool) {
 	host, name := canonicalHost(u), strings.ToLower(u.Hostname())
 	var best Credential
@@ -59,12 +64,16 @@ func (k keyring) find(u *url.URL) (Credential, bool) {
 		s := -1
 		switch {
 		case c.Scheme == u.Scheme && strings.EqualFold(c.Host, host):
-			s = 1
-			if below(u.Path, c.Path) {
-				s = 2 + len(c.Path)
+			switch {
+			case below(u.Path, c.Path):
+				s = 3 + len(c.Path)
+			case c.Model:
+				s = 0
+			default:
+				s = 2
 			}
 		case c.Scheme == "" && strings.EqualFold(c.Host, name):
-			s = 0
+			s = 1
 		}
 		if s > score {
 			best, found, score = c, true, s

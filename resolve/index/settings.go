@@ -25,6 +25,7 @@ type Options struct {
 type Sources struct {
 	Flags    Options
 	Model    Options                           // what the model's own files say
+	Secrets  []string                          // URLs with credentials that are written in the model
 	Env      func(name string) string          // the environment; nil for none
 	ReadFile func(name string) ([]byte, error) // reads pip.conf and netrc files; nil for none
 	Home     string                            // the user's home directory, "" if there is none
@@ -77,6 +78,7 @@ func Configure(src Sources) (Settings, error) {
 	if err := c.netrc(); err != nil {
 		return Settings{}, err
 	}
+	c.model()
 	return c.set, nil
 }
 
@@ -105,6 +107,21 @@ func (c *configuring) secret(raw string) {
 	}
 	if k, ok := credentialOf(u); ok {
 		c.set.Credentials = append(c.set.Credentials, k)
+	}
+}
+
+// model keeps the credentials that the model's files hold. pip would fill in ${VAR} from the
+// environment first; that would let a model send any variable of the builder's to any host.
+func (c *configuring) model() {
+	for _, raw := range c.src.Secrets {
+		u, err := url.Parse(raw)
+		if err != nil || strings.Contains(raw, "${") {
+			continue
+		}
+		if k, ok := credentialOf(u); ok {
+			k.Model = true
+			c.set.Credentials = append(c.set.Credentials, k)
+		}
 	}
 }
 

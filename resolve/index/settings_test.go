@@ -189,11 +189,19 @@ func TestKeyring(t *testing.T) {
 		{Scheme: "http", Host: "a.example:8080", Path: "/", User: "port", Password: "p"},
 		{Host: "n.example", User: "netrc", Password: "p"},
 		{Host: "a.example", User: "never", Password: "p"},
+		{Scheme: "https", Host: "a.example", Path: "/files/y.whl", User: "model", Password: "p", Model: true},
+		{Scheme: "https", Host: "n.example", Path: "/y.whl", User: "model", Password: "p", Model: true},
+		{Scheme: "https", Host: "m.example", Path: "/y.whl", User: "model", Password: "p", Model: true},
 	}
 	for raw, want := range map[string]string{
 		"https://a.example/one/simple/x/":      "one",
 		"https://A.example:443/two/simple/x/":  "two",
 		"https://a.example/files/x.whl":        "one",
+		"https://a.example/files/y.whl":        "model",
+		"https://n.example/y.whl":              "model",
+		"https://n.example/z.whl":              "netrc",
+		"https://m.example/z.whl":              "model",
+		"http://m.example/y.whl":               "",
 		"https://a.example/two/simpler/":       "one",
 		"http://a.example:8080/x":              "port",
 		"http://a.example/x":                   "never",
@@ -215,6 +223,25 @@ func TestKeyring(t *testing.T) {
 		k.authorize(r)
 		if user, _, _ := r.BasicAuth(); user != want {
 			t.Errorf("%s: user %q, want %q", raw, user, want)
+		}
+	}
+}
+
+// What a model holds is kept apart from what the user has, and is not filled in from the environment.
+func TestConfigureSecrets(t *testing.T) {
+	s, err := Configure(Sources{Env: func(name string) string { return map[string]string{"TOKEN": "leaked"}[name] }, Secrets: []string{
+		"https://u:p%40w@a.example/x.whl", "https://${TOKEN}:p@b.example/x.whl", "https://u:pa/ss@c.example/x.whl",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Credential{Scheme: "https", Host: "a.example", Path: "/x.whl", User: "u", Password: "p@w", Model: true}
+	if last := s.Credentials[len(s.Credentials)-1]; last != want {
+		t.Errorf("got %#v of %s, want it to be that of %s", last, last.User, want)
+	}
+	for _, c := range s.Credentials {
+		if c.Host == "b.example" || c.Host == "c.example" {
+			t.Errorf("kept %s", c)
 		}
 	}
 }

@@ -15,10 +15,15 @@ var (
 // and the token in a conda channel's "/t/TOKEN/" path. A user without password stays where it is
 // no secret: "git", and any user of an ssh URL. It reports whether it took anything.
 func Scrub(text string) (string, bool) {
+	clean, _, found := Take(text)
+	return clean, found
+}
+
+// Take is Scrub that also gives the http and https URLs that had a user and password, with them.
+func Take(text string) (clean string, secrets []string, found bool) {
 	if !strings.Contains(text, ":") {
-		return text, false
+		return text, nil, false
 	}
-	found := false
 	var out strings.Builder
 	for {
 		at := urlStart.FindStringIndex(text)
@@ -32,17 +37,28 @@ func Scrub(text string) (string, bool) {
 			user, _, hasPassword := strings.Cut(rest[:n-1], ":")
 			if hasPassword || !strings.Contains(scheme, "ssh") && user != "git" {
 				found = true
+				if strings.HasPrefix(scheme, "http") {
+					secrets = append(secrets, scheme+rest[:n]+rest[n:n+endOfURL(rest[n:])])
+				}
 				rest = rest[n:]
 			}
 		}
 		text = rest
 	}
 	out.WriteString(text)
-	clean := out.String()
+	clean = out.String()
 	if masked := condaPath.ReplaceAllString(clean, "$1"); masked != clean {
-		return masked, true
+		return masked, secrets, true
 	}
-	return clean, found
+	return clean, secrets, found
+}
+
+// endOfURL is the length of what of a text can still belong to a URL.
+func endOfURL(text string) int {
+	if i := strings.IndexAny(text, " \t\r\n\"'<>"); i >= 0 {
+		return i
+	}
+	return len(text)
 }
 
 // userinfo is the length of "user:password@" at the start of what follows "scheme://", or 0. A

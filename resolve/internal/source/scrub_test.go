@@ -49,6 +49,22 @@ func TestScrub(t *testing.T) {
 	}
 }
 
+// Take gives the URLs that can be asked with what they carry.
+func TestTake(t *testing.T) {
+	tests := map[string]string{
+		"x @ https://u:p@x.example/f.whl ; os_name=='a:b'":  "https://u:p@x.example/f.whl",
+		"-i 'HTTP://u:p@x.example/simple'":                  "http://u:p@x.example/simple",
+		"https://u:p@x.example/a https://token@y.example/b": "https://u:p@x.example/a https://token@y.example/b",
+		"git+https://u:p@x.example/x.git":                   "",
+		"https://x.example/a@b":                             "",
+	}
+	for in, want := range tests {
+		if _, got, _ := Take(in); strings.Join(got, " ") != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
 func FuzzScrub(f *testing.F) {
 	f.Add("https://", "user", "example.com/x")
 	f.Add("git+ssh://", "", "${X}:8080/@")
