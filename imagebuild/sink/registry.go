@@ -47,6 +47,9 @@ func Registry(ref string, o RegistryOptions) Sink {
 		if counter.next == nil {
 			counter.next = remote.DefaultTransport
 		}
+		if counter.next, err = newSizes(a, counter.next); err != nil {
+			return Sent{}, err
+		}
 		if err := o.sendLarge(ctx, a, target.Context(), counter); err != nil {
 			return Sent{}, fmt.Errorf("pushing to %s: %w", target, err)
 		}
