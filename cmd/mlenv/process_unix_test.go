@@ -14,7 +14,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -60,7 +59,6 @@ func mainAsTold() {
 		}
 	}
 	if n, ok := number(tellFile, 10); ok {
-		signal.Ignore(syscall.SIGXFSZ)
 		limit := syscall.Rlimit{Cur: uint64(n), Max: uint64(n)}
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 			panic(err)
