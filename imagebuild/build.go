@@ -3,6 +3,9 @@ package imagebuild
 import (
 	"context"
 	"fmt"
+	"maps"
+	"path"
+	"strings"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -163,7 +166,7 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 	key := partKey{Version: partFormat, Format: layer.Format, Compression: w.recipe.Compression, Max: w.recipe.maxLayer(), Part: p.key}
 	if p.key != nil && !w.Fresh {
 		var known remembered
-		if _, ok := w.memory.get("layers", key, &known); ok && known.valid() {
+		if _, ok := w.memory.get("layers", key, &known); ok && known.valid(w.recipe.Compression) && known.isOf(p.key) {
 			w.tell(Event{Part: p.index, Holds: p.holds, Done: true, Reused: true})
 			return w.recall(ctx, p, known), nil
 		}
@@ -231,13 +234,31 @@ type partKey struct {
 	Part        any
 }
 
-func (r remembered) valid() bool {
+// valid tells whether all of it can be true, as far as that can be told without the bytes.
+func (r remembered) valid(c layer.Compression) bool {
+	seen := map[v1.Hash]bool{}
 	for _, s := range r.Sums {
-		if s.Digest.Hex == "" || s.DiffID.Hex == "" || s.Size <= 0 {
+		if s.Digest.Hex == "" || s.DiffID.Hex == "" || s.Size <= 0 || s.Unpacked <= 0 || s.MediaType != c.MediaType() {
+			return false
+		}
+		if seen[s.Digest] || seen[s.DiffID] {
+			return false // what a part is split into differs
+		}
+		seen[s.Digest], seen[s.DiffID] = true, true
+	}
+	return len(r.Sums) > 0
+}
+
+// isOf tells whether it names the .dist-info directories of the wheels that a part is made of.
+func (r remembered) isOf(key any) bool {
+	wheels, _ := key.(wheelKey)
+	for _, one := range wheels.Wheels {
+		dir := r.DistInfo[one.SHA256]
+		if path.Base(dir) != dir || !strings.HasSuffix(dir, ".dist-info") {
 			return false
 		}
 	}
-	return len(r.Sums) > 0
+	return len(r.DistInfo) == len(wheels.Wheels)
 }
 
 // split makes the layers of a part, usually one.
@@ -280,16 +301,17 @@ func (w *work) recall(ctx context.Context, p part, known remembered) made {
 		if err != nil {
 			return nil, err
 		}
-		return w.split(p, c.entries)
+		layers, err := w.split(p, c.entries)
+		if err == nil && (len(layers) != len(known.Sums) || !maps.Equal(c.distInfo, known.DistInfo)) {
+			err = fmt.Errorf("%w: what is remembered of %s is not what it is made of", layer.ErrChanged, p.holds)
+		}
+		return layers, err
 	})
 	for i, sum := range known.Sums {
 		m.layers = append(m.layers, layer.Known(sum, func() (v1.Layer, error) {
 			layers, err := again()
 			if err != nil {
 				return nil, err
-			}
-			if i >= len(layers) {
-				return nil, layer.ErrChanged
 			}
 			return layers[i], nil
 		}))

@@ -135,7 +135,7 @@ func opened(r *imagebuild.Recipe) *atomic.Int64 {
 	return n
 }
 
-func makeRecipe(t *testing.T, model fs.FS) imagebuild.Recipe {
+func makeRecipe(t testing.TB, model fs.FS) imagebuild.Recipe {
 	t.Helper()
 	img, err := basetest.Slim("3.11.9")
 	if err != nil {

@@ -14,9 +14,19 @@ import (
 
 // memory keeps small values in files named after a hash of their key. A value that was truncated or
 // changed is not believed: each file carries the digest of key and value. Nothing that is lost
-// costs more than time. A file that was forged, check and all, is found out when the layer's bytes
-// are read; one that names a layer which a registry has is not, so the directory must be as safe
-// from others as the user's programs are.
+// costs more than time.
+//
+// The digest is no signature: whoever may write here may forge a value and its check. Of a forged
+// layer this is found out, and the image is built anew:
+//
+//   - at once, what cannot be: another media type, the same layer twice;
+//   - when the layer's bytes are made: another digest or size, another number of layers;
+//   - when a registry is asked for the blob and has it: another size.
+//
+// This is not: the digest of another layer that the registry has, and another diffID, for which the
+// layer would have to be inflated. The first gives an image of other content; the second one that
+// engines refuse, since they compare diffIDs when they unpack. So the directory must be as safe from
+// others as the user's programs are.
 type memory struct {
 	dir string // "" remembers nothing
 }

@@ -173,19 +173,46 @@ func (u union) entries() []layer.Entry {
 }
 
 // checkUnion makes sure that no two wheels, and none and the environment itself with its lock, hold the
-// same path with different content. In layers the last would win in silence. A set of wheels that was found
-// fine is remembered.
+// same path with different content. In layers the last would win in silence. A set of wheels that was
+// found fine is remembered; of another set only those wheels are opened that were never seen, and those
+// whose outlines do not go together.
 func (w *work) checkUnion(ctx context.Context) error {
 	key := unionKey{unionFormat, w.wheelsKey(w.recipe.Wheels)}
 	var fine bool
 	if _, ok := w.memory.get("unions", key, &fine); ok && fine && !w.Fresh {
 		return nil
 	}
+	wheels := sortedWheels(w.recipe.Wheels)
+	outlines := []outline{outlineOf(w.paths.reserved())}
+	for _, one := range wheels {
+		o, err := w.outline(ctx, one)
+		if err != nil {
+			return err
+		}
+		outlines = append(outlines, o)
+	}
+	if paths := disputed(outlines); len(paths) > 0 {
+		var some []Wheel
+		for i, one := range wheels {
+			if outlines[i+1].holdsAny(paths) {
+				some = append(some, one)
+			}
+		}
+		if err := w.compare(ctx, some); err != nil {
+			return err
+		}
+	}
+	return w.memory.put("unions", key, true)
+}
+
+// compare opens wheels, and refuses those that do not go together with each other or with the
+// environment itself.
+func (w *work) compare(ctx context.Context, wheels []Wheel) error {
 	u := union{}
 	if err := u.add(w.paths.reserved()); err != nil {
 		return err
 	}
-	for _, one := range sortedWheels(w.recipe.Wheels) {
+	for _, one := range wheels {
 		o, err := w.shelf.take(ctx, one)
 		if err != nil {
 			return err
@@ -194,10 +221,7 @@ func (w *work) checkUnion(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := u.checkDirs(); err != nil {
-		return err
-	}
-	return w.memory.put("unions", key, true)
+	return u.checkDirs()
 }
 
 // unionFormat changes when what checkUnion refuses does.

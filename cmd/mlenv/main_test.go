@@ -15,7 +15,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files and the generated docs anew")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"mlenv": main})
+	testscript.Main(m, programs())
 }
 
 // The scripts run the real main. $EXAMPLES is the folder of example models.

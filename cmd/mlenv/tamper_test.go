@@ -1,14 +1,26 @@
 package main
 
 import (
+	"archive/tar"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
 // remembered gives the digests of the layers of wheels that a cache remembers, by file.
@@ -63,4 +75,168 @@ func reseal(t *testing.T, name, text string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// note is what a cache remembers of a part of an image.
+type note struct {
+	Sums     []map[string]any  `json:"sums"`
+	DistInfo map[string]string `json:"distInfo,omitempty"`
+}
+
+// memo is a file of the memory.
+type memo struct {
+	Check string `json:"check"`
+	Value note   `json:"value"`
+}
+
+// forge changes the note of one wheel's layer, with a check that fits.
+func forge(t *testing.T, cache string, change func(n *note)) {
+	t.Helper()
+	name := slices.Min(slices.Collect(maps.Keys(remembered(t, cache))))
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m memo
+	decoder := json.NewDecoder(strings.NewReader(string(data)))
+	decoder.UseNumber()
+	if err := decoder.Decode(&m); err != nil {
+		t.Fatal(err)
+	}
+	change(&m.Value)
+	if data, err = json.Marshal(m); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, reseal(t, name, string(data)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// longer changes the size in a note.
+func longer(t *testing.T, sum map[string]any, by int64) {
+	t.Helper()
+	size, err := sum["size"].(json.Number).Int64()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum["size"] = size + by
+}
+
+const otherDigest = "sha256:8888888888888888888888888888888888888888888888888888888888888888"
+
+// TestImageForged changes one thing in the note of a wheel's layer, sealed as it should be, before
+// the image is sent to every kind of sink: the image is what it is without the note.
+func TestImageForged(t *testing.T) {
+	tests := map[string]struct {
+		change  func(t *testing.T, n *note)
+		refused bool // the digest is another, and whoever unpacks the image finds out
+	}{
+		"a byte more": {change: func(t *testing.T, n *note) { longer(t, n.Sums[0], 1) }},
+		"a byte less": {change: func(t *testing.T, n *note) { longer(t, n.Sums[0], -1) }},
+		"another digest and a byte less": {change: func(t *testing.T, n *note) {
+			n.Sums[0]["digest"] = otherDigest
+			longer(t, n.Sums[0], -1)
+		}},
+		"another media type": {change: func(_ *testing.T, n *note) {
+			n.Sums[0]["mediaType"] = "application/vnd.oci.image.layer.v1.tar+zstd"
+		}},
+		"no media type": {change: func(_ *testing.T, n *note) { n.Sums[0]["mediaType"] = "" }},
+		"doubled":       {change: func(_ *testing.T, n *note) { n.Sums = append(n.Sums, n.Sums[0]) }},
+		"doubled, with another diffID": {change: func(_ *testing.T, n *note) {
+			second := maps.Clone(n.Sums[0])
+			second["diffID"] = otherDigest
+			n.Sums = append(n.Sums, second)
+		}},
+		"none": {change: func(_ *testing.T, n *note) { n.Sums = nil }},
+		"a .dist-info elsewhere": {change: func(_ *testing.T, n *note) {
+			for sha := range n.DistInfo {
+				n.DistInfo[sha] = "../../bin/x.dist-info"
+			}
+		}},
+		"another diffID": {refused: true, change: func(_ *testing.T, n *note) { n.Sums[0]["diffID"] = otherDigest }},
+	}
+	for what, tt := range tests {
+		t.Run(what, func(t *testing.T) {
+			w := newImageWorld(t)
+			dir := t.TempDir()
+			want := w.image(t, "--push", w.registry+"/there:1").Digest
+			for _, to := range []string{
+				"-o oci:" + filepath.Join(dir, "layout"),
+				"-o oci-tar:" + filepath.Join(dir, "oci.tar"),
+				"-o docker-tar:" + filepath.Join(dir, "docker.tar"),
+				"--push " + w.registry + "/there:2",
+				"--push " + newImageWorld(t).registry + "/new:1",
+			} {
+				forge(t, w.env["MLENV_CACHE_DIR"], func(n *note) { tt.change(t, n) })
+				flag, place, _ := strings.Cut(to, " ")
+				out, errs, code := command(t, w.env, w.args(flag, place, "--name", "m:1")...)
+				if code != exitOK {
+					t.Errorf("%s: exit code %d\n%s", to, code, errs)
+					continue
+				}
+				if _, got, _ := strings.Cut(strings.TrimSpace(out), "@"); (got == want) == tt.refused {
+					t.Errorf("%s: %s, without the note %s", to, got, want)
+				}
+				if err := validate.Image(sentImage(t, place)); (err != nil) != tt.refused {
+					t.Errorf("%s: %v", to, err)
+				}
+			}
+		})
+	}
+}
+
+// sentImage reads what a sink was given.
+func sentImage(t *testing.T, place string) v1.Image {
+	t.Helper()
+	kind, file, _ := strings.Cut(place, ":")
+	var img v1.Image
+	var err error
+	switch kind {
+	case "oci":
+		var index v1.ImageIndex
+		if index, err = layout.ImageIndexFromPath(file); err == nil {
+			var manifest *v1.IndexManifest
+			if manifest, err = index.IndexManifest(); err == nil {
+				img, err = index.Image(manifest.Manifests[0].Digest)
+			}
+		}
+	case "oci-tar":
+		return sentImage(t, "oci:"+unpacked(t, file))
+	case "docker-tar":
+		img, err = tarball.ImageFromPath(file, nil)
+	default:
+		var ref name.Reference
+		if ref, err = name.ParseReference(place); err == nil {
+			img, err = remote.Image(ref)
+		}
+	}
+	if err != nil {
+		t.Fatalf("reading %s: %v", place, err)
+	}
+	return img
+}
+
+// unpacked unpacks a tar file of files.
+func unpacked(t *testing.T, file string) string {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	dir := t.TempDir()
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return dir
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Join(dir, h.Name)
+		data, err := io.ReadAll(r)
+		if err := errors.Join(err, os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, data, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -114,7 +114,7 @@ func (l *Layer) measure(ctx context.Context, tee io.Writer) (Sum, error) {
 	if err := writeTar(ctx, l.entries, s); err != nil {
 		return Sum{}, err
 	}
-	sum := Sum{MediaType: l.mediaType(), Size: blob.size, Unpacked: tar.size}
+	sum := Sum{MediaType: l.opts.Compression.MediaType(), Size: blob.size, Unpacked: tar.size}
 	if sum.DiffID, err = tar.digest(); err != nil {
 		return Sum{}, err
 	}
@@ -166,17 +166,18 @@ func (l *Layer) Size() (int64, error) {
 }
 
 // MediaType implements v1.Layer.
-func (l *Layer) MediaType() (types.MediaType, error) { return l.mediaType(), nil }
+func (l *Layer) MediaType() (types.MediaType, error) { return l.opts.Compression.MediaType(), nil }
 
-func (l *Layer) mediaType() types.MediaType {
-	if l.opts.Compression == Zstd {
+// MediaType is the type of the layers that are made so (OCI Image Format Specification, "Layer").
+func (c Compression) MediaType() types.MediaType {
+	if c == Zstd {
 		return types.OCILayerZStd
 	}
 	return types.OCILayer
 }
 
 // Compressed implements v1.Layer. It does not inflate and does not measure. If the layer was measured, the bytes are
-// compared with its digest, and a difference is an error wrapping ErrChanged at the end of the stream.
+// compared with its size and digest, and a difference is an error wrapping ErrChanged before the last byte.
 func (l *Layer) Compressed() (io.ReadCloser, error) {
 	r := pipe(func(ctx context.Context, w io.Writer) error {
 		s, err := l.sink(w, nil)
@@ -190,7 +191,7 @@ func (l *Layer) Compressed() (io.ReadCloser, error) {
 	if l.sum == nil {
 		return r, nil
 	}
-	return newChecked(r, l.sum.Digest), nil
+	return newChecked(r, l.sum.Digest, l.sum.Size), nil
 }
 
 // Uncompressed implements v1.Layer: the tar stream.

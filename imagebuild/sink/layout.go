@@ -56,6 +56,8 @@ func Layout(dir, name string) Sink {
 		if err := writeFile(filepath.Join(dir, "index.json"), index); err != nil {
 			return Sent{}, err
 		}
+		// Of blobs that this image does not have.
+		sweep(filepath.Join(dir, "blobs", "sha256"), ".")
 		return Sent{Reference: "oci:" + dir + "@" + desc.Digest.String(), Bytes: sent}, nil
 	}
 }
@@ -163,10 +165,11 @@ func replace(name string, write func(w io.Writer) error) error {
 }
 
 func rename(name string, write func(f *os.File) error) (err error) {
-	temp, err := os.CreateTemp(filepath.Dir(name), ".tmp-*")
+	temp, unlock, err := createTemp(name)
 	if err != nil {
 		return err
 	}
+	defer unlock()
 	defer func() {
 		if err != nil {
 			os.Remove(temp.Name()) // of a file that nobody knows
@@ -181,7 +184,11 @@ func rename(name string, write func(f *os.File) error) (err error) {
 	if err := temp.Close(); err != nil {
 		return err
 	}
-	return os.Rename(temp.Name(), name)
+	if err := os.Rename(temp.Name(), name); err != nil {
+		return err
+	}
+	sweep(filepath.Dir(name), tempPrefix(name))
+	return nil
 }
 
 // OCITar writes an OCI image layout as one tar file, whose bytes depend on the artifact and the

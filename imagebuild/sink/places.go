@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -12,8 +13,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// Places remembers in which repository of a registry a blob was seen, so that it can be mounted
-// into another. A place that is wrong costs one request: the registry then takes an upload.
+// Places remembers in which repository of a registry a blob was seen last, so that it can be mounted
+// into another. A place that is wrong costs one request: the registry then takes an upload, and the
+// repository that has the blob now takes the place of the one that had lost it.
 type Places struct {
 	Dir string // "" remembers nothing
 }
@@ -43,8 +45,9 @@ func (p *Places) find(registry string, h v1.Hash) (name.Repository, bool) {
 	return repo, err == nil
 }
 
-// remember notes where the layers of an artifact now are. That the disk does not take the notes is
-// no failure to push.
+// remember notes where the layers of an artifact now are. The repository that was pushed to last has
+// them for sure; an earlier one may have been deleted since. That the disk does not take the notes
+// is no failure to push.
 func (p *Places) remember(a Artifact, repo name.Repository) error {
 	if p == nil || p.Dir == "" {
 		return nil
@@ -59,7 +62,7 @@ func (p *Places) remember(a Artifact, repo name.Repository) error {
 	}
 	for _, b := range blobs {
 		file := p.file(repo.RegistryStr(), b.digest)
-		if _, err := os.Stat(file); err == nil {
+		if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, data) {
 			continue
 		}
 		err := os.MkdirAll(filepath.Dir(file), 0o755)

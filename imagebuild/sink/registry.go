@@ -45,7 +45,7 @@ func Registry(ref string, o RegistryOptions) Sink {
 		if err != nil {
 			return Sent{}, err
 		}
-		counter := newMeter(cmp.Or(o.Transport, remote.DefaultTransport), a, blobs)
+		counter := newMeter(newSizes(blobs, cmp.Or(o.Transport, remote.DefaultTransport)), a, blobs)
 		if err := o.sendLarge(ctx, a, target.Context(), counter); err != nil {
 			return Sent{}, fmt.Errorf("pushing to %s: %w", target, counter.cause(err))
 		}

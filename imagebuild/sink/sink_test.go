@@ -294,7 +294,7 @@ func TestChanged(t *testing.T) {
 			t.Errorf("%s was written", name)
 		}
 	}
-	if left, err := filepath.Glob(filepath.Join(dir, ".tmp-*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(dir, ".*.mlenv-*.tmp")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

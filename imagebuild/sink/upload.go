@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"mlenv/imagebuild/layer"
 )
 
 // errOtherWay says that a blob is to be sent as go-containerregistry sends it, in one piece: the
@@ -48,7 +50,8 @@ func (u *upload) run(ctx context.Context) error {
 		before := u.reached
 		err := u.try(ctx)
 		var content *contentError
-		if err == nil || ctx.Err() != nil || errors.Is(err, errOtherWay) || errors.As(err, &content) && !content.passing() {
+		if err == nil || ctx.Err() != nil || errors.Is(err, errOtherWay) || errors.As(err, &content) && !content.passing() ||
+			errors.Is(err, layer.ErrChanged) {
 			return err
 		}
 		if u.reached > before {

@@ -137,35 +137,50 @@ type download struct {
 	sha    hash.Hash
 	other  hash.Hash // where the promised hash is not SHA-256; else nil
 	n      int64     // bytes written
+	found  int64     // bytes of them that an earlier run wrote
 	header http.Header
 	same   bool // the server says that last still holds
 }
 
 func (c *Client) download(ctx context.Context, u *url.URL, f dist.File, last origin) (string, error) {
-	temp, err := c.store.Create()
-	if err != nil {
+	d := &download{c: c, f: f, last: last, sha: sha256.New()}
+	if err := d.begin(); err != nil {
 		return "", err
 	}
-	defer temp.Discard()
-	d := &download{c: c, f: f, last: last, temp: temp, sha: sha256.New()}
-	if err := c.t.do(ctx, request{url: u, prepare: d.prepare, use: d.receive}); err != nil {
-		return "", err
+	path, err := d.run(ctx, u)
+	var wrong *HashError
+	if d.found > 0 && errors.As(err, &wrong) {
+		// Most likely what an earlier run left was not the beginning of this file.
+		if err = d.restart(nil); err == nil {
+			path, err = d.run(ctx, u)
+		}
+	}
+	d.end(ctx, err)
+	return path, err
+}
+
+// run fetches what is lacking and keeps the file.
+func (d *download) run(ctx context.Context, u *url.URL) (string, error) {
+	if !d.complete() {
+		if err := d.c.t.do(ctx, request{url: u, prepare: d.prepare, use: d.receive}); err != nil {
+			return "", err
+		}
 	}
 	if d.same {
-		return c.store.File(last.sha, f.Filename)
+		return d.c.store.File(d.last.sha, d.f.Filename)
 	}
 	sum := hex.EncodeToString(d.sha.Sum(nil))
 	if err := d.verify(sum); err != nil {
 		return "", err
 	}
-	path, err := temp.Keep(sum, f.Filename)
+	path, err := d.temp.Keep(sum, d.f.Filename)
 	if err != nil {
 		return "", err
 	}
-	if f.Hashes["sha256"] == "" {
+	if d.f.Hashes["sha256"] == "" {
 		o := strings.Join([]string{sum, d.header.Get("ETag"), d.header.Get("Last-Modified")}, "\n")
-		if err := c.store.Write(originRecord(f.URL), []byte(o)); err != nil {
-			c.s.Warn(err.Error())
+		if err := d.c.store.Write(originRecord(d.f.URL), []byte(o)); err != nil {
+			d.c.s.Warn(err.Error())
 		}
 	}
 	return path, nil
@@ -250,19 +265,25 @@ func (d *download) again(code int) error {
 
 func (d *download) restart(h http.Header) error {
 	d.header = h
-	d.n = 0
-	d.sha.Reset()
-	d.other = nil
-	if name, _, make := strongest(d.f.Hashes); make != nil && name != "sha256" {
-		d.other = make()
-	}
+	d.found = 0
+	d.reset()
 	if _, err := d.temp.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("writing to the cache: %w", err)
 	}
 	if err := d.temp.Truncate(0); err != nil {
 		return fmt.Errorf("writing to the cache: %w", err)
 	}
-	return nil
+	return d.temp.Remember(d.note())
+}
+
+// reset begins the hashes anew.
+func (d *download) reset() {
+	d.n = 0
+	d.sha.Reset()
+	d.other = nil
+	if name, _, make := strongest(d.f.Hashes); make != nil && name != "sha256" {
+		d.other = make()
+	}
 }
 
 func (d *download) write(p []byte) error {
@@ -272,13 +293,18 @@ func (d *download) write(p []byte) error {
 	if _, err := d.temp.Write(p); err != nil {
 		return fmt.Errorf("writing to the cache: %w", err)
 	}
+	d.add(p)
+	d.c.s.Progress(Event{Kind: FileBytes, Name: d.f.Filename, Bytes: d.n, Total: d.f.Size})
+	return nil
+}
+
+// add takes bytes of the file into account.
+func (d *download) add(p []byte) {
 	d.sha.Write(p)
 	if d.other != nil {
 		d.other.Write(p)
 	}
 	d.n += int64(len(p))
-	d.c.s.Progress(Event{Kind: FileBytes, Name: d.f.Filename, Bytes: d.n, Total: d.f.Size})
-	return nil
 }
 
 func (d *download) wrongSize(got string) error {

@@ -2,10 +2,11 @@
 // metadata) and whole distributions addressed by their SHA-256.
 //
 // Nothing is ever written in place. A record or a file is written under a temporary name in the
-// same file system and then renamed, so any number of processes may share a cache without locks,
-// and a process killed at any point leaves at most a temporary file behind. What is read is
-// verified: a record by its CRC-32C, a distribution by its SHA-256. What fails is treated as
-// absent, and the next writer replaces it.
+// same file system and then renamed, so any number of processes may share a cache, and a process
+// killed at any point leaves at most a temporary file behind. Only the beginning of a large file,
+// which another process may go on with, is locked. What is read is verified: a record by its
+// CRC-32C, a distribution by its SHA-256. What fails is treated as absent, and the next writer
+// replaces it.
 package cache
 
 import (
@@ -20,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 )
 
 // Format names the directory of the current layout below the cache's directory. Another layout
@@ -152,34 +154,50 @@ func (s *Store) filePath(sha, filename string) (string, error) {
 type Temp struct {
 	*os.File
 	store *Store
+	over  bool     // it was ended
+	held  *os.File // what locks a file of Resume; nil for one of Create
+	note  string   // the key of the note on a file of Resume
 }
 
 // Create opens a new temporary file. The caller ends it by Keep or Discard.
 func (s *Store) Create() (*Temp, error) {
-	dir := filepath.Join(s.root, tempDir)
-	f, err := os.CreateTemp(dir, "w-*")
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := s.makeRoot(dir); err != nil {
-			return nil, err
-		}
-		f, err = os.CreateTemp(dir, "w-*")
-	}
+	f, err := s.openTemp(func(dir string) (*os.File, error) { return os.CreateTemp(dir, "w-*") })
 	if err != nil {
-		return nil, fmt.Errorf("writing to the cache: %w", err)
+		return nil, err
 	}
 	return &Temp{File: f, store: s}, nil
 }
 
-func (s *Store) makeRoot(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("making the cache directory: %w", err)
+// openTemp opens a file in the directory of temporary files, which it makes if need be.
+func (s *Store) openTemp(open func(dir string) (*os.File, error)) (*os.File, error) {
+	dir := filepath.Join(s.root, tempDir)
+	s.mark()
+	f, err := open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fmt.Errorf("making the cache directory: %w", err)
+		}
+		f, err = open(dir)
 	}
-	// Tells backup programs to leave the directory out (bford.info/cachedir).
-	const tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is mlenv's cache.\n"
-	if _, err := os.Stat(s.tag); errors.Is(err, fs.ErrNotExist) {
-		return os.WriteFile(s.tag, []byte(tag), 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("writing to the cache: %w", err)
 	}
-	return nil
+	return f, nil
+}
+
+// tag tells backup programs to leave the directory out (bford.info/cachedir).
+const tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is mlenv's cache.\n"
+
+// mark puts the tag into the cache's directory. One that is cut short, as a full disk leaves it, is
+// written again. Where that fails nothing is lost, and what follows tells why.
+func (s *Store) mark() {
+	info, err := os.Stat(s.tag)
+	if err == nil && info.Size() > int64(strings.IndexByte(tag, '\n')) {
+		return
+	}
+	if os.MkdirAll(filepath.Dir(s.tag), 0o755) == nil {
+		os.WriteFile(s.tag, []byte(tag), 0o644)
+	}
 }
 
 // Keep closes the temporary file and makes it the distribution with that SHA-256, which the
@@ -197,10 +215,23 @@ func (t *Temp) Keep(sha, filename string) (string, error) {
 	return path, nil
 }
 
-// Discard closes and removes the temporary file. After Keep it does nothing.
+// Discard closes and removes the temporary file. After Keep or Leave it does nothing.
 func (t *Temp) Discard() {
+	if t.over {
+		return
+	}
+	t.over = true
 	t.Close()
 	os.Remove(t.Name())
+	t.unlock()
+}
+
+// unlock lets go of a file of Resume whose name is no longer in use.
+func (t *Temp) unlock() {
+	if t.held != nil {
+		t.store.Remove(t.note)
+		t.held.Close()
+	}
 }
 
 func (t *Temp) rename(path string) error {
@@ -220,5 +251,7 @@ func (t *Temp) rename(path string) error {
 	if err != nil {
 		return fmt.Errorf("writing to the cache: %w", err)
 	}
+	t.over = true
+	t.unlock()
 	return nil
 }

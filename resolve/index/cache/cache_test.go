@@ -218,6 +218,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "worker":
 		os.Exit(work(dir, 300))
+	case "partial":
+		os.Exit(writePartial(dir))
 	case "endless":
 		if code := work(dir, 9); code != 0 {
 			os.Exit(code)
@@ -335,5 +337,122 @@ func TestKilledWriter(t *testing.T) {
 	}
 	if left := names(t, filepath.Join(dir, Format, tempDir)); len(left) > 0 {
 		t.Errorf("temporary files are left after Prune: %q", left)
+	}
+}
+
+// writePartial begins a file and goes on with it until the process is killed.
+func writePartial(dir string) int {
+	temp, err := New(dir).Resume("x")
+	if err != nil || temp == nil {
+		fmt.Fprintln(os.Stderr, "resuming:", temp, err)
+		return 1
+	}
+	if _, err := temp.Seek(0, io.SeekEnd); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	temp.WriteString("part,")
+	if err := temp.Remember([]byte("of x")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println("started")
+	io.Copy(io.Discard, os.Stdin)
+	return 0
+}
+
+// TestResume has processes begin a file, one after the other: each is killed, and the next one goes
+// on with what it finds. While one is at it no other is let in.
+func TestResume(t *testing.T) {
+	if _, err := lock(nil, ""); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("no locks here")
+	}
+	dir := t.TempDir()
+	s := New(dir)
+	for range 3 {
+		c := other(t, "partial", dir)
+		if _, err := c.StdinPipe(); err != nil {
+			t.Fatal(err)
+		}
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(out, make([]byte, len("started\n"))); err != nil {
+			t.Fatal(err)
+		}
+		if temp, err := s.Resume("x"); temp != nil || err != nil {
+			t.Errorf("another process was let in: %v, %v", temp, err)
+		}
+		if err := c.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		c.Wait()
+	}
+	temp := resume(t, s)
+	if data, err := io.ReadAll(temp); err != nil || string(data) != "part,part,part," || string(temp.Note()) != "of x" {
+		t.Errorf("found %q, %q, %v", data, temp.Note(), err)
+	}
+	temp.Leave()
+	temp.Discard() // does nothing
+	temp = resume(t, s)
+	if err := temp.Remember(nil); err != nil || temp.Note() != nil {
+		t.Errorf("the note is %q, %v", temp.Note(), err)
+	}
+	path, err := temp.Keep(sum("part,part,part,"), "x.whl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := resume(t, s) // is another file, although the first one is still in use
+	next.WriteString("other")
+	temp.Discard()
+	if got, err := s.File(sum("part,part,part,"), "x.whl"); got != path || err != nil {
+		t.Errorf("kept %s, %v", got, err)
+	}
+	next.Discard()
+	if left := names(t, filepath.Join(dir, Format, tempDir)); len(left) > 0 {
+		t.Errorf("temporary files are left: %q", left)
+	}
+	for _, id := range []string{"", "..", "a/b", "/a"} {
+		if temp, err := s.Resume(id); err == nil {
+			t.Errorf("%q was opened: %v", id, temp.Name())
+		}
+	}
+}
+
+func resume(t *testing.T, s *Store) *Temp {
+	t.Helper()
+	temp, err := s.Resume("x")
+	if err != nil || temp == nil {
+		t.Fatalf("resuming: %v, %v", temp, err)
+	}
+	return temp
+}
+
+// TestTag writes the tag anew where a full disk has cut it short, and leaves another's alone.
+func TestTag(t *testing.T) {
+	const signature = "Signature: 8a477f597d28d172789f06886806bc55"
+	for before, want := range map[string]string{"": tag, signature[:20]: tag, signature + "\n": signature + "\n", tag: tag} {
+		dir := t.TempDir()
+		s := New(dir)
+		if err := s.Write("pages/i/1", nil); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, "CACHEDIR.TAG")
+		if data, err := os.ReadFile(file); err != nil || string(data) != tag {
+			t.Errorf("the first tag is %q, %v", data, err)
+		}
+		if err := os.WriteFile(file, []byte(before), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Write("pages/i/2", nil); err != nil {
+			t.Fatal(err)
+		}
+		if data, err := os.ReadFile(file); err != nil || string(data) != want {
+			t.Errorf("%q became %q, %v", before, data, err)
+		}
 	}
 }

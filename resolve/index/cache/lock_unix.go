@@ -1,0 +1,43 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+
+package cache
+
+import (
+	"os"
+	"syscall"
+)
+
+// lock locks an open file, by another descriptor that is open for longer, and makes sure that it
+// still has its name (errMoved).
+func lock(f *os.File, path string) (*os.File, error) {
+	held, err := os.Open(path)
+	if os.IsNotExist(err) {
+		return nil, errMoved
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil && !same(f, held, path) {
+		err = errMoved
+	}
+	if err != nil {
+		held.Close()
+		return nil, err
+	}
+	return held, nil
+}
+
+// same tells whether a path and two open files are one file.
+func same(f, held *os.File, path string) bool {
+	a, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	b, err := held.Stat()
+	if err != nil {
+		return false
+	}
+	c, err := os.Stat(path)
+	return err == nil && os.SameFile(a, b) && os.SameFile(b, c)
+}
