@@ -17,7 +17,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mlenv/imagebuild/base"
-	"mlenv/imagebuild/sink"
+	"mlenv/imagebuild/reference"
 	"mlenv/render"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/envfile"
@@ -389,7 +389,7 @@ func readCondaLock(file string) ([]byte, error) {
 
 // baseDigest asks a registry what a reference names.
 func (a *app) baseDigest(ctx context.Context, text string) (string, error) {
-	ref, err := sink.ParseReference(text)
+	ref, err := reference.Parse(text)
 	if err != nil {
 		return "", fmt.Errorf("reading --base: %w", err)
 	}

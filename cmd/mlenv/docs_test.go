@@ -11,10 +11,10 @@ import (
 
 // docs/cli.md is generated from the command tree.
 func TestCLIReference(t *testing.T) {
-	golden(t, "../../docs/cli.md", reference((&app{}).tree()))
+	golden(t, "../../docs/cli.md", cliReference((&app{}).tree()))
 }
 
-func reference(root *cli.App) string {
+func cliReference(root *cli.App) string {
 	var b strings.Builder
 	b.WriteString("# The mlenv command line\n\nGenerated from the command tree by `make golden`.\n\n" +
 		"Flags may stand before and after arguments; `--` ends them. Results go to stdout, findings,\n" +

@@ -20,6 +20,7 @@ import (
 
 	"mlenv/imagebuild/base/basetest"
 	"mlenv/imagebuild/sink"
+	"mlenv/resolve"
 	"mlenv/resolve/index/indextest"
 )
 
@@ -287,6 +288,14 @@ func TestImageLocked(t *testing.T) {
 	}
 	if _, errs, code := command(t, w.env, w.args("--lock", lock, "--locked", "-o", out)...); code != exitFindings || !strings.Contains(errs, "churn") {
 		t.Errorf("exit code %d\n%s", code, errs)
+	}
+	stdout, _, _ := command(t, w.env, w.args("--lock", lock, "--locked", "-o", out, "--format", "json")...)
+	var r imageReport
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil || r.Digest != "" ||
+		!slices.ContainsFunc(r.Findings, func(f resolve.Finding) bool {
+			return f.Rule == "lock-out-of-date" && strings.Contains(f.Message, "churn")
+		}) {
+		t.Errorf("%v; the report of a lock that no longer fits:\n%s", err, stdout)
 	}
 	w.image(t, "--lock", lock, "-o", out) // exactly the lock, whatever the model says
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mlenv/resolve"
+	"mlenv/resolve/envfile"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
@@ -105,6 +107,11 @@ func (r *imageRun) checkLocked(ctx context.Context, file string) error {
 		return err
 	}
 	r.progress.pause()
+	for _, change := range lockChanges(r.lock, now) {
+		r.findings = append(r.findings, resolve.Finding{
+			Rule: "lock-out-of-date", Severity: resolve.Error, Subject: file, Message: change, From: []envfile.Origin{},
+		})
+	}
 	return r.checkLock(file, r.lock, now)
 }
 

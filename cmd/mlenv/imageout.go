@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"mlenv/imagebuild"
+	"mlenv/imagebuild/reference"
 	"mlenv/imagebuild/sink"
 	"mlenv/resolve"
 )
@@ -35,7 +36,7 @@ func (r *imageRun) findSinks() error {
 		return err
 	}
 	out := &outputs{imageRun: r, tag: r.imageTag(name), several: len(wanted) > 1, taken: map[string]string{}}
-	if err := sink.CheckTag(out.tag); err != nil {
+	if err := reference.CheckTag(out.tag); err != nil {
 		out.fail("--name %w", err)
 	}
 	for _, ref := range r.c.StringSlice("push") {
@@ -61,7 +62,7 @@ func (r *imageRun) findSinks() error {
 func (r *imageRun) imageTag(name string) string {
 	tag := r.c.String("name")
 	if pushes := r.c.StringSlice("push"); tag == "" && len(pushes) > 0 {
-		if _, err := sink.ParseReference(pushes[0]); err == nil {
+		if _, err := reference.Parse(pushes[0]); err == nil {
 			tag, _, _ = strings.Cut(pushes[0], "@")
 		}
 	}
@@ -90,10 +91,10 @@ func (o *outputs) fail(format string, args ...any) {
 }
 
 func (o *outputs) push(text string) {
-	ref, err := sink.ParseReference(text)
+	ref, err := reference.Parse(text)
 	if err != nil {
 		bad := &usageError{msg: fmt.Sprintf("--push %v", err), command: o.c.Command.Name}
-		if sink.Redact(text) != text {
+		if reference.Redact(text) != text {
 			bad.hint = loginHint
 		}
 		o.errs = append(o.errs, bad)

@@ -7,12 +7,12 @@ import (
 	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"mlenv/imagebuild/peek"
+	"mlenv/imagebuild/reference"
 )
 
 // Options say where bases come from.
@@ -91,9 +91,9 @@ func (o Options) openHost(ctx context.Context) (*Source, error) {
 }
 
 func (o Options) openRemote(ctx context.Context, text string, p v1.Platform) (*Source, error) {
-	ref, err := name.ParseReference(text)
+	ref, err := reference.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("reading the base's reference %q: %w", text, err)
+		return nil, fmt.Errorf("reading the name of the base: %w", err)
 	}
 	opts := []remote.Option{remote.WithContext(ctx), remote.WithPlatform(p)}
 	if o.Keychain != nil {

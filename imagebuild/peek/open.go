@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 
+	"mlenv/imagebuild/reference"
+
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -94,9 +96,9 @@ func splitName(text string) (place, want string) {
 }
 
 func openRemote(ctx context.Context, text string, o Options) (*Opened, error) {
-	ref, err := name.ParseReference(text)
+	ref, err := reference.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("reading the reference %q: %w", text, err)
+		return nil, fmt.Errorf("reading the name of the image: %w", err)
 	}
 	opts := []remote.Option{remote.WithContext(ctx)}
 	if o.Keychain != nil {

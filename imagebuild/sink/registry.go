@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"mlenv/imagebuild/reference"
+
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -33,7 +35,7 @@ type RegistryOptions struct {
 // sent in one piece and again from their beginning.
 func Registry(ref string, o RegistryOptions) Sink {
 	return func(ctx context.Context, a Artifact) (Sent, error) {
-		target, err := ParseReference(ref)
+		target, err := reference.Parse(ref)
 		if err != nil {
 			return Sent{}, err
 		}

@@ -1,11 +1,10 @@
-package sink_test
+package reference_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 
-	"mlenv/imagebuild/sink"
+	"mlenv/imagebuild/reference"
 )
 
 const someDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -30,18 +29,17 @@ func TestReference(t *testing.T) {
 		"https://user:hunter2@registry.example/churn:1":     false,
 	}
 	for text, good := range tests {
-		_, err := sink.ParseReference(text)
+		_, err := reference.Parse(text)
 		if (err == nil) != good {
 			t.Errorf("%s: %v", text, err)
 		}
 		if good {
-			if sink.Redact(text) != text {
-				t.Errorf("%s became %s", text, sink.Redact(text))
+			if reference.Redact(text) != text {
+				t.Errorf("%s became %s", text, reference.Redact(text))
 			}
 			continue
 		}
-		_, pushErr := sink.Registry(text, sink.RegistryOptions{})(context.Background(), sink.Artifact{Image: testImage(t)})
-		for _, err := range []error{err, pushErr, sink.CheckTag(text)} {
+		for _, err := range []error{err, reference.CheckTag(text)} {
 			if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "ter2") {
 				t.Errorf("%s: %v", text, err)
 			}
