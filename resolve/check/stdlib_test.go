@@ -25,9 +25,9 @@ func TestStdlib(t *testing.T) {
 
 // The table has what a real Python says of itself.
 func TestStdlibOfPython(t *testing.T) {
-	python := os.Getenv("MLENV_TEST_PYTHON")
+	python := os.Getenv("MLENV_PYTHON")
 	if python == "" {
-		t.Skip("MLENV_TEST_PYTHON names no Python")
+		t.Skip("MLENV_PYTHON names no Python")
 	}
 	const script = `import sys; print(sys.version_info[1], *getattr(sys, "stdlib_module_names", ()))`
 	out, err := exec.Command(python, "-c", script).Output()

@@ -121,9 +121,9 @@ func TestErrors(t *testing.T) {
 
 // TestAgainstPackaging has the reference implementation validate what Format writes.
 func TestAgainstPackaging(t *testing.T) {
-	python := os.Getenv("MLENV_TEST_PYTHON")
+	python := os.Getenv("MLENV_PYTHON")
 	if python == "" {
-		t.Skip("MLENV_TEST_PYTHON names no Python with packaging >= 26")
+		t.Skip("MLENV_PYTHON names no Python with packaging >= 26")
 	}
 	const script = `
 import sys, tomllib
