@@ -9,7 +9,7 @@ FUZZTIME ?= 20s
 # The race detector needs cgo and a C compiler.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC)" >/dev/null && echo -race)
 
-.PHONY: e2e bench-image bench-start bench-memory build demo test lint fuzz golden cross bench-resolve bench-lock oracle oracle-lock clean
+.PHONY: e2e bench-image bench-start bench-memory build demo test soak lint fuzz golden cross bench-resolve bench-lock oracle oracle-lock clean
 
 build: ## the static binary ./mlenv
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o mlenv ./cmd/mlenv
@@ -20,6 +20,9 @@ demo: ## an example model taken to an image, built again and retrained, in one s
 test: ## vet and all hermetic tests, with a summary of what was skipped and why
 	$(GO) vet ./...
 	$(GO) run ./.ci/testsummary $(RACE) ./...
+
+soak: ## 250 image builds against an index and a registry that fail at random, always the same 250
+	$(GO) test ./cmd/mlenv -run '^TestImageChaos$$' -count=1 -v
 
 lint: ## formatting, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \

@@ -74,6 +74,7 @@ func (w *fullWorld) succeeds(t *testing.T, p *process) {
 // TestFilesTooLarge bounds the size of files, as a quota would: what cannot be written is said and
 // leaves nothing behind, and with room again the image is what it always was.
 func TestFilesTooLarge(t *testing.T) {
+	t.Parallel()
 	w := newFullWorld(t)
 	why := syscall.EFBIG.Error()
 	for kind, place := range w.outputs(t.TempDir()) {

@@ -267,6 +267,7 @@ func hidden(t *testing.T, dir string) []string {
 // TestImageKilled kills the process at requests all along its way, where nothing can be tidied up:
 // whatever has its name is whole, and the next run gives the same image and leaves nothing behind.
 func TestImageKilled(t *testing.T) {
+	t.Parallel()
 	w := newKillWorld(t)
 	p := w.fresh(t)
 	w.reset(0, nil)
@@ -351,6 +352,7 @@ func TestOutputKilled(t *testing.T) {
 
 // TestDownloadKilled kills the process in the middle of a large wheel. The next run asks for the rest.
 func TestDownloadKilled(t *testing.T) {
+	t.Parallel()
 	w := newKillWorld(t)
 	w.index.Remove("deep")
 	deep := indextest.Dist{Name: "deep", Version: "0.1", Pad: 48 << 20}

@@ -127,6 +127,7 @@ const otherDigest = "sha256:8888888888888888888888888888888888888888888888888888
 // TestImageForged changes one thing in the note of a wheel's layer, sealed as it should be, before
 // the image is sent to every kind of sink: the image is what it is without the note.
 func TestImageForged(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		change  func(t *testing.T, n *note)
 		refused bool // the digest is another, and whoever unpacks the image finds out
