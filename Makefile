@@ -17,9 +17,11 @@ build: ## the static binary ./mlenv
 demo: ## an example model taken to an image, built again and retrained, in one screen
 	@$(GO) run ./.ci/demo
 
+# Every process under the race detector sleeps a second before it ends, unless it is told not to; the
+# scripts of the tests run hundreds.
 test: ## vet and all hermetic tests, with a summary of what was skipped and why
 	$(GO) vet ./...
-	$(GO) run ./.ci/testsummary $(RACE) ./...
+	GORACE=atexit_sleep_ms=0 $(GO) run ./.ci/testsummary $(RACE) ./...
 
 soak: ## 250 image builds against an index and a registry that fail at random, always the same 250
 	$(GO) test ./cmd/mlenv -run '^TestImageChaos$$' -count=1 -v
