@@ -57,6 +57,8 @@ stop_all() {
 		wait "$pid" 2>/dev/null || true
 	done
 	started=()
+	# What engines leave mounted would keep the folder from being removed.
+	umount "$E2E"/docker/exec/netns/* "$E2E/docker/data" "$E2E/podman/root/overlay" 2>/dev/null || true
 }
 trap stop_all EXIT
 
