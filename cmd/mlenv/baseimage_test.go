@@ -131,18 +131,7 @@ func TestImageDefaultBase(t *testing.T) {
 
 func labelsOf(t *testing.T, reference string) map[string]string {
 	t.Helper()
-	ref, err := name.ParseReference(reference)
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := remote.Image(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
+	config, _ := described(t, pulled(t, reference))
 	return config.Config.Labels
 }
 

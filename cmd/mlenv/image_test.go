@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
@@ -83,6 +84,34 @@ func (w *imageWorld) image(t *testing.T, more ...string) imageReport {
 	return r
 }
 
+// pulled gives an image of a registry.
+func pulled(t *testing.T, reference string) v1.Image {
+	t.Helper()
+	ref, err := name.ParseReference(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := remote.Image(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// described gives an image's configuration and manifest.
+func described(t *testing.T, img v1.Image) (*v1.ConfigFile, *v1.Manifest) {
+	t.Helper()
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := img.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config, manifest
+}
+
 func TestImage(t *testing.T) {
 	w := newImageWorld(t)
 	out, errs, code := command(t, w.env, w.args("--push", w.registry+"/churn:1", "--label", "team=risk", "--env", "A=1")...)
@@ -92,25 +121,11 @@ func TestImage(t *testing.T) {
 	if !strings.HasPrefix(out, w.registry+"/churn@sha256:") || strings.Count(out, "\n") != 1 {
 		t.Errorf("stdout is %q", out)
 	}
-	ref, err := name.ParseReference(strings.TrimSpace(out))
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := remote.Image(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := pulled(t, strings.TrimSpace(out))
 	if err := validate.Image(img); err != nil {
 		t.Error(err)
 	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := img.Manifest()
-	if err != nil {
-		t.Fatal(err)
-	}
+	config, manifest := described(t, img)
 	for key, want := range map[string]string{
 		"io.mlenv.run.id": "r1", "io.mlenv.model.id": "m1", "io.mlenv.mlflow.version": "3.1.0", "team": "risk",
 		"org.opencontainers.image.created": "2026-01-02T03:04:05Z",

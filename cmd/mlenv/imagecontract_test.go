@@ -12,10 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"mlenv/imagebuild/base/basetest"
 	"mlenv/imagebuild/sink"
@@ -47,23 +45,7 @@ func (w *imageWorld) rebase(t *testing.T, change func(*v1.Config)) {
 func (w *imageWorld) pushed(t *testing.T, more ...string) (*v1.ConfigFile, *v1.Manifest) {
 	t.Helper()
 	r := w.image(t, append([]string{"--push", w.registry + "/churn:1"}, more...)...)
-	ref, err := name.ParseReference(r.References[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := remote.Image(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest, err := img.Manifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return config, manifest
+	return described(t, pulled(t, r.References[0]))
 }
 
 func (w *imageWorld) write(t *testing.T, file, text string) {
@@ -146,15 +128,7 @@ func TestImageContract(t *testing.T) {
 // inImage reads a file of the image that was pushed last.
 func inImage(t *testing.T, w *imageWorld, path string) []byte {
 	t.Helper()
-	ref, err := name.ParseReference(w.registry + "/churn:1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := remote.Image(ref)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fileOf(t, img, path)
+	return fileOf(t, pulled(t, w.registry+"/churn:1"), path)
 }
 
 // TestImageServers reads the contract of the other servers, and of none.
