@@ -19,9 +19,6 @@ const (
 	gzipSlots = 3
 )
 
-// wholeHeader is gzipHeader with the time that Go's zero time gives in 32 bits: layers have had it from the beginning.
-var wholeHeader = []byte{0x1f, 0x8b, 8, 0, 0x00, 0x09, 0x6e, 0x88, 0, 0xff}
-
 // gzipped writes one gzip member. Its blocks end at bytes, as after a flush, and so can be put one behind the other.
 type gzipped struct {
 	out     io.Writer
@@ -116,7 +113,7 @@ func (g *gzipped) writeFirst() error {
 	<-s.done
 	if !g.started {
 		g.started = true
-		if _, err := g.out.Write(wholeHeader); err != nil {
+		if _, err := g.out.Write(gzipHeader); err != nil {
 			return err
 		}
 	}

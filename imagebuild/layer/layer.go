@@ -51,7 +51,7 @@ type Sum struct {
 }
 
 // Format is the version of the bytes that this package writes. It belongs into the key under which a Sum is remembered.
-const Format = "1"
+const Format = "2"
 
 // ErrChanged says that the bytes of a layer are no longer those that were measured or remembered:
 // a file was changed meanwhile, or what was remembered is wrong.

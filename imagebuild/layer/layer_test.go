@@ -182,7 +182,7 @@ func unpack(t *testing.T, c Compression, blob []byte) []byte {
 func TestSameBytes(t *testing.T) {
 	golden := map[Compression]string{
 		Splice: "sha256:cad1b74ed30afff9d79917b6821e52de92a180d65c8ee0fdfbb184f17afbde22",
-		Gzip:   "sha256:0e681f5832effb9415844f64720cc02b66dbde8b71a1b3c5bc17f0ea29cfdc90",
+		Gzip:   "sha256:5ceb3bcfb826faacc2640471572fb12cec34e2b06aa9eda9bf5205c0d72ff527",
 		Zstd:   "sha256:056aa3c9924da35a26314f20309642031cb4c7dc11021396dac660095cd77fc5",
 	}
 	diffIDs := map[string]bool{}
