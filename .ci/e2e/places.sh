@@ -49,6 +49,18 @@ places() {
 	rm -rf "$dir"
 }
 
+# mlserver NAME PREDICTIONS serves a model by the other server.
+mlserver() {
+	step "--serve mlserver"
+	local ref
+	ref=$("$E2E/mlenv" image "$E2E/models/$1" --base "$SLIM" --serve mlserver --push "$REGISTRY/e2e/mlserver:1" --quiet)
+	docker pull -q "$ref" >/dev/null
+	served docker "$ref" "$1" "$2" >/dev/null
+	served docker "$ref" "$1" "$2" --user 123456:0 --read-only --tmpfs /tmp >/dev/null
+	docker rmi -f "$ref" >/dev/null
+	say "$1: right predictions as user 1000, and as user 123456 with a read-only root"
+}
+
 # private_registry MODEL pushes to a registry with TLS of its own and a password.
 private_registry() {
 	step "a registry with a password and a certificate of its own"

@@ -45,10 +45,12 @@ var mlflowRules = []rule{
 	{from: [2]uint64{2, 21}, skinny: true, requirement: "uvicorn<1"},
 }
 
-// mlserverRules are the bounds that MLflow itself puts on MLServer; uvloop 0.22 broke it.
+// mlserverRules are the bounds that MLflow itself puts on MLServer. Besides, 1.7.0 of both does not say
+// what it cannot do without, as 1.7.1 does: protobuf 5.27, which MLflow before 2.15 excludes, and
+// types of MLflow 2.10. uvloop 0.22 broke MLServer.
 var mlserverRules = []rule{
-	{requirement: "mlserver>=1.2.0,!=1.3.1,<2"},
-	{requirement: "mlserver-mlflow>=1.2.0,!=1.3.1,<2"},
+	{requirement: "mlserver>=1.2.0,!=1.3.1,!=1.7.0,<2"},
+	{requirement: "mlserver-mlflow>=1.2.0,!=1.3.1,!=1.7.0,<2"},
 	{requirement: "uvloop<0.22", constraint: true},
 }
 

@@ -40,8 +40,8 @@ func TestServerNeeds(t *testing.T) {
 		{MLflow, "2.20.0", "mlflow-skinny numpy", "flask<4 gunicorn<24 pandas<3", ""},
 		{MLflow, "1.30.1", "mlflow-skinny", "flask<3 gunicorn<24 numpy<2 pandas<2 setuptools<82", ""},
 		{MLflow, "", "mlflow-skinny", "fastapi<1 numpy<3 pandas<4 uvicorn<1", ""},
-		{MLServer, "2.9.2", "mlflow", "mlserver!=1.3.1,<2,>=1.2.0 mlserver-mlflow!=1.3.1,<2,>=1.2.0 setuptools<82", "uvloop<0.22"},
-		{MLServer, "3.6.0", "mlflow mlserver", "mlserver-mlflow!=1.3.1,<2,>=1.2.0", "uvloop<0.22"},
+		{MLServer, "2.9.2", "mlflow", "mlserver!=1.3.1,!=1.7.0,<2,>=1.2.0 mlserver-mlflow!=1.3.1,!=1.7.0,<2,>=1.2.0 setuptools<82", "uvloop<0.22"},
+		{MLServer, "3.6.0", "mlflow mlserver", "mlserver-mlflow!=1.3.1,!=1.7.0,<2,>=1.2.0", "uvloop<0.22"},
 		{None, "2.9.2", "mlflow-skinny", "", ""},
 	} {
 		var declared []pep508.Name
