@@ -19,7 +19,9 @@ const (
 	gzipSlots = 3
 )
 
-// gzipped writes one gzip member. Its blocks end at bytes, as after a flush, and so can be put one behind the other.
+// gzipped writes one gzip member. Its blocks end at bytes, as after a flush, and so can be put one behind the other. The
+// bytes are those of klauspost/pgzip, which cannot be held to so little memory: TestMemory took it 160 to 190 MB for four
+// layers on 16 and 64 cores, however few workers it was given.
 type gzipped struct {
 	out     io.Writer
 	crc     uint32

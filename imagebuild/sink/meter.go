@@ -1,15 +1,11 @@
 package sink
 
 import (
-	"cmp"
-	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
 // Step is a change in how much of an artifact is sent.
@@ -43,9 +39,8 @@ type meterTransport struct {
 	a    Artifact
 	sent atomic.Int64
 
-	mu     sync.Mutex
-	left   map[string]int64 // sizes of the blobs of which nothing is known yet, by digest
-	broken error            // the first of reading a body
+	mu   sync.Mutex
+	left map[string]int64 // sizes of the blobs of which nothing is known yet, by digest
 }
 
 func newMeter(next http.RoundTripper, a Artifact, blobs []blob) *meterTransport {
@@ -110,18 +105,6 @@ func (m *meterTransport) finish() {
 	}
 }
 
-// cause gives why a push failed: where the registry refuses what it got, that may be that a layer
-// could not be read, which comes to light with its last byte, when the registry has all of them.
-func (m *meterTransport) cause(err error) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var answer *transport.Error
-	if m.broken != nil && errors.As(err, &answer) {
-		return m.broken
-	}
-	return err
-}
-
 type meterBody struct {
 	io.ReadCloser
 	m      *meterTransport
@@ -131,11 +114,6 @@ type meterBody struct {
 
 func (b *meterBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		b.m.mu.Lock()
-		b.m.broken = cmp.Or(b.m.broken, err)
-		b.m.mu.Unlock()
-	}
 	b.m.sent.Add(int64(n))
 	b.n.Add(int64(n))
 	if b.counts {

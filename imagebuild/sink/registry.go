@@ -49,7 +49,7 @@ func Registry(ref string, o RegistryOptions) Sink {
 		}
 		counter := newMeter(newSizes(blobs, cmp.Or(o.Transport, remote.DefaultTransport)), a, blobs)
 		if err := o.sendLarge(ctx, a, target.Context(), counter); err != nil {
-			return Sent{}, fmt.Errorf("pushing to %s: %w", target, counter.cause(err))
+			return Sent{}, fmt.Errorf("pushing to %s: %w", target, err)
 		}
 		opts := o.remote(ctx, counter)
 		if a.Image != nil {
@@ -58,7 +58,7 @@ func Registry(ref string, o RegistryOptions) Sink {
 			err = remote.WriteIndex(target, &mountableIndex{a.Index, o.Places, target.Context()}, opts...)
 		}
 		if err != nil {
-			return Sent{}, fmt.Errorf("pushing to %s: %w", target, counter.cause(err))
+			return Sent{}, fmt.Errorf("pushing to %s: %w", target, err)
 		}
 		counter.finish()
 		if err := o.Places.remember(a, target.Context()); err != nil {
