@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/layer"
 )
 
@@ -32,7 +33,7 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 	if len(baseConfig.RootFS.DiffIDs) != len(baseManifest.Layers) || len(baseLayers) != len(baseManifest.Layers) {
 		return nil, fmt.Errorf("the base has %d layers and %d diffIDs", len(baseManifest.Layers), len(baseConfig.RootFS.DiffIDs))
 	}
-	img := &image{config: w.config(baseConfig)}
+	img := &assembled{config: w.config(baseConfig)}
 	img.manifest = &v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Annotations: maps.Clone(w.recipe.Annotations)}
 	out := &Image{Image: img, closers: []func() error{w.shelf.close}}
 	for i, d := range baseManifest.Layers {
@@ -47,7 +48,7 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 			if sum.Size > w.recipe.maxLayer() {
 				out.Notes = append(out.Notes, fmt.Sprintf("the layer of %s has %.1f GB; several registries take no more than 8 or 10 GB", parts[i].holds, float64(sum.Size)/1e9))
 			}
-			img.add(m.layers[j], sum, parts[i].holds, v1.Time{Time: w.recipe.Created})
+			img.add(m.layers[j], sum, parts[i], v1.Time{Time: w.recipe.Created})
 			out.Contents = append(out.Contents, Layer{Holds: parts[i].holds, Digest: sum.Digest, DiffID: sum.DiffID, Size: sum.Size, Reused: m.reused})
 		}
 	}
@@ -69,9 +70,9 @@ func (w *work) config(from *v1.ConfigFile) *v1.ConfigFile {
 	return c
 }
 
-// image is a v1.Image whose layers are whatever their maker gave: a registry's layers keep their
+// assembled is a v1.Image whose layers are whatever their maker gave: a registry's layers keep their
 // type, by which a pusher knows that they can be mounted.
-type image struct {
+type assembled struct {
 	manifest  *v1.Manifest
 	config    *v1.ConfigFile
 	layers    []v1.Layer
@@ -79,15 +80,19 @@ type image struct {
 	raw       []byte
 }
 
-func (i *image) add(l v1.Layer, s layer.Sum, holds string, created v1.Time) {
+func (i *assembled) add(l v1.Layer, s layer.Sum, p part, created v1.Time) {
 	i.layers = append(i.layers, l)
-	i.manifest.Layers = append(i.manifest.Layers, v1.Descriptor{MediaType: s.MediaType, Size: s.Size, Digest: s.Digest})
+	d := v1.Descriptor{MediaType: s.MediaType, Size: s.Size, Digest: s.Digest}
+	if p.kind != "" {
+		d.Annotations = map[string]string{image.KindAnnotation: p.kind}
+	}
+	i.manifest.Layers = append(i.manifest.Layers, d)
 	i.config.RootFS.DiffIDs = append(i.config.RootFS.DiffIDs, s.DiffID)
-	i.config.History = append(i.config.History, v1.History{Created: created, CreatedBy: "mlenv image", Comment: holds})
+	i.config.History = append(i.config.History, v1.History{Created: created, CreatedBy: image.CreatedBy, Comment: p.holds})
 }
 
 // seal writes configuration and manifest.
-func (i *image) seal() error {
+func (i *assembled) seal() error {
 	i.config.RootFS.Type = "layers"
 	var err error
 	if i.rawConfig, err = json.Marshal(i.config); err != nil {
@@ -102,16 +107,16 @@ func (i *image) seal() error {
 	return err
 }
 
-func (i *image) Layers() ([]v1.Layer, error)         { return i.layers, nil }
-func (i *image) MediaType() (types.MediaType, error) { return i.manifest.MediaType, nil }
-func (i *image) Size() (int64, error)                { return int64(len(i.raw)), nil }
-func (i *image) ConfigName() (v1.Hash, error)        { return i.manifest.Config.Digest, nil }
-func (i *image) ConfigFile() (*v1.ConfigFile, error) { return i.config.DeepCopy(), nil }
-func (i *image) RawConfigFile() ([]byte, error)      { return i.rawConfig, nil }
-func (i *image) Digest() (v1.Hash, error)            { return partial.Digest(i) }
-func (i *image) Manifest() (*v1.Manifest, error)     { return i.manifest.DeepCopy(), nil }
-func (i *image) RawManifest() ([]byte, error)        { return i.raw, nil }
-func (i *image) LayerByDiffID(h v1.Hash) (v1.Layer, error) {
+func (i *assembled) Layers() ([]v1.Layer, error)         { return i.layers, nil }
+func (i *assembled) MediaType() (types.MediaType, error) { return i.manifest.MediaType, nil }
+func (i *assembled) Size() (int64, error)                { return int64(len(i.raw)), nil }
+func (i *assembled) ConfigName() (v1.Hash, error)        { return i.manifest.Config.Digest, nil }
+func (i *assembled) ConfigFile() (*v1.ConfigFile, error) { return i.config.DeepCopy(), nil }
+func (i *assembled) RawConfigFile() ([]byte, error)      { return i.rawConfig, nil }
+func (i *assembled) Digest() (v1.Hash, error)            { return partial.Digest(i) }
+func (i *assembled) Manifest() (*v1.Manifest, error)     { return i.manifest.DeepCopy(), nil }
+func (i *assembled) RawManifest() ([]byte, error)        { return i.raw, nil }
+func (i *assembled) LayerByDiffID(h v1.Hash) (v1.Layer, error) {
 	for at, d := range i.config.RootFS.DiffIDs {
 		if d == h {
 			return i.layers[at], nil
@@ -120,7 +125,7 @@ func (i *image) LayerByDiffID(h v1.Hash) (v1.Layer, error) {
 	return nil, fmt.Errorf("the image has no layer with diffID %s", h)
 }
 
-func (i *image) LayerByDigest(h v1.Hash) (v1.Layer, error) {
+func (i *assembled) LayerByDigest(h v1.Hash) (v1.Layer, error) {
 	if h == i.manifest.Config.Digest {
 		return partial.ConfigLayer(i)
 	}

@@ -43,7 +43,8 @@ type Planned struct {
 
 // part is what one layer, or several where it is too large for one, is made of.
 type part struct {
-	holds string
+	holds string // for people
+	kind  string // for readers of the image; see image.KindAnnotation
 	plan  Planned
 	index int // in the plan
 	key   any // what the bytes depend on; nil: not remembered

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mlenv/imagebuild/base"
+	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/layer"
 	"mlenv/imagebuild/wheel"
 	"mlenv/resolve/serving"
@@ -104,7 +105,9 @@ func (w *work) modelParts(files []layer.Entry, b budget, free int) []part {
 	free -= w.countLayers(code) - 1 + w.countLayers(small) - 1
 	var parts []part
 	if len(code) > 0 {
-		parts = append(parts, w.modelPart("code of the model", code))
+		p := w.modelPart("code of the model", code)
+		p.kind = image.CodeLayer
+		parts = append(parts, p)
 	}
 	for _, group := range planModel(larger, b, free, w.countLayers) {
 		holds := fmt.Sprintf("%d files of the model", len(group))

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/mod/sumdb/dirhash"
 
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
 )
 
@@ -71,17 +71,17 @@ func IsCompiled(fsys fs.FS, name string) bool {
 func (m *merger) addCode(from *model.Model) error {
 	var errs []error
 	for _, c := range from.Code {
-		origin := envfile.Origin{File: c.File, Line: c.Line, Text: "code: " + c.Text}
+		origin := finding.Origin{File: c.File, Line: c.Line, Text: "code: " + c.Text}
 		digest, err := CodeDigest(from.FS, c.Text)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			m.find(ruleMissingFile, c.Text, []envfile.Origin{origin}, "%s names the code directory %s, which the model does not have", at(origin), c.Text)
+			m.find(finding.MissingFile, c.Text, []finding.Origin{origin}, "%s names the code directory %s, which the model does not have", origin, c.Text)
 			continue
 		case err != nil:
 			errs = append(errs, fmt.Errorf("reading code: %w", err))
 			continue
 		}
-		m.spec.CodePaths = append(m.spec.CodePaths, CodePath{Path: c.Text, Digest: digest, From: []envfile.Origin{origin}})
+		m.spec.CodePaths = append(m.spec.CodePaths, CodePath{Path: c.Text, Digest: digest, From: []finding.Origin{origin}})
 	}
 	return errors.Join(errs...)
 }
@@ -93,16 +93,16 @@ func (m *merger) readLocal(fsys fs.FS) error {
 	for _, list := range [][]Requirement{m.spec.Requirements, m.spec.BuildDependencies} {
 		for i := range list {
 			r := &list[i]
-			if r.Path == "" || r.From[0].File == envfile.CommandLine {
+			if r.Path == "" || r.From[0].File == finding.CommandLine {
 				continue
 			}
 			err := r.readLocal(fsys)
 			if errors.Is(err, fs.ErrNotExist) {
-				m.find(ruleMissingFile, r.Path, r.From, "%s requires %s, which the model does not have", at(r.From[0]), r.Path)
+				m.find(finding.MissingFile, r.Path, r.From, "%s requires %s, which the model does not have", r.From[0], r.Path)
 				continue
 			}
 			if err != nil {
-				errs = append(errs, fmt.Errorf("reading a local requirement of %s: %w", at(r.From[0]), err))
+				errs = append(errs, fmt.Errorf("reading a local requirement of %s: %w", r.From[0], err))
 			}
 		}
 	}

@@ -5,11 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"mlenv/resolve/finding"
 	"path"
 	"slices"
 	"strings"
-
-	"mlenv/resolve/envfile"
 )
 
 // digest is the sha256 of the spec's canonical JSON without what does not shape the environment:
@@ -18,7 +17,7 @@ func (s *Spec) digest() string {
 	e := *s
 	e.Digest = ""
 	e.Model = ModelInfo{Flavors: []string{}}
-	e.Findings = []Finding{}
+	e.Findings = finding.List{}
 	e.Python.From = nil
 	e.BuildDependencies = bare(s.BuildDependencies)
 	e.Requirements = bare(s.Requirements)
@@ -46,7 +45,7 @@ func (s *Spec) digest() string {
 func bare(list []Requirement) []Requirement {
 	list = slices.Clone(list)
 	for i := range list {
-		if r := &list[i]; r.Path != "" && len(r.From) > 0 && r.From[0].File == envfile.CommandLine {
+		if r := &list[i]; r.Path != "" && len(r.From) > 0 && r.From[0].File == finding.CommandLine {
 			r.Path = path.Base(r.Path)
 		}
 		list[i].From = nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 )
@@ -66,8 +67,8 @@ func (g *group) add(e entry) {
 	g.entries = append(g.entries, e)
 }
 
-func (g *group) origins() []envfile.Origin {
-	var from []envfile.Origin
+func (g *group) origins() []finding.Origin {
+	var from []finding.Origin
 	for _, e := range g.entries {
 		from = addOrigin(from, e.From)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 )
 
 // mergeIndex joins pip's options. The order of extra indexes is kept, as some installers prefer
@@ -38,12 +39,12 @@ func (m *merger) mergeIndex() {
 // compareIndex reports two files that name different indexes. A flag may replace the model's
 // index without a word.
 func (m *merger) compareIndex(first, d *envfile.Declaration, f *envfile.File) {
-	if first == nil || first.Value == d.Value || f.Kind == envfile.Flags || first.From.File == envfile.CommandLine {
+	if first == nil || first.Value == d.Value || f.Kind == envfile.Flags || first.From.File == finding.CommandLine {
 		return
 	}
-	m.find(ruleIndexDiffers, "index-url", []envfile.Origin{first.From, d.From},
+	m.find(finding.IndexURLDiffers, "index-url", []finding.Origin{first.From, d.From},
 		"%s names the index %s but %s names %s; the first is used",
-		at(first.From), first.Value, at(d.From), d.Value)
+		first.From, first.Value, d.From, d.Value)
 }
 
 func appendValues(list []string, more []envfile.Declaration) []string {

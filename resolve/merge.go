@@ -2,11 +2,11 @@ package resolve
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
 	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 )
 
 // Merge joins environment files into one Spec. It is pure, and the order of its arguments does
@@ -49,7 +49,7 @@ func (m *merger) mergeAll() {
 	m.mergeConda()
 	m.reportCredentials()
 	if f := m.locked(); f != nil {
-		m.find(ruleLocked, f.Path, nil, "%s is a lock that MLflow wrote when it logged the model", f.Path)
+		m.find(finding.LockedRequirements, f.Path, nil, "%s is a lock that MLflow wrote when it logged the model", f.Path)
 	}
 	for _, f := range m.files {
 		m.spec.Secrets = append(m.spec.Secrets, f.Secrets...)
@@ -57,7 +57,7 @@ func (m *merger) mergeAll() {
 			m.spec.EnvironmentVariables = append(m.spec.EnvironmentVariables, v.Value)
 		}
 		for _, n := range f.Notes {
-			m.find(n.Rule, n.Subject, []envfile.Origin{n.From}, "%s", n.Message)
+			m.find(n.Rule, n.Subject, []finding.Origin{n.From}, "%s", n.Message)
 		}
 	}
 }
@@ -77,7 +77,7 @@ func (m *merger) locked() *envfile.File {
 // reportCredentials reports each URL with credentials once, with all the files that have it.
 func (m *merger) reportCredentials() {
 	var texts []string
-	places := map[string][]envfile.Origin{}
+	places := map[string][]finding.Origin{}
 	for _, f := range m.files {
 		for _, o := range f.CredentialsIn {
 			if places[o.Text] == nil {
@@ -89,9 +89,9 @@ func (m *merger) reportCredentials() {
 	for _, text := range texts {
 		var words []string
 		for _, o := range places[text] {
-			words = append(words, at(o))
+			words = append(words, o.String())
 		}
-		m.find(ruleCredentials, places[text][0].File, places[text],
+		m.find(finding.CredentialsInURL, places[text][0].File, places[text],
 			"a URL in %s carries credentials; they are left out here, but whoever reads the model has them", list(words))
 	}
 }
@@ -112,7 +112,7 @@ func (m *merger) mergeConda() {
 		return
 	}
 	var names []string
-	var from []envfile.Origin
+	var from []finding.Origin
 	for _, p := range packages {
 		names = append(names, p.Name)
 		from = append(from, p.From...)
@@ -123,7 +123,7 @@ func (m *merger) mergeConda() {
 	if len(names) > 1 {
 		what = "are declared as conda packages, which"
 	}
-	m.find(ruleCondaPackages, "conda", from, "%s %s pip and uv do not install", list(names), what)
+	m.find(finding.CondaPackages, "conda", from, "%s %s pip and uv do not install", list(names), what)
 }
 
 func (m *merger) addCondaPackage(p envfile.CondaPackage) {
@@ -134,15 +134,12 @@ func (m *merger) addCondaPackage(p envfile.CondaPackage) {
 		}
 	}
 	m.spec.Conda.Packages = append(m.spec.Conda.Packages,
-		CondaPackage{Name: p.Name, MatchSpec: p.MatchSpec, From: []envfile.Origin{p.From}})
+		CondaPackage{Name: p.Name, MatchSpec: p.MatchSpec, From: []finding.Origin{p.From}})
 }
 
-// find reports a finding; its severity is the rule's.
-func (m *merger) find(rule, subject string, from []envfile.Origin, format string, args ...any) {
-	m.spec.Findings = append(m.spec.Findings, Finding{
-		Rule: rule, Severity: severity(rule), Subject: subject,
-		Message: fmt.Sprintf(format, args...), From: slices.Clone(from),
-	})
+// find reports a finding of a rule.
+func (m *merger) find(rule finding.ID, subject string, from []finding.Origin, format string, args ...any) {
+	m.spec.Findings.Add(rule, subject, from, format, args...)
 }
 
 // finish sorts what has no order of its own, makes every list present and signs the spec with its
@@ -159,36 +156,16 @@ func (m *merger) finish() *Spec {
 	})
 	slices.SortStableFunc(s.CodePaths, func(a, b CodePath) int { return cmp.Compare(a.Path, b.Path) })
 	slices.SortStableFunc(s.SystemPackages, func(a, b SystemPackage) int { return cmp.Compare(a.Name, b.Name) })
-	s.SortFindings()
+	s.Findings = s.Findings.Sorted()
 	s.fill()
 	s.Digest = s.digest()
 	return s
 }
 
-// SortFindings puts the findings into their order, worst first, and drops repeated ones. Whoever
-// adds findings to a Spec calls it.
-func (s *Spec) SortFindings() {
-	slices.SortStableFunc(s.Findings, func(a, b Finding) int {
-		return cmp.Or(
-			cmp.Compare(rank(a.Severity), rank(b.Severity)),
-			cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Subject, b.Subject),
-			slices.CompareFunc(a.From, b.From, compareOrigins), cmp.Compare(a.Message, b.Message))
-	})
-	s.Findings = slices.CompactFunc(s.Findings, func(a, b Finding) bool {
-		return a.Rule == b.Rule && a.Subject == b.Subject && a.Message == b.Message && slices.Equal(a.From, b.From)
-	})
-}
-
-func rank(s Severity) int { return slices.Index([]Severity{Error, Warning, Info}, s) }
-
 func compareRequirements(a, b Requirement) int {
 	return cmp.Or(
 		cmp.Compare(a.Name, b.Name), cmp.Compare(a.Marker, b.Marker), cmp.Compare(a.URL, b.URL),
 		cmp.Compare(a.Path, b.Path), cmp.Compare(a.Specifier, b.Specifier))
-}
-
-func compareOrigins(a, b envfile.Origin) int {
-	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Text, b.Text))
 }
 
 // fill replaces nil lists by empty ones, so that every key of the Spec is a list in every output.
@@ -218,19 +195,11 @@ func orEmpty[T any](list []T) []T {
 
 // addOrigin adds o unless it is there: a file that is included and also read by itself declares
 // its entries once.
-func addOrigin(list []envfile.Origin, o envfile.Origin) []envfile.Origin {
+func addOrigin(list []finding.Origin, o finding.Origin) []finding.Origin {
 	if slices.Contains(list, o) {
 		return list
 	}
 	return append(list, o)
-}
-
-// at is the place of an entry for a message: "requirements.txt:3".
-func at(o envfile.Origin) string {
-	if o.Line == 0 {
-		return o.File
-	}
-	return fmt.Sprintf("%s:%d", o.File, o.Line)
 }
 
 // list joins words for a sentence: "a, b and c".

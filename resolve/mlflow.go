@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
 	"mlenv/resolve/pep440"
 )
@@ -17,7 +17,7 @@ var mlflowNames = []string{"mlflow", "mlflow-skinny", "mlflow-tracing"}
 // pinMLflow makes sure that the environment has exactly the mlflow that logged the model, unless
 // the model pins another.
 func (m *merger) pinMLflow(logged model.Value) {
-	origin := envfile.Origin{File: logged.File, Line: logged.Line, Text: "mlflow_version: " + logged.Text}
+	origin := finding.Origin{File: logged.File, Line: logged.Line, Text: "mlflow_version: " + logged.Text}
 	pin, known := mlflowPin(logged.Text)
 	present := m.hasCondaMLflow()
 	for i := range m.spec.Requirements {
@@ -33,17 +33,17 @@ func (m *merger) pinMLflow(logged model.Value) {
 	switch {
 	case present:
 	case !known:
-		m.find(ruleMLflowUnknown, "mlflow", nil, "no file requires mlflow, and MLmodel does not say which version logged the model")
+		m.find(finding.MLflowVersionUnknown, "mlflow", nil, "no file requires mlflow, and MLmodel does not say which version logged the model")
 	default:
 		m.spec.Requirements = append(m.spec.Requirements,
-			Requirement{Name: "mlflow", Specifier: "==" + pin.String(), From: []envfile.Origin{origin}})
-		m.find(ruleMLflowMissing, "mlflow", []envfile.Origin{origin},
+			Requirement{Name: "mlflow", Specifier: "==" + pin.String(), From: []finding.Origin{origin}})
+		m.find(finding.MLflowMissing, "mlflow", []finding.Origin{origin},
 			"no file requires mlflow; mlflow==%s is added, as the model was logged with %s", pin, logged.Text)
 	}
 }
 
 // pinOne pins one of mlflow's distributions, or compares the pin that it has.
-func (m *merger) pinOne(r *Requirement, pin pep440.Version, known bool, origin envfile.Origin) {
+func (m *merger) pinOne(r *Requirement, pin pep440.Version, known bool, origin finding.Origin) {
 	set, err := pep440.ParseSpecifiers(r.Specifier)
 	if err != nil || r.URL != "" || r.Path != "" {
 		return
@@ -56,32 +56,32 @@ func (m *merger) pinOne(r *Requirement, pin pep440.Version, known bool, origin e
 	}
 	switch {
 	case !known:
-		m.find(ruleMLflowUnknown, r.Name, r.From,
-			"%s is not pinned (%s), and MLmodel does not say which version logged the model", r.Name, at(r.From[0]))
+		m.find(finding.MLflowVersionUnknown, r.Name, r.From,
+			"%s is not pinned (%s), and MLmodel does not say which version logged the model", r.Name, r.From[0])
 	case !set.Match(pin):
-		m.find(ruleMLflowDiffers, r.Name, append(slices.Clone(r.From), origin),
-			"%s wants %s%s, which leaves out %s, the version that logged the model", at(r.From[0]), r.Name, set, pin)
+		m.find(finding.MLflowVersionDiffers, r.Name, append(slices.Clone(r.From), origin),
+			"%s wants %s%s, which leaves out %s, the version that logged the model", r.From[0], r.Name, set, pin)
 	default:
-		m.find(ruleMLflowUnpinned, r.Name, append(slices.Clone(r.From), origin),
+		m.find(finding.MLflowUnpinned, r.Name, append(slices.Clone(r.From), origin),
 			"%s wants %s%s without an exact version; %s==%s is used, as the model was logged with it",
-			at(r.From[0]), r.Name, set, r.Name, pin)
+			r.From[0], r.Name, set, r.Name, pin)
 		r.Specifier = "==" + pin.String()
 		r.From = addOrigin(r.From, origin)
 	}
 }
 
-func (m *merger) comparePin(r *Requirement, has, pin pep440.Version, origin envfile.Origin) {
+func (m *merger) comparePin(r *Requirement, has, pin pep440.Version, origin finding.Origin) {
 	if has.Public().Compare(pin) == 0 {
 		return
 	}
 	from := append(slices.Clone(r.From), origin)
 	if a, b := has.Release(), pin.Release(); len(a) == 2 && len(b) > 2 && slices.Equal(a, b[:2]) {
-		m.find(ruleMLflowShort, r.Name, from, "%s==%s means %s.0, but the model was logged with %s",
+		m.find(finding.MLflowPinShort, r.Name, from, "%s==%s means %s.0, but the model was logged with %s",
 			r.Name, has, has, origin.Text[len("mlflow_version: "):])
 		return
 	}
-	m.find(ruleMLflowDiffers, r.Name, from, "%s pins %s==%s, but the model was logged with %s",
-		at(r.From[0]), r.Name, has, origin.Text[len("mlflow_version: "):])
+	m.find(finding.MLflowVersionDiffers, r.Name, from, "%s pins %s==%s, but the model was logged with %s",
+		r.From[0], r.Name, has, origin.Text[len("mlflow_version: "):])
 }
 
 func (m *merger) hasCondaMLflow() bool {

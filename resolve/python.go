@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 )
 
@@ -27,7 +28,7 @@ func (m *merger) mergePython() {
 		return
 	}
 	won := wishes[winner]
-	m.spec.Python = Python{Version: won.version.String(), From: []envfile.Origin{won.decl.From}}
+	m.spec.Python = Python{Version: won.version.String(), From: []finding.Origin{won.decl.From}}
 	for i, w := range wishes {
 		switch {
 		case i == winner:
@@ -89,16 +90,16 @@ func (m *merger) loosePython(wishes []pythonWish) {
 		if w.decl.Value == "" {
 			continue
 		}
-		from := []envfile.Origin{w.decl.From}
+		from := []finding.Origin{w.decl.From}
 		version, sure := guessPython(w)
 		m.spec.Python = Python{Version: version, From: from}
 		if !sure {
-			m.find(rulePythonInexact, "python", from, "%s wants Python %s, which leaves several minor versions open%s",
-				at(w.decl.From), w.decl.Value, taken(version))
+			m.find(finding.PythonInexact, "python", from, "%s wants Python %s, which leaves several minor versions open%s",
+				w.decl.From, w.decl.Value, taken(version))
 		}
 		return
 	}
-	m.find(rulePythonMissing, "python", nil, "no file of the model says which Python it needs")
+	m.find(finding.PythonMissing, "python", nil, "no file of the model says which Python it needs")
 }
 
 func taken(version string) string {
@@ -135,18 +136,18 @@ func (m *merger) comparePython(won, w pythonWish) {
 	if slices.Equal(a[:n], b[:n]) {
 		return
 	}
-	from := []envfile.Origin{won.decl.From, w.decl.From}
-	sides := fmt.Sprintf("%s wants Python %s but %s wants %s", at(won.decl.From), won.version, at(w.decl.From), w.version)
+	from := []finding.Origin{won.decl.From, w.decl.From}
+	sides := fmt.Sprintf("%s wants Python %s but %s wants %s", won.decl.From, won.version, w.decl.From, w.version)
 	switch {
 	case won.kind == envfile.Flags:
 		if minorDiffers(a, b) {
-			m.find(rulePythonOverridden, "python", from, "the command line asks for Python %s but %s wants %s",
-				won.version, at(w.decl.From), w.version)
+			m.find(finding.PythonOverridden, "python", from, "the command line asks for Python %s but %s wants %s",
+				won.version, w.decl.From, w.version)
 		}
 	case minorDiffers(a, b):
-		m.find(rulePythonMinor, "python", from, "%s; %s is used, as MLflow would", sides, won.version)
+		m.find(finding.PythonMinorDiffers, "python", from, "%s; %s is used, as MLflow would", sides, won.version)
 	default:
-		m.find(rulePythonPatch, "python", from, "%s; %s is used, as MLflow would", sides, won.version)
+		m.find(finding.PythonPatchDiffers, "python", from, "%s; %s is used, as MLflow would", sides, won.version)
 	}
 }
 
@@ -158,10 +159,10 @@ func minorDiffers(a, b []uint64) bool {
 // comparePythonRange compares a range with the winner: a winner of another minor version than the
 // range admits is an error, another patch a warning.
 func (m *merger) comparePythonRange(won, w pythonWish) {
-	from := []envfile.Origin{won.decl.From, w.decl.From}
-	sides := fmt.Sprintf("%s wants Python %s but %s wants %s", at(won.decl.From), won.version, at(w.decl.From), w.decl.Value)
+	from := []finding.Origin{won.decl.From, w.decl.From}
+	sides := fmt.Sprintf("%s wants Python %s but %s wants %s", won.decl.From, won.version, w.decl.From, w.decl.Value)
 	minor, err := pep440.ParseSpecifiers("==" + minorOf(won.version) + ".*")
-	rule := rulePythonMinor
+	rule := finding.PythonMinorDiffers
 	switch {
 	case err != nil:
 		return
@@ -169,12 +170,12 @@ func (m *merger) comparePythonRange(won, w pythonWish) {
 		if len(won.version.Release()) < 3 || w.allowed.Match(won.version) {
 			return
 		}
-		rule = rulePythonPatch
+		rule = finding.PythonPatchDiffers
 	}
 	if won.kind == envfile.Flags {
-		if rule == rulePythonMinor {
-			m.find(rulePythonOverridden, "python", from, "the command line asks for Python %s but %s wants %s",
-				won.version, at(w.decl.From), w.decl.Value)
+		if rule == finding.PythonMinorDiffers {
+			m.find(finding.PythonOverridden, "python", from, "the command line asks for Python %s but %s wants %s",
+				won.version, w.decl.From, w.decl.Value)
 		}
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
 )
 
@@ -89,7 +90,7 @@ func readFiles(m *model.Model) ([]*envfile.File, error) {
 	if v := m.PythonVersion; v.Text != "" {
 		files = append(files, &envfile.File{Path: v.File, Kind: envfile.MLmodel, Python: []envfile.Declaration{{
 			Value: v.Text,
-			From:  envfile.Origin{File: v.File, Line: v.Line, Text: "python_version: " + v.Text},
+			From:  finding.Origin{File: v.File, Line: v.Line, Text: "python_version: " + v.Text},
 		}}})
 	}
 	return files, errors.Join(errs...)
@@ -107,7 +108,7 @@ func either(a, b string) string {
 func (m *merger) reportSidecars(from *model.Model, replaced bool) {
 	unnamed := func(path string) {
 		if path != "" {
-			m.find(ruleUnnamed, path, []envfile.Origin{{File: path}}, "%s is read though MLmodel does not name it", path)
+			m.find(finding.UnnamedEnvironmentFile, path, []finding.Origin{{File: path}}, "%s is read though MLmodel does not name it", path)
 		}
 	}
 	unnamed(from.UnnamedConda)
@@ -115,13 +116,13 @@ func (m *merger) reportSidecars(from *model.Model, replaced bool) {
 		unnamed(from.UnnamedVirtual)
 	}
 	if from.UVLock != "" {
-		m.find(ruleUVLock, from.UVLock, []envfile.Origin{{File: from.UVLock}},
+		m.find(finding.UVLockUnused, from.UVLock, []finding.Origin{{File: from.UVLock}},
 			"%s is not read: requirements.txt, which MLflow exported from it, says what is installed", from.UVLock)
 	}
 	// When MLflow locks requirements, uv applies the constraints and the lock no longer names them.
 	if path := from.ConstraintsTxt; path != "" && !replaced && !m.applies(path) && m.locked() == nil {
 		if f, err := envfile.ParseRequirements(from.FS, path); err == nil && len(f.Requirements) > 0 {
-			m.find(ruleOrphan, path, []envfile.Origin{f.Requirements[0].From}, "%s is there but no file applies it, so it has no effect", path)
+			m.find(finding.OrphanConstraints, path, []finding.Origin{f.Requirements[0].From}, "%s is there but no file applies it, so it has no effect", path)
 		}
 	}
 }

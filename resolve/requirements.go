@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 )
@@ -13,7 +14,7 @@ import (
 func (m *merger) mergeRequirements() {
 	groups := m.groupBy(func(f *envfile.File) []envfile.Requirement { return f.Requirements })
 	for _, g := range groups {
-		m.spec.Requirements = append(m.spec.Requirements, m.join(g, ruleConflict))
+		m.spec.Requirements = append(m.spec.Requirements, m.join(g, finding.ConflictingRequirements))
 	}
 	m.reportOneFile(groups)
 	m.reportOverlaps(groups)
@@ -23,7 +24,7 @@ func (m *merger) mergeConstraints() {
 	constraints := m.groupBy(func(f *envfile.File) []envfile.Requirement { return f.Constraints })
 	requirements := m.groupBy(func(f *envfile.File) []envfile.Requirement { return f.Requirements })
 	for _, c := range constraints {
-		m.spec.Constraints = append(m.spec.Constraints, m.join(c, ruleConstraint))
+		m.spec.Constraints = append(m.spec.Constraints, m.join(c, finding.ConflictingConstraint))
 		for _, r := range requirements {
 			m.reportExcluded(c, r)
 		}
@@ -35,13 +36,13 @@ func (m *merger) mergeConstraints() {
 // is no disagreement, and neither is a missing or an unversioned one.
 func (m *merger) mergeBuildDependencies() {
 	for _, g := range m.groupBy(func(f *envfile.File) []envfile.Requirement { return f.BuildDependencies }) {
-		m.spec.BuildDependencies = append(m.spec.BuildDependencies, m.join(g, ruleBuildDiffers))
+		m.spec.BuildDependencies = append(m.spec.BuildDependencies, m.join(g, finding.BuildDependencyDiffers))
 	}
 }
 
 // join folds the entries of a group into one requirement and reports what does not fit. rule is
 // what a contradiction is called.
-func (m *merger) join(g *group, rule string) Requirement {
+func (m *merger) join(g *group, rule finding.ID) Requirement {
 	sides := m.sides(g)
 	first := sides[0]
 	g.joined = first.Specifier
@@ -104,11 +105,11 @@ func (m *merger) sides(g *group) []entry {
 func (m *merger) reportDuplicates(lines []entry) {
 	const shown = 4
 	var words []string
-	var from []envfile.Origin
+	var from []finding.Origin
 	for i, e := range lines {
 		from = append(from, e.From)
 		if i < shown {
-			words = append(words, fmt.Sprintf("%s (%s)", text(e), at(e.From)))
+			words = append(words, fmt.Sprintf("%s (%s)", text(e), e.From))
 		}
 	}
 	if more := len(lines) - shown; more > 0 {
@@ -118,7 +119,7 @@ func (m *merger) reportDuplicates(lines []entry) {
 	if len(lines) > 2 {
 		times = fmt.Sprintf("%d times", len(lines))
 	}
-	m.find(ruleDuplicate, subject(lines[0]), from, "%s is named %s: %s; the lines are joined", subject(lines[0]), times, list(words))
+	m.find(finding.DuplicateRequirement, subject(lines[0]), from, "%s is named %s: %s; the lines are joined", subject(lines[0]), times, list(words))
 }
 
 func (g *group) requirement(direct *entry, extras []pep508.Name, hashes []string) Requirement {
@@ -154,9 +155,9 @@ func (m *merger) joinHashes(have []string, first, e entry) []string {
 		return have
 	}
 	if !slices.ContainsFunc(have, func(h string) bool { return slices.Contains(e.Hashes, h) }) {
-		m.find(ruleHashes, subject(e), []envfile.Origin{first.From, e.From},
+		m.find(finding.ConflictingHashes, subject(e), []finding.Origin{first.From, e.From},
 			"%s and %s give different hashes for %s; those of %s are used",
-			at(first.From), at(e.From), text(e), at(first.From))
+			first.From, e.From, text(e), first.From)
 	}
 	return have
 }
@@ -168,9 +169,9 @@ func subject(e entry) string {
 	return source(e)
 }
 
-func (m *merger) reportConflict(rule string, winner, loser entry) {
-	from := []envfile.Origin{winner.From, loser.From}
-	sides := fmt.Sprintf("%s (%s) and %s (%s)", text(winner), at(winner.From), text(loser), at(loser.From))
+func (m *merger) reportConflict(rule finding.ID, winner, loser entry) {
+	from := []finding.Origin{winner.From, loser.From}
+	sides := fmt.Sprintf("%s (%s) and %s (%s)", text(winner), winner.From, text(loser), loser.From)
 	choice := "as MLflow would"
 	if winner.file.Kind == envfile.Flags {
 		choice = "as the command line says"
@@ -184,21 +185,21 @@ func (m *merger) reportConflict(rule string, winner, loser entry) {
 
 // reportDiffering reports entries that go together but do not say the same. A flag may narrow
 // what the model declares, and a build dependency may be capped, without a word.
-func (m *merger) reportDiffering(rule string, winner, e entry) {
-	if rule == ruleBuildDiffers || winner.file.Kind == envfile.Flags {
+func (m *merger) reportDiffering(rule finding.ID, winner, e entry) {
+	if rule == finding.BuildDependencyDiffers || winner.file.Kind == envfile.Flags {
 		return
 	}
-	from := []envfile.Origin{winner.From, e.From}
-	m.find(ruleSpecifiers, subject(winner), from, "%s wants %s but %s wants %s; the two are joined",
-		at(winner.From), text(winner), at(e.From), text(e))
+	from := []finding.Origin{winner.From, e.From}
+	m.find(finding.SpecifiersDiffer, subject(winner), from, "%s wants %s but %s wants %s; the two are joined",
+		winner.From, text(winner), e.From, text(e))
 }
 
-func (m *merger) reportExtras(rule string, winner, e entry) {
-	if rule == ruleBuildDiffers || winner.file.Kind == envfile.Flags || slices.Equal(e.Extras, winner.Extras) {
+func (m *merger) reportExtras(rule finding.ID, winner, e entry) {
+	if rule == finding.BuildDependencyDiffers || winner.file.Kind == envfile.Flags || slices.Equal(e.Extras, winner.Extras) {
 		return
 	}
-	m.find(ruleExtras, subject(e), []envfile.Origin{winner.From, e.From},
-		"%s wants %s but %s wants %s; the extras of both are taken", at(winner.From), text(winner), at(e.From), text(e))
+	m.find(finding.ExtrasDiffer, subject(e), []finding.Origin{winner.From, e.From},
+		"%s wants %s but %s wants %s; the extras of both are taken", winner.From, text(winner), e.From, text(e))
 }
 
 // reportOneFile reports requirements that some of the files lack. A file that declares none at
@@ -227,7 +228,7 @@ func (m *merger) reportOneFile(groups []*group) {
 			}
 		}
 		if len(with) > 0 && len(without) > 0 {
-			m.find(ruleOneFile, g.subject(), g.origins(), "%s is declared in %s but not in %s",
+			m.find(finding.RequirementInOneFile, g.subject(), g.origins(), "%s is declared in %s but not in %s",
 				strings.TrimSpace(text(g.entries[0])+markerText(g.marker)), list(with), list(without))
 		}
 	}
@@ -254,7 +255,7 @@ func (m *merger) reportOverlaps(groups []*group) {
 		}
 		for _, other := range holding[g.name] {
 			if !g.joined.And(other.joined).Satisfiable() {
-				m.find(ruleConflict, string(g.name), append(other.origins(), g.origins()...),
+				m.find(finding.ConflictingRequirements, string(g.name), append(other.origins(), g.origins()...),
 					"no version of %s is both %s%s and %s%s, and Python %s on Linux needs both",
 					g.name, text(other.entries[0]), markerText(other.marker),
 					text(g.entries[0]), markerText(g.marker), m.spec.Python.Version)
@@ -290,8 +291,8 @@ func (m *merger) reportExcluded(c, r *group) {
 	limit := c.entries[0]
 	for _, e := range r.entries {
 		if source(e) == "" && source(limit) == "" && !e.Specifier.And(limit.Specifier).Satisfiable() {
-			m.find(ruleConstraint, string(r.name), []envfile.Origin{e.From, limit.From},
-				"%s (%s) is excluded by the constraint %s (%s)", text(e), at(e.From), text(limit), at(limit.From))
+			m.find(finding.ConflictingConstraint, string(r.name), []finding.Origin{e.From, limit.From},
+				"%s (%s) is excluded by the constraint %s (%s)", text(e), e.From, text(limit), limit.From)
 			return
 		}
 	}

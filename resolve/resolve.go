@@ -2,7 +2,10 @@
 // which every entry knows where it was written and every disagreement is a finding.
 package resolve
 
-import "mlenv/resolve/envfile"
+import (
+	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
+)
 
 // SchemaVersion is the version of the Spec's JSON and YAML form.
 const SchemaVersion = 1
@@ -22,7 +25,7 @@ type Spec struct {
 	CodePaths            []CodePath      `json:"codePaths" yaml:"codePaths"`
 	EnvironmentVariables []string        `json:"environmentVariables" yaml:"environmentVariables"`
 	SystemPackages       []SystemPackage `json:"systemPackages" yaml:"systemPackages"`
-	Findings             []Finding       `json:"findings" yaml:"findings"`
+	Findings             finding.List    `json:"findings" yaml:"findings"`
 
 	// Secrets are the URLs that were written with credentials. They are part of no form and of no
 	// digest of the Spec.
@@ -43,7 +46,7 @@ type ModelInfo struct {
 // Python is the version that the model wants.
 type Python struct {
 	Version string           `json:"version" yaml:"version"`
-	From    []envfile.Origin `json:"from" yaml:"from"`
+	From    []finding.Origin `json:"from" yaml:"from"`
 }
 
 // Requirement is one merged requirement, its parts in canonical text.
@@ -57,7 +60,7 @@ type Requirement struct {
 	Editable  bool             `json:"editable,omitempty" yaml:"editable,omitempty"`
 	Hashes    []string         `json:"hashes,omitempty" yaml:"hashes,omitempty"` // declared, or of the local file: "sha256:…"
 	Digest    string           `json:"digest,omitempty" yaml:"digest,omitempty"` // of a local source directory: dirhash "h1:…"
-	From      []envfile.Origin `json:"from" yaml:"from"`
+	From      []finding.Origin `json:"from" yaml:"from"`
 }
 
 // PackageIndex says where distributions come from. No URL carries credentials.
@@ -84,37 +87,18 @@ type Conda struct {
 type CondaPackage struct {
 	Name      string           `json:"name" yaml:"name"`
 	MatchSpec string           `json:"matchSpec" yaml:"matchSpec"`
-	From      []envfile.Origin `json:"from" yaml:"from"`
+	From      []finding.Origin `json:"from" yaml:"from"`
 }
 
 // CodePath is a directory or file of Python code that goes with the model.
 type CodePath struct {
 	Path   string           `json:"path" yaml:"path"`
 	Digest string           `json:"digest" yaml:"digest"` // dirhash "h1:…"
-	From   []envfile.Origin `json:"from" yaml:"from"`
+	From   []finding.Origin `json:"from" yaml:"from"`
 }
 
 // SystemPackage is a Debian package that a flavor needs at run time.
 type SystemPackage struct {
 	Name   string `json:"name" yaml:"name"`     // "libgomp1"
 	Reason string `json:"reason" yaml:"reason"` // "lightgbm loads libgomp.so.1"
-}
-
-// Severity ranks findings.
-type Severity string
-
-// The severities, worst first.
-const (
-	Error   Severity = "error"
-	Warning Severity = "warning"
-	Info    Severity = "info"
-)
-
-// Finding is something that the model's owner should know.
-type Finding struct {
-	Rule     string           `json:"rule" yaml:"rule"` // kebab-case id
-	Severity Severity         `json:"severity" yaml:"severity"`
-	Subject  string           `json:"subject" yaml:"subject"` // a package, file or key
-	Message  string           `json:"message" yaml:"message"`
-	From     []envfile.Origin `json:"from" yaml:"from"`
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mlenv/imagebuild/base"
-	"mlenv/imagebuild/sink"
+	"mlenv/imagebuild/image"
 	"mlenv/resolve"
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 )
 
 // baseFlags are the flags by which a base image is chosen.
@@ -56,7 +56,7 @@ type openedBase struct {
 	*base.Source
 	Base     *base.Base
 	Platform v1.Platform // as it was asked for
-	Findings []resolve.Finding
+	Findings finding.List
 }
 
 // noBase says that the base could not be had.
@@ -94,8 +94,8 @@ func (a *app) openBase(ctx context.Context, ref, python string, p v1.Platform) (
 // openBaseWith is openBase with another cache; "" remembers nothing.
 func (a *app) openBaseWith(ctx context.Context, ref, python string, p v1.Platform, cache string) (*openedBase, error) {
 	opts := base.Options{
-		Keychain: a.keychain(), Transport: a.registryTransport(), UserAgent: userAgent(), Backoff: a.backoff,
-		Cache: cache, HostDirs: a.pythonDirs(), Python: python,
+		Remote: a.remote(),
+		Cache:  cache, HostDirs: a.pythonDirs(), Python: python,
 	}
 	if python == "" && (ref == "" || ref == "host") {
 		return nil, errNoPython
@@ -120,11 +120,8 @@ func (a *app) openBaseWith(ctx context.Context, ref, python string, p v1.Platfor
 		return nil, err
 	}
 	if python == "" {
-		out.Findings = append(out.Findings, resolve.Finding{
-			Rule: "python-of-base", Severity: resolve.Warning, Subject: "python",
-			Message: fmt.Sprintf("the model names no Python version; the base's is taken, %s", out.Base.Version),
-			From:    []envfile.Origin{},
-		})
+		out.Findings = append(out.Findings, finding.New(finding.PythonOfBase, "python", nil,
+			"the model names no Python version; the base's is taken, %s", out.Base.Version))
 	}
 	return out, nil
 }
@@ -145,21 +142,18 @@ func (b *openedBase) suits(python string) error {
 
 // openDefault opens docker-library's image of the exact version, or, where there is none, that of
 // the minor version.
-func openDefault(ctx context.Context, python string, p v1.Platform, opts base.Options) (*base.Source, []resolve.Finding, error) {
+func openDefault(ctx context.Context, python string, p v1.Platform, opts base.Options) (*base.Source, finding.List, error) {
 	exact := "python:" + python + "-slim"
 	source, err := base.Open(ctx, exact, p, opts)
-	if err == nil || !base.IsNotFound(err) || minor(python) == python {
+	if err == nil || !image.IsNotFound(err) || minor(python) == python {
 		return source, nil, err
 	}
 	near := "python:" + minor(python) + "-slim"
 	if source, err = base.Open(ctx, near, p, opts); err != nil {
 		return nil, nil, err
 	}
-	return source, []resolve.Finding{{
-		Rule: "base-not-exact", Severity: resolve.Warning, Subject: near,
-		Message: fmt.Sprintf("the registry has no %s; built on %s instead, which has another patch release of Python", exact, near),
-		From:    []envfile.Origin{},
-	}}, nil
+	return source, finding.List{finding.New(finding.BaseNotExact, near, nil,
+		"the registry has no %s; built on %s instead, which has another patch release of Python", exact, near)}, nil
 }
 
 // lacksMessage says that a base lacks a system package, and what may have it.
@@ -202,8 +196,13 @@ func (a *app) pythonDirs() []string {
 	return dirs
 }
 
+// remote is how registries are spoken to.
+func (a *app) remote() image.Remote {
+	return image.Remote{Keychain: a.keychain(), Transport: a.registryTransport(), UserAgent: userAgent(), Backoff: a.backoff}
+}
+
 // registryTransport trusts the certificates that Docker and podman are told to trust.
-func (a *app) registryTransport() *sink.CertTransport {
+func (a *app) registryTransport() *image.CertTransport {
 	dirs := []string{"/etc/containers/certs.d", "/etc/docker/certs.d"}
 	if home := a.env("HOME"); home != "" {
 		dirs = append([]string{filepath.Join(home, ".config/containers/certs.d"), filepath.Join(home, ".docker/certs.d")}, dirs...)
@@ -212,5 +211,5 @@ func (a *app) registryTransport() *sink.CertTransport {
 	if next == nil {
 		next = remote.DefaultTransport
 	}
-	return &sink.CertTransport{Dirs: dirs, Next: next}
+	return &image.CertTransport{Dirs: dirs, Next: next}
 }

@@ -115,8 +115,8 @@ func TestImageDefaultBase(t *testing.T) {
 			}
 			var rules []string
 			for _, f := range r.Findings {
-				if strings.HasPrefix(f.Rule, "base-") {
-					rules = append(rules, f.Rule)
+				if strings.HasPrefix(string(f.Rule), "base-") {
+					rules = append(rules, string(f.Rule))
 				}
 			}
 			if got := strings.Join(rules, " "); got != tt.findings {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"mlenv/resolve/index/cache"
+	"mlenv/resolve/cache"
 )
 
 // cacheCommand shows and empties the directory in which everything that is remembered lies.

@@ -13,8 +13,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mlenv/render/report"
-	"mlenv/resolve"
 	"mlenv/resolve/check"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pylock"
 )
 
@@ -45,7 +45,7 @@ func checkCommand(a *app) *cli.Command {
 
 func (a *app) runCheck(c *cli.Context) error {
 	if c.Bool("list-rules") {
-		_, err := a.stdout.Write(listRules(check.Rules()))
+		_, err := a.stdout.Write(listRules(finding.Rules()))
 		return err
 	}
 	r := &checkRun{app: a, c: c}
@@ -60,7 +60,7 @@ func (a *app) runCheck(c *cli.Context) error {
 		return err
 	}
 	if s := r.threshold(); s != "" {
-		if n := found.AtLeast(s); n > 0 {
+		if n := found.Findings.AtLeast(s); n > 0 {
 			return &findingsError{count: n}
 		}
 	}
@@ -157,9 +157,9 @@ func (r *checkRun) isModel() bool {
 }
 
 // threshold is the severity that fails the check, "" for none.
-func (r *checkRun) threshold() resolve.Severity {
+func (r *checkRun) threshold() finding.Severity {
 	if on := r.c.String("fail-on"); on != "never" {
-		return resolve.Severity(on)
+		return finding.Severity(on)
 	}
 	return ""
 }
@@ -168,7 +168,7 @@ func (r *checkRun) threshold() resolve.Severity {
 func (r *checkRun) write(found *check.Report) error {
 	out := &report.Report{
 		Model: filepath.ToSlash(r.model), Tool: "mlenv " + versionNumber(),
-		Findings: found.Findings, Excepted: found.Excepted, Rules: check.Rules(), FailOn: r.threshold(),
+		Findings: found.Findings, Excepted: found.Excepted, Rules: finding.Rules(), FailOn: r.threshold(),
 	}
 	if r.in.Lock != nil && r.in.Lock.Name != "" {
 		out.Outside = append(out.Outside, r.in.Lock.Name)
@@ -204,13 +204,13 @@ func (a *app) reportPaint() report.Paint {
 }
 
 // listRules is the table of rules for people.
-func listRules(rules []check.Rule) []byte {
+func listRules(rules []finding.Rule) []byte {
 	width := 0
 	for _, r := range rules {
 		width = max(width, len(r.ID))
 	}
 	var b bytes.Buffer
-	for i, category := range check.Categories() {
+	for i, category := range finding.Categories() {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
@@ -225,7 +225,7 @@ func listRules(rules []check.Rule) []byte {
 }
 
 // rulesReference is docs/rules.md.
-func rulesReference(rules []check.Rule) string {
+func rulesReference(rules []finding.Rule) string {
 	var b strings.Builder
 	b.WriteString("# What mlenv check finds\n\n" +
 		"Generated from the table of rules by `make golden`; `mlenv check --list-rules` prints it in short.\n" +
@@ -234,10 +234,10 @@ func rulesReference(rules []check.Rule) string {
 		"concern the merging of a model's files.\n\n" +
 		"A check needs no network but for `--online` and `--base`, and takes some 20 ms on the example models,\n" +
 		"of which the rules are one to three (`go test -bench Examples ./resolve/check`).\n")
-	for _, category := range check.Categories() {
+	for _, category := range finding.Categories() {
 		name := string(category)
 		fmt.Fprintf(&b, "\n## %s\n", strings.ToUpper(name[:1])+name[1:])
-		for _, r := range slices.DeleteFunc(slices.Clone(rules), func(r check.Rule) bool { return r.Category != category }) {
+		for _, r := range slices.DeleteFunc(slices.Clone(rules), func(r finding.Rule) bool { return r.Category != category }) {
 			fmt.Fprintf(&b, "\n### %s\n\n*%s*: %s.\n\n%s\n", r.ID, r.Severity, r.Summary, r.Help)
 		}
 	}

@@ -1,15 +1,14 @@
 package main
 
 import (
+	"mlenv/resolve/finding"
 	"strings"
 	"testing"
-
-	"mlenv/resolve/check"
 )
 
 // docs/rules.md is generated from the table of rules.
 func TestRulesReference(t *testing.T) {
-	golden(t, "../../docs/rules.md", rulesReference(check.Rules()))
+	golden(t, "../../docs/rules.md", rulesReference(finding.Rules()))
 }
 
 func TestListRules(t *testing.T) {
@@ -18,11 +17,11 @@ func TestListRules(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	seen := map[string]bool{}
-	for _, r := range check.Rules() {
-		if r.Summary == "" || r.Help == "" || seen[r.ID] || !strings.Contains(out, "  "+r.ID+" ") {
+	for _, r := range finding.Rules() {
+		if r.Summary == "" || r.Help == "" || seen[string(r.ID)] || !strings.Contains(out, "  "+string(r.ID)+" ") {
 			t.Errorf("%+v", r)
 		}
-		seen[r.ID] = true
+		seen[string(r.ID)] = true
 	}
 	if len(seen) < 60 {
 		t.Errorf("only %d rules", len(seen))

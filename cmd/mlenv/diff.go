@@ -12,7 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/urfave/cli/v2"
 
-	"mlenv/imagebuild/peek"
+	"mlenv/imagebuild/image"
 	"mlenv/render/changes"
 	"mlenv/resolve"
 	"mlenv/resolve/diff"
@@ -89,7 +89,7 @@ func (e *noSide) Error() string { return e.name + " " + e.why }
 
 // readSide reads what an argument names.
 func (a *app) readSide(ctx context.Context, name string, p *v1.Platform) (diff.Side, error) {
-	if peek.IsFile(name) {
+	if image.IsFile(name) {
 		return a.imageSide(ctx, name, p)
 	}
 	info, err := os.Stat(name)
@@ -217,13 +217,11 @@ func lockSize(l *pylock.Lock) (sum int64) {
 
 // imageSide reads what an image holds.
 func (a *app) imageSide(ctx context.Context, name string, p *v1.Platform) (side diff.Side, err error) {
-	img, err := peek.Open(ctx, name, peek.Options{
-		Keychain: a.keychain(), Transport: a.registryTransport(), UserAgent: userAgent(), Platform: p,
-	})
+	img, err := image.Open(ctx, name, p, a.remote())
 	if err != nil {
 		return side, err
 	}
-	in, err := peek.Read(img)
+	in, err := image.Read(img)
 	if err != nil {
 		return side, fmt.Errorf("reading %s: %w", name, err)
 	}
@@ -259,7 +257,7 @@ func (a *app) imageSide(ctx context.Context, name string, p *v1.Platform) (side 
 }
 
 // noCode says why the code of a model in an image was not read as a whole, "" if it was.
-func noCode(name string, m *model.Model, in *peek.Contents) string {
+func noCode(name string, m *model.Model, in *image.Contents) string {
 	for _, code := range m.Code {
 		if _, err := fs.Stat(m.FS, code.Text); err != nil {
 			return "the code of " + name + " is in a layer that was not read"

@@ -13,11 +13,9 @@ import (
 	"strings"
 	"text/template"
 
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/urfave/cli/v2"
 
 	"mlenv/imagebuild/base"
-	"mlenv/imagebuild/reference"
 	"mlenv/render"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/envfile"
@@ -237,7 +235,7 @@ func (r *dockerfileRun) pinBase(ctx context.Context) (string, error) {
 	if strings.Contains(r.out.Base, "@") || r.c.Bool("offline") {
 		return "", nil
 	}
-	digest, err := r.baseDigest(ctx, r.out.Base)
+	digest, err := r.remote().Digest(ctx, r.out.Base)
 	if err != nil {
 		if r.c.String("base") != "" {
 			return "", err
@@ -385,18 +383,4 @@ func readCondaLock(file string) ([]byte, error) {
 		}
 	}
 	return nil, fmt.Errorf("%s is no explicit conda lock: it has no line @EXPLICIT", file)
-}
-
-// baseDigest asks a registry what a reference names.
-func (a *app) baseDigest(ctx context.Context, text string) (string, error) {
-	ref, err := reference.Parse(text)
-	if err != nil {
-		return "", fmt.Errorf("reading --base: %w", err)
-	}
-	d, err := remote.Head(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(a.keychain()),
-		remote.WithTransport(a.registryTransport()), remote.WithUserAgent(userAgent()))
-	if err != nil {
-		return "", err
-	}
-	return d.Digest.String(), nil
 }

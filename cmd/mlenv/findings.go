@@ -2,36 +2,33 @@ package main
 
 import (
 	"fmt"
+	"mlenv/resolve/finding"
 	"strings"
-
-	"mlenv/resolve"
 )
 
 // report prints findings on stderr, and gives an error for exit code 2 if there are errors among
 // them, or with strict also warnings.
-func (a *app) report(findings []resolve.Finding, strict bool) error {
+func (a *app) report(findings finding.List, strict bool) error {
 	paint := a.painter(a.stderr)
-	count := map[resolve.Severity]int{}
 	for _, f := range findings {
-		count[f.Severity]++
 		fmt.Fprintf(a.stderr, "%s %s %s\n", paint(severityColour(f.Severity), string(f.Severity)+":"),
-			f.Message, paint(faint, "["+f.Rule+"]"))
+			f.Message, paint(faint, "["+string(f.Rule)+"]"))
 		width := 0
 		for _, o := range f.From {
-			width = max(width, len(place(o.File, o.Line)))
+			width = max(width, len(o.String()))
 		}
 		for _, o := range f.From {
-			line := fmt.Sprintf("    %-*s  %s", width, place(o.File, o.Line), o.Text)
+			line := fmt.Sprintf("    %-*s  %s", width, o.String(), o.Text)
 			fmt.Fprintln(a.stderr, paint(faint, strings.TrimRight(line, " ")))
 		}
 	}
 	if len(findings) > 0 {
-		fmt.Fprintf(a.stderr, "%s, %s, %s\n", plural(count[resolve.Error], "error"),
-			plural(count[resolve.Warning], "warning"), plural(count[resolve.Info], "note"))
+		fmt.Fprintf(a.stderr, "%s, %s, %s\n", plural(findings.Count(finding.Error), "error"),
+			plural(findings.Count(finding.Warning), "warning"), plural(findings.Count(finding.Info), "note"))
 	}
-	bad := count[resolve.Error]
+	bad := findings.Count(finding.Error)
 	if strict {
-		bad += count[resolve.Warning]
+		bad += findings.Count(finding.Warning)
 	}
 	if bad > 0 {
 		return &findingsError{count: bad}
@@ -39,21 +36,14 @@ func (a *app) report(findings []resolve.Finding, strict bool) error {
 	return nil
 }
 
-func severityColour(s resolve.Severity) colour {
+func severityColour(s finding.Severity) colour {
 	switch s {
-	case resolve.Error:
+	case finding.Error:
 		return red
-	case resolve.Warning:
+	case finding.Warning:
 		return yellow
 	}
 	return cyan
-}
-
-func place(file string, line int) string {
-	if line == 0 {
-		return file
-	}
-	return fmt.Sprintf("%s:%d", file, line)
 }
 
 func plural(n int, word string) string {

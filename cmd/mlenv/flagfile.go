@@ -10,11 +10,12 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 )
 
-func flagOrigin(text string) envfile.Origin {
-	return envfile.Origin{File: envfile.CommandLine, Text: text}
+func flagOrigin(text string) finding.Origin {
+	return finding.Origin{File: finding.CommandLine, Text: text}
 }
 
 // readFlagFile reads what the input flags declare as the lines of one requirements file, so that

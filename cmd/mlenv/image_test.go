@@ -21,7 +21,7 @@ import (
 
 	"mlenv/imagebuild/base/basetest"
 	"mlenv/imagebuild/sink"
-	"mlenv/resolve"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/index/indextest"
 )
 
@@ -307,7 +307,7 @@ func TestImageLocked(t *testing.T) {
 	stdout, _, _ := command(t, w.env, w.args("--lock", lock, "--locked", "-o", out, "--format", "json")...)
 	var r imageReport
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil || r.Digest != "" ||
-		!slices.ContainsFunc(r.Findings, func(f resolve.Finding) bool {
+		!slices.ContainsFunc(r.Findings, func(f finding.Finding) bool {
 			return f.Rule == "lock-out-of-date" && strings.Contains(f.Message, "churn")
 		}) {
 		t.Errorf("%v; the report of a lock that no longer fits:\n%s", err, stdout)

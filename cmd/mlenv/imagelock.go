@@ -11,8 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"mlenv/resolve"
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
@@ -108,9 +107,9 @@ func (r *imageRun) checkLocked(ctx context.Context, file string) error {
 	}
 	r.progress.pause()
 	for _, change := range lockChanges(r.lock, now) {
-		r.findings = append(r.findings, resolve.Finding{
-			Rule: "lock-out-of-date", Severity: resolve.Error, Subject: file, Message: change, From: []envfile.Origin{},
-		})
+		f := finding.New(finding.LockOutOfDate, file, nil, "%s", change)
+		f.Severity = finding.Error // --locked wants no other
+		r.findings = append(r.findings, f)
 	}
 	return r.checkLock(file, r.lock, now)
 }

@@ -10,9 +10,9 @@ import (
 	"strings"
 
 	"mlenv/imagebuild"
-	"mlenv/imagebuild/reference"
+	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/sink"
-	"mlenv/resolve"
+	"mlenv/resolve/finding"
 )
 
 // namedSink is a sink with what to call it in messages.
@@ -36,7 +36,7 @@ func (r *imageRun) findSinks() error {
 		return err
 	}
 	out := &outputs{imageRun: r, tag: r.imageTag(name), several: len(wanted) > 1, taken: map[string]string{}}
-	if err := reference.CheckTag(out.tag); err != nil {
+	if err := image.CheckTag(out.tag); err != nil {
 		out.fail("--name %w", err)
 	}
 	for _, ref := range r.c.StringSlice("push") {
@@ -62,7 +62,7 @@ func (r *imageRun) findSinks() error {
 func (r *imageRun) imageTag(name string) string {
 	tag := r.c.String("name")
 	if pushes := r.c.StringSlice("push"); tag == "" && len(pushes) > 0 {
-		if _, err := reference.Parse(pushes[0]); err == nil {
+		if _, err := image.ParseReference(pushes[0]); err == nil {
 			tag, _, _ = strings.Cut(pushes[0], "@")
 		}
 	}
@@ -91,10 +91,10 @@ func (o *outputs) fail(format string, args ...any) {
 }
 
 func (o *outputs) push(text string) {
-	ref, err := reference.Parse(text)
+	ref, err := image.ParseReference(text)
 	if err != nil {
 		bad := &usageError{msg: fmt.Sprintf("--push %v", err), command: o.c.Command.Name}
-		if reference.Redact(text) != text {
+		if image.Redact(text) != text {
 			bad.hint = loginHint
 		}
 		o.errs = append(o.errs, bad)
@@ -106,8 +106,7 @@ func (o *outputs) push(text string) {
 		return
 	}
 	o.sinks = append(o.sinks, namedSink{name: ref.String(), send: sink.Registry(text, sink.RegistryOptions{
-		Keychain: o.keychain(), Transport: o.registryTransport(), Jobs: o.flags.jobs, UserAgent: userAgent(),
-		Backoff: o.backoff, Places: &sink.Places{Dir: filepath.Join(cache, "places-v1")},
+		Remote: o.remote(), Jobs: o.flags.jobs, Places: &sink.Places{Dir: filepath.Join(cache, "places-v1")},
 	})})
 }
 
@@ -205,7 +204,7 @@ type imageReport struct {
 	Size       int64             `json:"size"`             // bytes of all layers, compressed, each once
 	BytesSent  int64             `json:"bytesSent"`        // to all sinks
 	Layers     []reportedLayer   `json:"layers"`
-	Findings   []resolve.Finding `json:"findings"`
+	Findings   []finding.Finding `json:"findings"`
 	Notes      []string          `json:"notes,omitempty"` // on wheels that are odd
 }
 
@@ -259,7 +258,7 @@ func (r *imageRun) printReport(digest string, sent []sink.Sent) error {
 		out.Layers = []reportedLayer{}
 	}
 	if out.Findings == nil {
-		out.Findings = []resolve.Finding{}
+		out.Findings = []finding.Finding{}
 	}
 	text, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {

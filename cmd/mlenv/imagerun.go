@@ -17,9 +17,8 @@ import (
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/sink"
-	"mlenv/resolve"
 	"mlenv/resolve/dist"
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/index"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pylock"
@@ -40,7 +39,7 @@ type imageRun struct {
 	lock     *pylock.Lock
 	lockText []byte
 	lockDir  string // to which the lock's paths are relative
-	findings []resolve.Finding
+	findings finding.List
 	layers   []reportedLayer // of what was built last
 	notes    []string        // of wheels, each said once
 }
@@ -73,7 +72,7 @@ func (r *imageRun) prepare(ctx context.Context) error {
 		}
 		r.bases = append(r.bases, b)
 		for _, f := range b.Findings { // of several platforms each has its own, in the same words
-			if !slices.ContainsFunc(r.findings, func(o resolve.Finding) bool { return o.Message == f.Message }) {
+			if !slices.ContainsFunc(r.findings, func(o finding.Finding) bool { return o.Message == f.Message }) {
 				r.findings = append(r.findings, f)
 			}
 		}
@@ -102,17 +101,14 @@ func (r *imageRun) reopenBases(ctx context.Context) error {
 }
 
 // systemFindings reports the system packages that the model needs and a base lacks.
-func (r *imageRun) systemFindings() []resolve.Finding {
-	var out []resolve.Finding
+func (r *imageRun) systemFindings() finding.List {
+	var out finding.List
 	for _, p := range r.in.Spec.SystemPackages {
 		for _, b := range r.bases {
 			if b.Base.Provides(p.Name) {
 				continue
 			}
-			out = append(out, resolve.Finding{
-				Rule: "system-package-missing", Severity: resolve.Error, Subject: p.Name,
-				Message: lacksMessage(p, b.Base), From: []envfile.Origin{},
-			})
+			out.Add(finding.SystemPackageMissing, p.Name, nil, "%s", lacksMessage(p, b.Base))
 			break
 		}
 	}

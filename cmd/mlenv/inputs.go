@@ -9,7 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mlenv/resolve"
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
 )
 
@@ -97,7 +97,7 @@ func readCodePaths(paths []string) ([]resolve.CodePath, error) {
 			errs = append(errs, fmt.Errorf("reading --code-paths %s: %w", p, err))
 			continue
 		}
-		out = append(out, resolve.CodePath{Path: filepath.ToSlash(p), Digest: digest, From: []envfile.Origin{flagOrigin("--code-paths " + p)}})
+		out = append(out, resolve.CodePath{Path: filepath.ToSlash(p), Digest: digest, From: []finding.Origin{flagOrigin("--code-paths " + p)}})
 	}
 	return out, errors.Join(errs...)
 }

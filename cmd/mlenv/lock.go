@@ -10,8 +10,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"mlenv/resolve"
 	"mlenv/resolve/dist"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pylock"
 )
@@ -103,10 +103,10 @@ func (a *app) runLock(c *cli.Context) (err error) {
 }
 
 // reportForLock prints what resolve found. With errors among it there is no environment to lock.
-func (a *app) reportForLock(c *cli.Context, findings []resolve.Finding) error {
-	var shown []resolve.Finding
+func (a *app) reportForLock(c *cli.Context, findings finding.List) error {
+	var shown finding.List
 	for _, f := range findings {
-		if f.Severity == resolve.Error || f.Severity == resolve.Warning && (!c.Bool("quiet") || c.Bool("strict")) {
+		if f.Severity == finding.Error || f.Severity == finding.Warning && (!c.Bool("quiet") || c.Bool("strict")) {
 			shown = append(shown, f)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 
 	"mlenv/resolve"
 	"mlenv/resolve/dist"
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/index"
 	"mlenv/resolve/lock"
 	"mlenv/resolve/pep440"
@@ -144,7 +144,7 @@ func (in *inputs) root(r *resolve.Requirement) (root lock.Root, err error) {
 		root.Extras = append(root.Extras, pep508.NormalizeName(x))
 	}
 	for _, o := range r.From {
-		root.From = append(root.From, place(o.File, o.Line))
+		root.From = append(root.From, o.String())
 		if root.Text == "" {
 			root.Text = o.Text
 		}
@@ -170,8 +170,8 @@ func (in *inputs) root(r *resolve.Requirement) (root lock.Root, err error) {
 	return root, nil
 }
 
-func fromCommandLine(from []envfile.Origin) bool {
-	return len(from) > 0 && from[0].File == envfile.CommandLine
+func fromCommandLine(from []finding.Origin) bool {
+	return len(from) > 0 && from[0].File == finding.CommandLine
 }
 
 // dir is the model's directory.

@@ -2,28 +2,19 @@ package base
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
-	"mlenv/imagebuild/peek"
-	"mlenv/imagebuild/reference"
+	"mlenv/imagebuild/image"
 )
 
 // Options say where bases come from.
 type Options struct {
-	Keychain  authn.Keychain    // nil: anonymous
-	Transport http.RoundTripper // nil: the default one
-	UserAgent string
-	Backoff   remote.Backoff // between tries; zero: go-containerregistry's own
-	Cache     string         // directory for layers and findings; "": nothing is kept
-	HostDirs  []string       // where FindHost looks, for "host"
-	Python    string         // the version that "host" should have, "3.11.7" or "3.11"
+	Remote   image.Remote
+	Cache    string   // directory for layers and findings; "": nothing is kept
+	HostDirs []string // where FindHost looks, for "host"
+	Python   string   // the version that "host" should have, "3.11.7" or "3.11"
 }
 
 // Source is a base image where it comes from.
@@ -54,21 +45,25 @@ func Open(ctx context.Context, ref string, p v1.Platform, o Options) (*Source, e
 }
 
 func (o Options) open(ctx context.Context, ref string, p v1.Platform) (*Source, error) {
-	switch {
-	case ref == "host":
+	if ref == "host" {
 		return o.openHost(ctx)
-	case IsFile(ref):
-		opened, err := peek.Open(ctx, ref, peek.Options{Platform: &p})
-		if err != nil {
-			return nil, fmt.Errorf("finding the base: %w", err)
-		}
+	}
+	opened, err := image.Open(ctx, ref, &p, o.Remote)
+	if err != nil {
+		return nil, fmt.Errorf("finding the base: %w", err)
+	}
+	if opened.Name == "" {
 		return sourceOf(opened.Image)
 	}
-	return o.openRemote(ctx, ref, p)
+	img := opened.Image
+	if o.Cache != "" {
+		img = &cachedImage{Image: img, dir: o.Cache}
+	}
+	return &Source{Image: img, Name: opened.Name, Digest: opened.Named}, nil
 }
 
 // IsFile tells whether ref names an image in files.
-func IsFile(ref string) bool { return peek.IsFile(ref) }
+func IsFile(ref string) bool { return image.IsFile(ref) }
 
 func sourceOf(img v1.Image) (*Source, error) {
 	digest, err := img.Digest()
@@ -88,42 +83,4 @@ func (o Options) openHost(ctx context.Context) (*Source, error) {
 		return nil, err
 	}
 	return sourceOf(img)
-}
-
-func (o Options) openRemote(ctx context.Context, text string, p v1.Platform) (*Source, error) {
-	ref, err := reference.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("reading the name of the base: %w", err)
-	}
-	opts := []remote.Option{remote.WithContext(ctx), remote.WithPlatform(p)}
-	if o.Keychain != nil {
-		opts = append(opts, remote.WithAuthFromKeychain(o.Keychain))
-	}
-	if o.Transport != nil {
-		opts = append(opts, remote.WithTransport(o.Transport))
-	}
-	if o.Backoff.Steps > 0 {
-		opts = append(opts, remote.WithRetryBackoff(o.Backoff))
-	}
-	if o.UserAgent != "" {
-		opts = append(opts, remote.WithUserAgent(o.UserAgent))
-	}
-	desc, err := remote.Get(ref, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("finding the base %s: %w", ref.Name(), err)
-	}
-	img, err := desc.Image()
-	if err != nil {
-		return nil, fmt.Errorf("finding the base %s for %s: %w", ref.Name(), p, err)
-	}
-	if o.Cache != "" {
-		img = &cachedImage{Image: img, dir: o.Cache}
-	}
-	return &Source{Image: img, Name: ref.Name(), Digest: desc.Digest.String()}, nil
-}
-
-// IsNotFound tells whether a registry answered that it does not have the image.
-func IsNotFound(err error) bool {
-	var e *transport.Error
-	return errors.As(err, &e) && e.StatusCode == http.StatusNotFound
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/sink"
 )
 
@@ -150,8 +151,8 @@ func TestCerts(t *testing.T) {
 			host := strings.TrimPrefix(s.URL, "https://")
 			empty, certs := t.TempDir(), t.TempDir()
 			tt.lay(t, filepath.Join(certs, host), s)
-			o := sink.RegistryOptions{Backoff: remote.Backoff{Steps: 1},
-				Transport: &sink.CertTransport{Dirs: []string{empty, certs}, Next: http.DefaultTransport.(*http.Transport).Clone()}}
+			o := sink.RegistryOptions{Remote: image.Remote{Backoff: remote.Backoff{Steps: 1},
+				Transport: &image.CertTransport{Dirs: []string{empty, certs}, Next: http.DefaultTransport.(*http.Transport).Clone()}}}
 			_, err := sink.Registry(host+"/churn:1", o)(context.Background(), sink.Artifact{Image: img})
 			switch {
 			case tt.want == "" && err != nil:

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mlenv/imagebuild/image"
 	"net"
 	"net/http"
 	"net/url"
@@ -116,7 +117,7 @@ func (d Daemon) tls() (*tls.Config, error) {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	return config, trust(config, filepath.Join(d.CertDir, "ca.pem"))
+	return config, image.TrustFile(config, filepath.Join(d.CertDir, "ca.pem"))
 }
 
 func (d Daemon) do(ctx context.Context, client *http.Client, method, url string, body io.Reader) (*http.Response, error) {

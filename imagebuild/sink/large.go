@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -22,7 +20,7 @@ const (
 
 // sendLarge sends the large blobs of an artifact in chunks, so that go-containerregistry finds them
 // in the registry. What cannot be sent so is left to it.
-func (o RegistryOptions) sendLarge(ctx context.Context, a Artifact, repo name.Repository, t http.RoundTripper) error {
+func (o RegistryOptions) sendLarge(ctx context.Context, a Artifact, repo name.Repository) error {
 	blobs, err := o.large(a)
 	if err != nil || len(blobs) == 0 {
 		return err
@@ -30,11 +28,11 @@ func (o RegistryOptions) sendLarge(ctx context.Context, a Artifact, repo name.Re
 	scopes := []string{repo.Scope(transport.PushScope)} // first: some registries look at one alone
 	uploads := make([]*upload, len(blobs))
 	for i, b := range blobs {
-		uploads[i] = &upload{repo: repo, blob: b, chunk: o.Chunk, backoff: o.Backoff}
+		uploads[i] = &upload{repo: repo, blob: b, chunk: o.Chunk, backoff: o.Remote.Backoff}
 		if o.Chunk <= 0 {
 			uploads[i].chunk = chunkSize
 		}
-		if o.Backoff.Steps <= 0 {
+		if o.Remote.Backoff.Steps <= 0 {
 			uploads[i].backoff = remote.Backoff{Duration: time.Second, Factor: 3, Jitter: 0.1, Steps: 3}
 		}
 		if from, ok := o.mountSource(b, repo); ok {
@@ -44,7 +42,7 @@ func (o RegistryOptions) sendLarge(ctx context.Context, a Artifact, repo name.Re
 			}
 		}
 	}
-	client, err := o.client(ctx, repo, t, scopes)
+	client, err := o.Remote.Client(ctx, repo, scopes)
 	if err != nil {
 		return nil // go-containerregistry tries that more than once, and tells what is wrong
 	}
@@ -92,25 +90,4 @@ func (o RegistryOptions) mountSource(b blob, target name.Repository) (name.Repos
 		from, ok = m.Reference.Context(), m.Reference.Context().RegistryStr() == target.RegistryStr()
 	}
 	return from, ok && from.String() != target.String()
-}
-
-// client speaks to a registry with credentials. It follows no redirection and, unlike
-// go-containerregistry's, repeats no request.
-func (o RegistryOptions) client(ctx context.Context, repo name.Repository, t http.RoundTripper, scopes []string) (*http.Client, error) {
-	auth := authn.Anonymous
-	if o.Keychain != nil {
-		var err error
-		if auth, err = authn.Resolve(ctx, o.Keychain, repo); err != nil {
-			return nil, err
-		}
-	}
-	if o.UserAgent != "" {
-		t = transport.NewUserAgent(t, o.UserAgent)
-	}
-	t, err := transport.NewWithContext(ctx, repo.Registry, auth, t, scopes)
-	if err != nil {
-		return nil, err
-	}
-	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &http.Client{Transport: t, CheckRedirect: stay}, nil
 }

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/sink"
 )
 
@@ -107,7 +108,7 @@ func TestProgressOfRepeated(t *testing.T) {
 		return false
 	})
 	g := &gauge{}
-	to := sink.Registry(reg.host+"/m:1", sink.RegistryOptions{Jobs: 1, Backoff: remote.Backoff{Steps: 3}})
+	to := sink.Registry(reg.host+"/m:1", sink.RegistryOptions{Jobs: 1, Remote: image.Remote{Backoff: remote.Backoff{Steps: 3}}})
 	if _, err := to(context.Background(), sink.Artifact{Image: img, Progress: g.step}); err != nil {
 		t.Fatal(err)
 	}

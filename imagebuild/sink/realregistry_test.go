@@ -68,7 +68,7 @@ func TestRealRegistry(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			img := testImage(t, blobLayer(rand.Int63(), size))
 			o := chunked
-			o.Large, o.Chunk, o.Transport = size, part, line
+			o.Large, o.Chunk, o.Remote.Transport = size, part, line
 			ref := fmt.Sprintf("%s/chunks/%s:1", host, strings.ReplaceAll(what, " ", "-"))
 			sent := send(t, sink.Registry(ref, o), sink.Artifact{Image: img})
 			t.Logf("%d bytes sent, chunks %q", sent.Bytes, line.log)

@@ -1,14 +1,11 @@
 package sink
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"net/http"
 
-	"mlenv/imagebuild/reference"
+	"mlenv/imagebuild/image"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -17,12 +14,9 @@ import (
 // RegistryOptions say how a registry is spoken to. The zero value asks for nothing that needs
 // credentials.
 type RegistryOptions struct {
-	Keychain  authn.Keychain    // nil: anonymous
-	Transport http.RoundTripper // nil: the default one
-	Jobs      int               // blobs sent at once; 0: 4
-	Places    *Places           // remembers where blobs are; nil: nothing is remembered
-	UserAgent string
-	Backoff   remote.Backoff // between tries; zero: go-containerregistry's own
+	Remote image.Remote
+	Jobs   int     // blobs sent at once; 0: 4
+	Places *Places // remembers where blobs are; nil: nothing is remembered
 
 	Large int64 // bytes: blobs from this size on are sent in chunks; 0: 64 MiB
 	Chunk int64 // bytes of a chunk, unless the registry wants more; 0: 32 MiB
@@ -35,7 +29,7 @@ type RegistryOptions struct {
 // sent in one piece and again from their beginning.
 func Registry(ref string, o RegistryOptions) Sink {
 	return func(ctx context.Context, a Artifact) (Sent, error) {
-		target, err := reference.Parse(ref)
+		target, err := image.ParseReference(ref)
 		if err != nil {
 			return Sent{}, err
 		}
@@ -47,11 +41,12 @@ func Registry(ref string, o RegistryOptions) Sink {
 		if err != nil {
 			return Sent{}, err
 		}
-		counter := newMeter(newSizes(blobs, cmp.Or(o.Transport, remote.DefaultTransport)), a, blobs)
-		if err := o.sendLarge(ctx, a, target.Context(), counter); err != nil {
+		counter := newMeter(newSizes(blobs, o.Remote.RoundTripper()), a, blobs)
+		o.Remote.Transport = counter // all that is sent to this registry is counted
+		if err := o.sendLarge(ctx, a, target.Context()); err != nil {
 			return Sent{}, fmt.Errorf("pushing to %s: %w", target, err)
 		}
-		opts := o.remote(ctx, counter)
+		opts := o.Remote.Options(ctx, remote.WithJobs(o.jobs()))
 		if a.Image != nil {
 			err = remote.Write(target, o.Places.mountable(a.Image, target.Context()), opts...)
 		} else {
@@ -74,20 +69,6 @@ func (o RegistryOptions) jobs() int {
 		return 4
 	}
 	return o.Jobs
-}
-
-func (o RegistryOptions) remote(ctx context.Context, t http.RoundTripper) []remote.Option {
-	opts := []remote.Option{remote.WithContext(ctx), remote.WithTransport(t), remote.WithJobs(o.jobs())}
-	if o.Keychain != nil {
-		opts = append(opts, remote.WithAuthFromKeychain(o.Keychain))
-	}
-	if o.Backoff.Steps > 0 {
-		opts = append(opts, remote.WithRetryBackoff(o.Backoff))
-	}
-	if o.UserAgent != "" {
-		opts = append(opts, remote.WithUserAgent(o.UserAgent))
-	}
-	return opts
 }
 
 // imageIndex has a name of its own because v1.ImageIndex has a method ImageIndex.

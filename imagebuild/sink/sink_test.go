@@ -29,6 +29,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
+	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/layer"
 	"mlenv/imagebuild/sink"
 )
@@ -244,7 +245,7 @@ func TestInterruptedPush(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			reg.answer(func(w http.ResponseWriter, r *http.Request) bool { return way(cancel, w, r) })
-			to := sink.Registry(reg.host+"/m:1", sink.RegistryOptions{Backoff: remote.Backoff{Steps: 2}})
+			to := sink.Registry(reg.host+"/m:1", sink.RegistryOptions{Remote: image.Remote{Backoff: remote.Backoff{Steps: 2}}})
 			if _, err := to(ctx, sink.Artifact{Image: img}); err == nil {
 				t.Fatal("the push succeeded")
 			}

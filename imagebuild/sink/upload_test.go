@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/layer"
 	"mlenv/imagebuild/sink"
 )
@@ -31,7 +32,7 @@ const (
 )
 
 var chunked = sink.RegistryOptions{Large: testBlob - 5000, Chunk: testChunk,
-	Backoff: remote.Backoff{Duration: time.Microsecond, Steps: 3}}
+	Remote: image.Remote{Backoff: remote.Backoff{Duration: time.Microsecond, Steps: 3}}}
 
 // blobLayer is a layer of exactly n bytes.
 func blobLayer(seed int64, n int) v1.Layer {
@@ -466,14 +467,14 @@ func TestChunkCredentials(t *testing.T) {
 		return true
 	}
 	o := chunked
-	o.Keychain = keychain{"u", "p"}
+	o.Remote.Keychain = keychain{"u", "p"}
 	img := testImage(t, blobLayer(1, testBlob))
 	send(t, sink.Registry(reg.host+"/m:1", o), sink.Artifact{Image: img})
 	if n := len(reg.lines("PATCH ")); n != 4 {
 		t.Errorf("%d chunks were sent", n)
 	}
-	pulled(t, reg.host+"/m:1", img, remote.WithAuthFromKeychain(o.Keychain))
-	o.Keychain = keychain{"u", "wrong"}
+	pulled(t, reg.host+"/m:1", img, remote.WithAuthFromKeychain(o.Remote.Keychain))
+	o.Remote.Keychain = keychain{"u", "wrong"}
 	if _, err := sink.Registry(reg.host+"/n:1", o)(context.Background(), sink.Artifact{Image: img}); err == nil || strings.Contains(err.Error(), "wrong") {
 		t.Errorf("with a wrong password: %v", err)
 	}

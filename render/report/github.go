@@ -2,9 +2,8 @@ package report
 
 import (
 	"fmt"
+	"mlenv/resolve/finding"
 	"strings"
-
-	"mlenv/resolve"
 )
 
 // github writes one workflow command for each finding, which GitHub shows beside the line
@@ -14,9 +13,9 @@ func (r *Report) github() []byte {
 	for _, f := range r.Findings {
 		command := "notice"
 		switch f.Severity {
-		case resolve.Error:
+		case finding.Error:
 			command = "error"
-		case resolve.Warning:
+		case finding.Warning:
 			command = "warning"
 		}
 		var properties []string
@@ -27,7 +26,7 @@ func (r *Report) github() []byte {
 				properties = append(properties, fmt.Sprintf("line=%d", o.Line))
 			}
 		}
-		properties = append(properties, "title="+escapeProperty(f.Rule))
+		properties = append(properties, "title="+escapeProperty(string(f.Rule)))
 		message := sentence(f.Message)
 		if help := r.rule(f.Rule).Help; help != "" {
 			message += "\n" + help

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-
-	"mlenv/resolve"
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 )
 
 // SchemaVersion is the version of the JSON form.
@@ -27,13 +25,13 @@ type jsonSummary struct {
 }
 
 type jsonFinding struct {
-	Rule     string           `json:"rule"`
+	Rule     finding.ID       `json:"rule"`
 	Category string           `json:"category"`
-	Severity resolve.Severity `json:"severity"`
+	Severity finding.Severity `json:"severity"`
 	Subject  string           `json:"subject"`
 	Message  string           `json:"message"`
 	Help     string           `json:"help"`
-	From     []envfile.Origin `json:"from"`
+	From     []finding.Origin `json:"from"`
 }
 
 type jsonExcepted struct {
@@ -53,11 +51,11 @@ func (r *Report) json() ([]byte, error) {
 	return encode(out)
 }
 
-func (r *Report) jsonFinding(f resolve.Finding) jsonFinding {
+func (r *Report) jsonFinding(f finding.Finding) jsonFinding {
 	rule := r.rule(f.Rule)
 	out := jsonFinding{f.Rule, string(rule.Category), f.Severity, f.Subject, f.Message, rule.Help, f.From}
 	if out.From == nil {
-		out.From = []envfile.Origin{}
+		out.From = []finding.Origin{}
 	}
 	return out
 }

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/xml"
 	"fmt"
+	"mlenv/resolve/finding"
 	"strings"
-
-	"mlenv/resolve"
-	"mlenv/resolve/check"
 )
 
 type junitSuites struct {
@@ -46,7 +44,7 @@ type junitFailure struct {
 // or above the threshold. There are no times: the report of the same model is the same bytes.
 func (r *Report) junit() ([]byte, error) {
 	all := junitSuites{Name: "mlenv check " + r.Model}
-	for _, category := range check.Categories() {
+	for _, category := range finding.Categories() {
 		suite := r.junitSuite(category)
 		all.Tests += suite.Tests
 		all.Failures += suite.Failures
@@ -63,14 +61,14 @@ func (r *Report) junit() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func (r *Report) junitSuite(category check.Category) junitSuite {
+func (r *Report) junitSuite(category finding.Category) junitSuite {
 	suite := junitSuite{Name: string(category)}
 	for _, rule := range r.Rules {
 		if rule.Category != category {
 			continue
 		}
 		suite.Tests++
-		test := junitCase{Name: rule.ID, Class: "mlenv.check." + strings.ReplaceAll(string(category), " ", "-")}
+		test := junitCase{Name: string(rule.ID), Class: "mlenv.check." + strings.ReplaceAll(string(category), " ", "-")}
 		var notes []string
 		for _, f := range r.Findings {
 			switch {
@@ -90,22 +88,14 @@ func (r *Report) junitSuite(category check.Category) junitSuite {
 	return suite
 }
 
-func (r *Report) fails(f resolve.Finding) bool {
-	switch r.FailOn {
-	case "":
-		return false
-	case resolve.Warning:
-		return f.Severity != resolve.Info
-	}
-	return f.Severity == resolve.Error
-}
+func (r *Report) fails(f finding.Finding) bool { return r.FailOn != "" && f.Severity.AtLeast(r.FailOn) }
 
-func (r *Report) junitFailure(f resolve.Finding, rule check.Rule) junitFailure {
+func (r *Report) junitFailure(f finding.Finding, rule finding.Rule) junitFailure {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s%s\n", r.where(f), sentence(f.Message))
 	for _, o := range f.From {
 		if o.Text != "" {
-			fmt.Fprintf(&b, "  %s  %s\n", at(o), o.Text)
+			fmt.Fprintf(&b, "  %s  %s\n", o.String(), o.Text)
 		}
 	}
 	b.WriteString(rule.Help)
@@ -113,11 +103,11 @@ func (r *Report) junitFailure(f resolve.Finding, rule check.Rule) junitFailure {
 }
 
 // where is "models/x/MLmodel:12: ".
-func (r *Report) where(f resolve.Finding) string {
+func (r *Report) where(f finding.Finding) string {
 	o, ok := place(f)
 	if !ok {
 		return ""
 	}
 	o.File = r.file(o)
-	return at(o) + ": "
+	return o.String() + ": "
 }

@@ -8,19 +8,18 @@ import (
 	"slices"
 	"strings"
 
-	"mlenv/resolve"
 	"mlenv/resolve/check"
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 )
 
 // Report is what is written.
 type Report struct {
 	Model    string // the model as the user named it, slash-separated
 	Tool     string // "mlenv 1.2.3"; the first word is the tool's name
-	Findings []resolve.Finding
+	Findings finding.List
 	Excepted []check.Excepted
-	FailOn   resolve.Severity // the threshold; "" where nothing fails
-	Rules    []check.Rule     // all that could have been found
+	FailOn   finding.Severity // the threshold; "" where nothing fails
+	Rules    []finding.Rule   // all that could have been found
 	// Outside are the files of origins that are not in the model, such as the lock.
 	Outside []string
 }
@@ -47,8 +46,8 @@ func (r *Report) Format(format string, paint Paint) ([]byte, error) {
 }
 
 // file is the path of an origin's file as seen from where the user stands.
-func (r *Report) file(o envfile.Origin) string {
-	if o.File == "" || slices.Contains(r.Outside, o.File) || o.File == envfile.CommandLine {
+func (r *Report) file(o finding.Origin) string {
+	if o.File == "" || slices.Contains(r.Outside, o.File) || o.File == finding.CommandLine {
 		return o.File
 	}
 	return path.Join(r.directory(), o.File)
@@ -63,18 +62,18 @@ func (r *Report) directory() string {
 }
 
 // place is the first origin of a finding that is in a file, which is where a report shows it.
-func place(f resolve.Finding) (envfile.Origin, bool) {
+func place(f finding.Finding) (finding.Origin, bool) {
 	for _, o := range f.From {
-		if o.File != envfile.CommandLine && o.File != "" {
+		if o.File != finding.CommandLine && o.File != "" {
 			return o, true
 		}
 	}
-	return envfile.Origin{}, false
+	return finding.Origin{}, false
 }
 
 // others lists the places of a finding beside the one where it is shown: "conda.yaml:7".
-func others(f resolve.Finding, shown envfile.Origin) []envfile.Origin {
-	var out []envfile.Origin
+func others(f finding.Finding, shown finding.Origin) []finding.Origin {
+	var out []finding.Origin
 	for _, o := range f.From {
 		if o != shown && o.File != "" {
 			out = append(out, o)
@@ -83,34 +82,17 @@ func others(f resolve.Finding, shown envfile.Origin) []envfile.Origin {
 	return out
 }
 
-func at(o envfile.Origin) string {
-	if o.Line == 0 {
-		return o.File
-	}
-	return fmt.Sprintf("%s:%d", o.File, o.Line)
-}
-
 // rule gives the description of a rule; it is zero for one that is not in the table.
-func (r *Report) rule(id string) check.Rule {
-	i := slices.IndexFunc(r.Rules, func(rule check.Rule) bool { return rule.ID == id })
+func (r *Report) rule(id finding.ID) finding.Rule {
+	i := slices.IndexFunc(r.Rules, func(rule finding.Rule) bool { return rule.ID == id })
 	if i < 0 {
-		return check.Rule{}
+		return finding.Rule{}
 	}
 	return r.Rules[i]
 }
 
 func (r *Report) counts() (errors, warnings, notes int) {
-	for _, f := range r.Findings {
-		switch f.Severity {
-		case resolve.Error:
-			errors++
-		case resolve.Warning:
-			warnings++
-		default:
-			notes++
-		}
-	}
-	return errors, warnings, notes
+	return r.Findings.Count(finding.Error), r.Findings.Count(finding.Warning), r.Findings.Count(finding.Info)
 }
 
 func plural(n int, word string) string {

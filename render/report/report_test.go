@@ -16,9 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"mlenv/resolve"
 	"mlenv/resolve/check"
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -26,46 +25,45 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // sample has a finding of each severity, one in several files, one nowhere, one of the command
 // line, one that a policy excepts, and text that every format must escape.
 func sample() *Report {
-	origin := func(file string, line int, text string) envfile.Origin {
-		return envfile.Origin{File: file, Line: line, Text: text}
+	origin := func(file string, line int, text string) finding.Origin {
+		return finding.Origin{File: file, Line: line, Text: text}
 	}
 	return &Report{
-		Model: "models/a b", Tool: "mlenv 1.2.3", Rules: rules(), FailOn: resolve.Error,
+		Model: "models/a b", Tool: "mlenv 1.2.3", Rules: rules(), FailOn: finding.Error,
 		Outside: []string{"pylock.toml"},
-		Findings: []resolve.Finding{
-			{Rule: "conflicting-requirements", Severity: resolve.Error, Subject: "numpy", Message: "no version of numpy is both <2 & >=2",
-				From: []envfile.Origin{origin("requirements.txt", 3, "numpy<2"), origin("conda.yaml", 9, "numpy>=2 # 100%")}},
-			{Rule: "import-not-locked", Severity: resolve.Error, Subject: "cv2", Message: "cv2 is imported\nbut \x1b[31mnothing\x1b[0m brings it",
-				From: []envfile.Origin{origin("code/über,x:y.py", 1, "import cv2")}},
-			{Rule: "unpinned-requirement", Severity: resolve.Warning, Subject: "scipy", Message: "scipy has no version",
-				From: []envfile.Origin{origin("requirements.txt", 3, "numpy<2"), {File: envfile.CommandLine, Text: "scipy"}}},
-			{Rule: "yanked-release", Severity: resolve.Warning, Subject: "pandas", Message: "pandas 2.0.0 was yanked",
-				From: []envfile.Origin{origin("pylock.toml", 12, `name = "pandas"`)}},
-			{Rule: "python-missing", Severity: resolve.Warning, Subject: "python", Message: "no file says which Python"},
-			{Rule: "example-missing", Severity: resolve.Info, Subject: "input_example", Message: "the model has no input example",
-				From: []envfile.Origin{{File: "MLmodel"}}},
+		Findings: []finding.Finding{
+			{Rule: "conflicting-requirements", Severity: finding.Error, Subject: "numpy", Message: "no version of numpy is both <2 & >=2",
+				From: []finding.Origin{origin("requirements.txt", 3, "numpy<2"), origin("conda.yaml", 9, "numpy>=2 # 100%")}},
+			{Rule: "import-not-locked", Severity: finding.Error, Subject: "cv2", Message: "cv2 is imported\nbut \x1b[31mnothing\x1b[0m brings it",
+				From: []finding.Origin{origin("code/über,x:y.py", 1, "import cv2")}},
+			{Rule: "unpinned-requirement", Severity: finding.Warning, Subject: "scipy", Message: "scipy has no version",
+				From: []finding.Origin{origin("requirements.txt", 3, "numpy<2"), {File: finding.CommandLine, Text: "scipy"}}},
+			{Rule: "yanked-release", Severity: finding.Warning, Subject: "pandas", Message: "pandas 2.0.0 was yanked",
+				From: []finding.Origin{origin("pylock.toml", 12, `name = "pandas"`)}},
+			{Rule: "python-missing", Severity: finding.Warning, Subject: "python", Message: "no file says which Python"},
+			{Rule: "example-missing", Severity: finding.Info, Subject: "input_example", Message: "the model has no input example",
+				From: []finding.Origin{{File: "MLmodel"}}},
 		},
-		Excepted: []check.Excepted{{Finding: resolve.Finding{Rule: "known-vulnerability", Severity: resolve.Error, Subject: "pillow CVE-1",
-			Message: "pillow 9.0.0 has the vulnerability CVE-1", From: []envfile.Origin{origin("pylock.toml", 30, `name = "pillow"`)}}, Reason: "not reachable"}},
+		Excepted: []check.Excepted{{Finding: finding.Finding{Rule: "known-vulnerability", Severity: finding.Error, Subject: "pillow CVE-1",
+			Message: "pillow 9.0.0 has the vulnerability CVE-1", From: []finding.Origin{origin("pylock.toml", 30, `name = "pillow"`)}}, Reason: "not reachable"}},
 	}
 }
 
 // rules are those of sample, with texts of their own, so that golden files do not change with
 // those of the real ones.
-func rules() []check.Rule {
-	var out []check.Rule
+func rules() []finding.Rule {
+	var out []finding.Rule
 	for _, r := range []struct {
 		id       string
-		severity resolve.Severity
-		category check.Category
+		severity finding.Severity
+		category finding.Category
 	}{
-		{"conflicting-requirements", resolve.Error, check.Environment}, {"example-missing", resolve.Info, check.Signature},
-		{"import-not-locked", resolve.Error, check.Model}, {"known-vulnerability", resolve.Error, check.Supply},
-		{"python-missing", resolve.Warning, check.Environment}, {"unpinned-requirement", resolve.Warning, check.Environment},
-		{"yanked-release", resolve.Warning, check.Supply},
+		{"conflicting-requirements", finding.Error, finding.Environment}, {"example-missing", finding.Info, finding.Signature},
+		{"import-not-locked", finding.Error, finding.Model}, {"known-vulnerability", finding.Error, finding.Supply},
+		{"python-missing", finding.Warning, finding.Environment}, {"unpinned-requirement", finding.Warning, finding.Environment},
+		{"yanked-release", finding.Warning, finding.Supply},
 	} {
-		rule := resolve.Rule{ID: r.id, Severity: r.severity, Summary: "what " + r.id + " finds", Help: "Why <" + r.id + "> matters, 100%."}
-		out = append(out, check.Rule{Rule: rule, Category: r.category})
+		out = append(out, finding.Rule{ID: finding.ID(r.id), Category: r.category, Severity: r.severity, Summary: "what " + r.id + " finds", Help: "Why <" + r.id + "> matters, 100%."})
 	}
 	return out
 }
@@ -122,7 +120,7 @@ func TestSARIFSchema(t *testing.T) {
 	}
 	absolute := sample()
 	absolute.Model = "/models/x/MLmodel"
-	for _, r := range []*Report{sample(), absolute, {Model: "m", Tool: "mlenv devel", Rules: check.Rules()}, {Tool: "mlenv"}} {
+	for _, r := range []*Report{sample(), absolute, {Model: "m", Tool: "mlenv devel", Rules: finding.Rules()}, {Tool: "mlenv"}} {
 		report, err := r.Format("sarif", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -152,7 +150,7 @@ func TestSARIFPlaces(t *testing.T) {
 		if region := r.Locations[0].Physical.Region; region != nil {
 			line = region.StartLine
 		}
-		got = append(got, at(envfile.Origin{File: r.Locations[0].Physical.Artifact.URI, Line: line}))
+		got = append(got, finding.Origin{File: r.Locations[0].Physical.Artifact.URI, Line: line}.String())
 		if rule := log.Runs[0].Tool.Driver.Rules[*r.RuleIndex]; rule.ID != r.RuleID {
 			t.Errorf("%s has the index of %s", r.RuleID, rule.ID)
 		}
@@ -274,7 +272,7 @@ func checkXSD(elements map[string]*xsdElement, document []byte) (wrong []string)
 // it has them.
 func TestJUnitSchema(t *testing.T) {
 	elements := readXSD(t, "testdata/junit-10.xsd")
-	for _, r := range []*Report{sample(), {Rules: check.Rules()}, {}} {
+	for _, r := range []*Report{sample(), {Rules: finding.Rules()}, {}} {
 		data, err := r.Format("junit", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -292,7 +290,7 @@ func TestJUnitSchema(t *testing.T) {
 
 // What counts as a failure depends on the threshold.
 func TestJUnitThreshold(t *testing.T) {
-	for on, want := range map[resolve.Severity]int{resolve.Error: 2, resolve.Warning: 5, "": 0} {
+	for on, want := range map[finding.Severity]int{finding.Error: 2, finding.Warning: 5, "": 0} {
 		r := sample()
 		r.FailOn = on
 		data, err := r.Format("junit", nil)

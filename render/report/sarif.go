@@ -3,13 +3,10 @@ package report
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"mlenv/resolve/finding"
 	"net/url"
 	"path"
 	"strings"
-
-	"mlenv/resolve"
-	"mlenv/resolve/check"
-	"mlenv/resolve/envfile"
 )
 
 // sarifSchema is where the standard says that its schema is.
@@ -97,7 +94,7 @@ func (r *Report) sarif() ([]byte, error) {
 	name, version, _ := strings.Cut(r.Tool, " ")
 	run := sarifRun{ColumnKind: "unicodeCodePoints", Results: []sarifResult{}}
 	run.Tool.Driver = sarifDriver{Name: name, Version: version, Rules: []sarifRule{}}
-	index := map[string]int{}
+	index := map[finding.ID]int{}
 	for i, rule := range r.Rules {
 		index[rule.ID] = i
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRuleOf(rule))
@@ -113,9 +110,9 @@ func (r *Report) sarif() ([]byte, error) {
 	return encode(sarifLog{Schema: sarifSchema, Version: "2.1.0", Runs: []sarifRun{run}})
 }
 
-func sarifRuleOf(rule check.Rule) sarifRule {
+func sarifRuleOf(rule finding.Rule) sarifRule {
 	return sarifRule{
-		ID:               rule.ID,
+		ID:               string(rule.ID),
 		ShortDescription: sarifText{sentence(rule.Summary)},
 		Help:             sarifText{rule.Help},
 		Configuration:    sarifLevel{level(rule.Severity)},
@@ -123,42 +120,42 @@ func sarifRuleOf(rule check.Rule) sarifRule {
 	}
 }
 
-func level(s resolve.Severity) string {
+func level(s finding.Severity) string {
 	switch s {
-	case resolve.Error:
+	case finding.Error:
 		return "error"
-	case resolve.Warning:
+	case finding.Warning:
 		return "warning"
 	}
 	return "note"
 }
 
-func (r *Report) sarifResult(f resolve.Finding, index map[string]int) sarifResult {
-	out := sarifResult{RuleID: f.Rule, Level: level(f.Severity), Message: sarifText{sentence(f.Message)}}
+func (r *Report) sarifResult(f finding.Finding, index map[finding.ID]int) sarifResult {
+	out := sarifResult{RuleID: string(f.Rule), Level: level(f.Severity), Message: sarifText{sentence(f.Message)}}
 	if i, ok := index[f.Rule]; ok {
 		out.RuleIndex = &i
 	}
 	shown, ok := place(f)
 	if !ok {
 		// Code scanning shows only what stands somewhere.
-		shown = envfile.Origin{File: "MLmodel"}
+		shown = finding.Origin{File: "MLmodel"}
 	}
 	out.Locations = []sarifLocation{r.sarifLocation(shown)}
 	for _, o := range others(f, shown) {
-		if o.File == envfile.CommandLine {
+		if o.File == finding.CommandLine {
 			continue
 		}
 		related := r.sarifLocation(o)
-		related.Message = &sarifText{at(o)}
+		related.Message = &sarifText{o.String()}
 		out.Related = append(out.Related, related)
 	}
 	// The same finding keeps its fingerprint while lines move.
-	sum := sha256.Sum256([]byte(f.Rule + "\x00" + shown.File + "\x00" + f.Subject))
+	sum := sha256.Sum256([]byte(string(f.Rule) + "\x00" + shown.File + "\x00" + f.Subject))
 	out.Fingerprints = map[string]string{"ruleFileSubject/v1": hex.EncodeToString(sum[:16])}
 	return out
 }
 
-func (r *Report) sarifLocation(o envfile.Origin) sarifLocation {
+func (r *Report) sarifLocation(o finding.Origin) sarifLocation {
 	var l sarifLocation
 	file := r.file(o)
 	l.Physical.Artifact.URI = (&url.URL{Path: file}).String()

@@ -3,12 +3,10 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"mlenv/resolve/finding"
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"mlenv/resolve"
-	"mlenv/resolve/envfile"
 )
 
 // Style is what a piece of text is, for whoever colours it.
@@ -26,11 +24,11 @@ const (
 // Paint colours text; nil leaves it as it is.
 type Paint func(Style, string) string
 
-func severityStyle(s resolve.Severity) Style {
+func severityStyle(s finding.Severity) Style {
 	switch s {
-	case resolve.Error:
+	case finding.Error:
 		return ErrorStyle
-	case resolve.Warning:
+	case finding.Warning:
 		return WarningStyle
 	}
 	return NoteStyle
@@ -39,11 +37,11 @@ func severityStyle(s resolve.Severity) Style {
 // group is the findings of one file.
 type group struct {
 	file     string // "" for those that stand nowhere
-	findings []resolve.Finding
+	findings []finding.Finding
 }
 
 // groups orders findings by file, MLmodel first, then by line.
-func groups(findings []resolve.Finding) []group {
+func groups(findings []finding.Finding) []group {
 	var out []group
 	for _, f := range findings {
 		o, _ := place(f)
@@ -67,7 +65,7 @@ func groups(findings []resolve.Finding) []group {
 		return cmp.Or(cmp.Compare(order(a.file), order(b.file)), cmp.Compare(a.file, b.file))
 	})
 	for _, g := range out {
-		slices.SortStableFunc(g.findings, func(a, b resolve.Finding) int {
+		slices.SortStableFunc(g.findings, func(a, b finding.Finding) int {
 			x, _ := place(a)
 			y, _ := place(b)
 			return cmp.Compare(x.Line, y.Line)
@@ -88,7 +86,7 @@ func (r *Report) text(paint Paint) []byte {
 			title = "the model as a whole"
 		}
 		fmt.Fprintln(&b, paint(Heading, title))
-		shown := envfile.Origin{Line: -1}
+		shown := finding.Origin{Line: -1}
 		for _, f := range g.findings {
 			o, _ := place(f)
 			if o.Line > 0 && o.Text != "" && o != shown {
@@ -104,7 +102,7 @@ func (r *Report) text(paint Paint) []byte {
 }
 
 // excerpt is the line, and below it carets under the subject, or under all of it.
-func excerpt(f resolve.Finding, o envfile.Origin, paint Paint) string {
+func excerpt(f finding.Finding, o finding.Origin, paint Paint) string {
 	number := fmt.Sprintf("%5d | ", o.Line)
 	text := strings.Join(strings.Fields(strings.Map(printable, o.Text)), " ")
 	start, width := 0, utf8.RuneCountInString(text)
@@ -125,9 +123,9 @@ func printable(r rune) rune {
 	return r
 }
 
-func writeFinding(b *strings.Builder, f resolve.Finding, shown envfile.Origin, paint Paint) {
+func writeFinding(b *strings.Builder, f finding.Finding, shown finding.Origin, paint Paint) {
 	severity := string(f.Severity)
-	if f.Severity == resolve.Info {
+	if f.Severity == finding.Info {
 		severity = "note"
 	}
 	lines := strings.Split(f.Message, "\n")
@@ -138,9 +136,9 @@ func writeFinding(b *strings.Builder, f resolve.Finding, shown envfile.Origin, p
 	if shown.Line > 0 && shown.Text == "" {
 		message = fmt.Sprintf("line %d: %s", shown.Line, message)
 	}
-	fmt.Fprintf(b, "  %s %s %s\n", paint(severityStyle(f.Severity), severity+":"), message, paint(Faint, "["+f.Rule+"]"))
+	fmt.Fprintf(b, "  %s %s %s\n", paint(severityStyle(f.Severity), severity+":"), message, paint(Faint, "["+string(f.Rule)+"]"))
 	for _, o := range others(f, shown) {
-		line := "    also " + at(o)
+		line := "    also " + o.String()
 		if o.Text != "" && o.File != shown.File {
 			line += ": " + strings.Map(printable, o.Text)
 		}

@@ -1,24 +1,22 @@
 package check
 
 import (
+	"mlenv/resolve/finding"
 	"slices"
 	"strings"
 	"time"
-
-	"mlenv/resolve"
-	"mlenv/resolve/envfile"
 )
 
 // apply gives findings the policy's severities, drops those of rules that are off, and sets those
 // aside that an exception covers.
-func (p *Policy) apply(findings []resolve.Finding, today time.Time) *Report {
+func (p *Policy) apply(findings finding.List, today time.Time) *Report {
 	r := &Report{}
 	if p == nil {
-		r.Findings = sortFindings(slices.Clone(findings))
+		r.Findings = findings.Sorted()
 		return r
 	}
 	used := make([]bool, len(p.Exceptions))
-	for _, f := range sortFindings(slices.Clone(findings)) {
+	for _, f := range findings.Sorted() {
 		if !p.decide(&f) {
 			continue
 		}
@@ -34,12 +32,12 @@ func (p *Policy) apply(findings []resolve.Finding, today time.Time) *Report {
 			r.Findings = append(r.Findings, f)
 		}
 	}
-	r.Findings = sortFindings(r.Findings)
+	r.Findings = r.Findings.Sorted()
 	return r
 }
 
 // decide sets the severity that the policy gives; it is false where the rule is off.
-func (p *Policy) decide(f *resolve.Finding) bool {
+func (p *Policy) decide(f *finding.Finding) bool {
 	s, ok := p.Rules[f.Rule]
 	if ok {
 		f.Severity = s
@@ -48,7 +46,7 @@ func (p *Policy) decide(f *resolve.Finding) bool {
 }
 
 // excepting gives the exception that covers a finding, -1 where there is none.
-func (p *Policy) excepting(f resolve.Finding, today time.Time) int {
+func (p *Policy) excepting(f finding.Finding, today time.Time) int {
 	return slices.IndexFunc(p.Exceptions, func(e Exception) bool {
 		return e.Rule == f.Rule && (e.Subject == "" || matchesSubject(e.Subject, f.Subject)) && !e.ended(today)
 	})
@@ -66,27 +64,20 @@ func (e Exception) ended(today time.Time) bool {
 	return !today.IsZero() && today.Format(time.DateOnly) > e.Until.Format(time.DateOnly)
 }
 
-func (p *Policy) exceptionFindings(used []bool, today time.Time) []resolve.Finding {
-	var out []resolve.Finding
+func (p *Policy) exceptionFindings(used []bool, today time.Time) finding.List {
+	var out finding.List
 	for i, e := range p.Exceptions {
-		origin := envfile.Origin{File: p.Name, Line: e.Line, Text: "rule: " + e.Rule}
-		what := e.Rule
+		origin := finding.Origin{File: p.Name, Line: e.Line, Text: "rule: " + string(e.Rule)}
+		what := string(e.Rule)
 		if e.Subject != "" {
 			what += " of " + e.Subject
 		}
-		f := resolve.Finding{Subject: e.Rule, From: []envfile.Origin{origin}}
 		switch {
 		case e.ended(today):
-			f.Rule = ruleExceptionEnded
-			f.Message = "the exception for " + what + " ended on " + e.Until.Format(time.DateOnly)
+			out.Add(finding.ExceptionExpired, string(e.Rule), []finding.Origin{origin}, "the exception for %s ended on %s", what, e.Until.Format(time.DateOnly))
 		case !used[i]:
-			f.Rule = ruleExceptionUnused
-			f.Message = "the exception for " + what + " covers nothing"
-		default:
-			continue
+			out.Add(finding.ExceptionUnused, string(e.Rule), []finding.Origin{origin}, "the exception for %s covers nothing", what)
 		}
-		f.Severity = severityOf(f.Rule)
-		out = append(out, f)
 	}
 	return out
 }
@@ -104,7 +95,7 @@ func (c *checker) policy() {
 		base = c.in.Lock.Tool.BaseName
 	}
 	if base != "" && len(c.in.Policy.Bases) > 0 && !allowed(c.in.Policy.Bases, base) {
-		c.find(ruleBaseDenied, base, nil, "the base %s begins with none of %s, which the policy allows", base, patternList(c.in.Policy.Bases))
+		c.find(finding.BaseNotAllowed, base, nil, "the base %s begins with none of %s, which the policy allows", base, patternList(c.in.Policy.Bases))
 	}
 }
 
@@ -118,20 +109,20 @@ func (c *checker) policyPackages() {
 				if d.Reason != "" {
 					reason = ": " + d.Reason
 				}
-				c.find(rulePackageDenied, string(pkg.name), append(pkg.from, c.policyOrigin(d.Line, "deny "+d.String())),
+				c.find(finding.PackageDenied, string(pkg.name), append(pkg.from, c.policyOrigin(d.Line, "deny "+d.String())),
 					"%s is denied by the policy (%s)%s", pkg, d.Requirement, reason)
 			}
 		}
 		if len(p.Allow) > 0 && !slices.ContainsFunc(p.Allow, func(a PackageRule) bool {
 			return a.Name == pkg.name && pkg.within(a.Specifier)
 		}) {
-			c.find(ruleNotAllowed, string(pkg.name), pkg.from, "%s is not among the packages that the policy allows", pkg)
+			c.find(finding.PackageNotAllowed, string(pkg.name), pkg.from, "%s is not among the packages that the policy allows", pkg)
 		}
 	}
 }
 
-func (c *checker) policyOrigin(line int, text string) envfile.Origin {
-	return envfile.Origin{File: c.in.Policy.Name, Line: line, Text: text}
+func (c *checker) policyOrigin(line int, text string) finding.Origin {
+	return finding.Origin{File: c.in.Policy.Name, Line: line, Text: text}
 }
 
 func (c *checker) policyIndexes() {
@@ -140,10 +131,10 @@ func (c *checker) policyIndexes() {
 		return
 	}
 	seen := map[string]bool{}
-	report := func(url string, from []envfile.Origin) {
+	report := func(url string, from []finding.Origin) {
 		if url != "" && !seen[url] && !allowed(patterns, url) {
 			seen[url] = true
-			c.find(ruleIndexDenied, url, from, "the index %s begins with none of %s, which the policy allows", url, patternList(patterns))
+			c.find(finding.IndexNotAllowed, url, from, "the index %s begins with none of %s, which the policy allows", url, patternList(patterns))
 		}
 	}
 	p := c.in.Spec.PackageIndex
@@ -157,7 +148,7 @@ func (c *checker) policyIndexes() {
 		return
 	}
 	for _, pkg := range c.in.Lock.Packages {
-		report(pkg.Index, []envfile.Origin{c.lockOrigin(pkg.Name)})
+		report(pkg.Index, []finding.Origin{c.lockOrigin(pkg.Name)})
 	}
 }
 
@@ -169,13 +160,13 @@ func (c *checker) policyLicences() {
 	}
 	for _, pkg := range c.in.Lock.Packages {
 		expression, asked := c.in.Licences[pkg.Name]
-		from := []envfile.Origin{c.lockOrigin(pkg.Name)}
+		from := []finding.Origin{c.lockOrigin(pkg.Name)}
 		switch {
 		case !asked:
 		case expression == "":
-			c.find(ruleLicenceUnknown, string(pkg.Name), from, "the metadata of %s %s names no licence", pkg.Name, pkg.Version)
+			c.find(finding.LicenceUnknown, string(pkg.Name), from, "the metadata of %s %s names no licence", pkg.Name, pkg.Version)
 		case !l.admits(expression):
-			c.find(ruleLicenceDenied, string(pkg.Name), from, "%s %s has the licence %s, which the policy does not allow", pkg.Name, pkg.Version, expression)
+			c.find(finding.LicenceNotAllowed, string(pkg.Name), from, "%s %s has the licence %s, which the policy does not allow", pkg.Name, pkg.Version, expression)
 		}
 	}
 }

@@ -4,9 +4,7 @@
 package check
 
 import (
-	"cmp"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -15,6 +13,7 @@ import (
 	"mlenv/resolve"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
@@ -55,13 +54,13 @@ type Lock struct {
 
 // Report is what Run finds.
 type Report struct {
-	Findings []resolve.Finding // worst first
-	Excepted []Excepted        // those that the policy excepts
+	Findings finding.List // worst first
+	Excepted []Excepted   // those that the policy excepts
 }
 
 // Excepted is a finding that an exception of the policy covers.
 type Excepted struct {
-	resolve.Finding
+	finding.Finding
 	Reason string
 }
 
@@ -74,7 +73,7 @@ func Run(in Input) (*Report, error) {
 		c.modelFiles, c.flavors, c.code, c.imports, c.signature,
 	}
 	if in.NoSolution != "" {
-		c.find(ruleNoSolution, "requirements", nil, "%s", in.NoSolution)
+		c.find(finding.UnsatisfiableEnvironment, "requirements", nil, "%s", in.NoSolution)
 	}
 	if in.Lock != nil {
 		steps = append(steps, c.lock, c.targets, c.vulnerabilities, c.releases, c.libraries)
@@ -92,7 +91,7 @@ func Run(in Input) (*Report, error) {
 // FromError turns what is wrong with the form of a model's files into findings. It is false where
 // err holds anything else, which no finding can say.
 func FromError(err error, p *Policy, today time.Time) (*Report, bool) {
-	var findings []resolve.Finding
+	var findings finding.List
 	for _, e := range flatten(err) {
 		var bad *envfile.Error
 		if !errors.As(e, &bad) {
@@ -102,19 +101,16 @@ func FromError(err error, p *Policy, today time.Time) (*Report, bool) {
 		if bad.Hint != "" {
 			message += "; " + bad.Hint
 		}
-		rule := ruleUnreadable
+		rule := finding.UnreadableFile
 		switch inside := strings.Contains(bad.Msg, "not inside the model"); {
 		case strings.Contains(bad.Msg, "but the model has no such file"):
-			rule = ruleModelFile
+			rule = finding.MissingModelFile
 		case inside && bad.File == "MLmodel":
-			rule = ruleOutside
+			rule = finding.PathOutsideModel
 		case inside:
-			rule = ruleLocalPath
+			rule = finding.LocalPath
 		}
-		findings = append(findings, resolve.Finding{
-			Rule: rule, Severity: resolve.Error, Subject: bad.File, Message: message,
-			From: []envfile.Origin{{File: bad.File, Line: bad.Line}},
-		})
+		findings.Add(rule, bad.File, []finding.Origin{{File: bad.File, Line: bad.Line}}, "%s", message)
 	}
 	if len(findings) == 0 {
 		return nil, false
@@ -142,28 +138,25 @@ func flatten(err error) []error {
 // checker collects findings.
 type checker struct {
 	in       Input
-	findings []resolve.Finding
+	findings finding.List
 	errs     []error
 	text     map[string][]string // lines of the files read for origins
 
-	lockLines map[pep508.Name]envfile.Origin
+	lockLines map[pep508.Name]finding.Origin
 	tree      sourceTree
 }
 
-// find reports a finding with the rule's severity.
-func (c *checker) find(rule, subject string, from []envfile.Origin, format string, args ...any) {
-	c.findings = append(c.findings, resolve.Finding{
-		Rule: rule, Severity: severityOf(rule), Subject: subject,
-		Message: fmt.Sprintf(format, args...), From: slices.Clone(from),
-	})
+// find reports a finding of a rule.
+func (c *checker) find(rule finding.ID, subject string, from []finding.Origin, format string, args ...any) {
+	c.findings.Add(rule, subject, from, format, args...)
 }
 
 // fail notes an error that ends the check, such as a file that cannot be read.
 func (c *checker) fail(err error) { c.errs = append(c.errs, err) }
 
 // origin is a place in a file of the model, with the text of the line.
-func (c *checker) origin(file string, line int) envfile.Origin {
-	o := envfile.Origin{File: file, Line: line}
+func (c *checker) origin(file string, line int) finding.Origin {
+	o := finding.Origin{File: file, Line: line}
 	lines, ok := c.text[file]
 	if !ok {
 		if data, err := fs.ReadFile(c.in.Model.FS, file); err == nil {
@@ -189,11 +182,11 @@ func shown(line string) string {
 }
 
 // from is the place of a value of MLmodel.
-func (c *checker) from(v model.Value) []envfile.Origin {
+func (c *checker) from(v model.Value) []finding.Origin {
 	if v.Line == 0 {
-		return []envfile.Origin{{File: c.in.Model.MLmodel}}
+		return []finding.Origin{{File: c.in.Model.MLmodel}}
 	}
-	return []envfile.Origin{c.origin(v.File, v.Line)}
+	return []finding.Origin{c.origin(v.File, v.Line)}
 }
 
 // list joins words for a sentence: "a, b and c".
@@ -203,26 +196,4 @@ func list(words []string) string {
 	}
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " and " + words[last]
-}
-
-// sortFindings puts findings in their order, worst first, without repetitions.
-func sortFindings(findings []resolve.Finding) []resolve.Finding {
-	s := resolve.Spec{Findings: findings}
-	s.SortFindings()
-	return s.Findings
-}
-
-func rank(s resolve.Severity) int {
-	return slices.Index([]resolve.Severity{resolve.Error, resolve.Warning, resolve.Info}, s)
-}
-
-// AtLeast counts the findings at or above a severity.
-func (r *Report) AtLeast(s resolve.Severity) int {
-	n := 0
-	for _, f := range r.Findings {
-		if cmp.Compare(rank(f.Severity), rank(s)) <= 0 {
-			n++
-		}
-	}
-	return n
 }

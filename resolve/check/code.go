@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"mlenv/resolve/check/pyimports"
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
 )
 
@@ -39,7 +39,7 @@ func (c *checker) code() {
 		c.codeDirectory(dir)
 	}
 	for _, p := range c.in.Spec.CodePaths {
-		if len(p.From) > 0 && p.From[0].File == envfile.CommandLine {
+		if len(p.From) > 0 && p.From[0].File == finding.CommandLine {
 			c.tree.modules[strings.TrimSuffix(path.Base(p.Path), ".py")] = p.Path
 		}
 	}
@@ -107,7 +107,7 @@ func (c *checker) module(name string, e fs.DirEntry, dir model.Value) {
 		return
 	}
 	if !identifier.MatchString(stem) {
-		c.find(ruleCodeName, name, append([]envfile.Origin{{File: name}}, c.from(dir)...),
+		c.find(finding.CodeNotImportable, name, append([]finding.Origin{{File: name}}, c.from(dir)...),
 			"%s cannot be imported: %q is not a name that Python takes", name, stem)
 		return
 	}
@@ -159,13 +159,13 @@ func (c *checker) shadows() {
 	have := c.installed()
 	for _, module := range slices.Sorted(maps.Keys(c.tree.modules)) {
 		file := c.tree.modules[module]
-		from := []envfile.Origin{{File: file}}
+		from := []finding.Origin{{File: file}}
 		if l, ok := stdlib()[module]; ok && l.has(minor) && minor > 0 && !slices.Contains(harmless, module) {
-			c.find(ruleShadowStdlib, module, from, "%s hides Python's own module %s", file, module)
+			c.find(finding.CodeShadowsStdlib, module, from, "%s hides Python's own module %s", file, module)
 			continue
 		}
 		for _, name := range shadowed(module, have) {
-			c.find(ruleShadowPackage, module, append(from, c.placeOf(name)...), "%s hides the package %s, which is installed", file, name)
+			c.find(finding.CodeShadowsPackage, module, append(from, c.placeOf(name)...), "%s hides the package %s, which is installed", file, name)
 		}
 	}
 }

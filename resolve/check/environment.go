@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"mlenv/resolve"
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 )
@@ -22,12 +22,12 @@ func (c *checker) requirements() {
 	for _, list := range [][]string{{p.IndexURL}, p.ExtraIndexURLs, p.FindLinks} {
 		for _, u := range list {
 			if plainHTTP(u) {
-				c.find(ruleHTTP, u, c.findText(u), "%s is not encrypted", u)
+				c.find(finding.HTTPIndex, u, c.findText(u), "%s is not encrypted", u)
 			}
 		}
 	}
 	for _, host := range p.TrustedHosts {
-		c.find(ruleTrusted, host, c.findText(host), "the certificate of %s is not checked (--trusted-host)", host)
+		c.find(finding.TrustedHost, host, c.findText(host), "the certificate of %s is not checked (--trusted-host)", host)
 	}
 }
 
@@ -38,10 +38,10 @@ func (c *checker) requirement(r resolve.Requirement) {
 	}
 	switch {
 	case r.Editable:
-		c.find(ruleEditable, name, r.From, "%s is an editable install", r.Line())
+		c.find(finding.EditableRequirement, name, r.From, "%s is an editable install", r.Line())
 	case r.Path != "":
 		if r.Digest != "" || len(r.Hashes) > 0 && !strings.HasSuffix(strings.ToLower(r.Path), ".whl") {
-			c.find(ruleSource, name, r.From, "%s is source code, not a wheel", r.Path)
+			c.find(finding.SourceRequirement, name, r.From, "%s is source code, not a wheel", r.Path)
 		}
 	case r.URL != "":
 		c.direct(name, r)
@@ -73,18 +73,18 @@ func (c *checker) direct(name string, r resolve.Requirement) {
 			if revision != "" {
 				what = "the revision " + revision + ", which may move"
 			}
-			c.find(ruleVCS, name, r.From, "%s comes from %s with %s", name, vcs, what)
+			c.find(finding.VCSWithoutCommit, name, r.From, "%s comes from %s with %s", name, vcs, what)
 		}
 		if transport == "http" {
-			c.find(ruleHTTP, name, r.From, "%s is not encrypted", r.URL)
+			c.find(finding.HTTPIndex, name, r.From, "%s is not encrypted", r.URL)
 		}
 		return
 	}
 	if u.Scheme == "http" {
-		c.find(ruleHTTP, name, r.From, "%s is not encrypted", r.URL)
+		c.find(finding.HTTPIndex, name, r.From, "%s is not encrypted", r.URL)
 	}
 	if len(r.Hashes) == 0 && !hashInURL.MatchString(r.URL) && c.in.Lock == nil {
-		c.find(ruleURLHash, name, r.From, "%s has no hash", r.URL)
+		c.find(finding.URLWithoutHash, name, r.From, "%s has no hash", r.URL)
 	}
 }
 
@@ -105,12 +105,12 @@ func (c *checker) specifier(r resolve.Requirement) {
 	_, pinned := set.Pin()
 	switch {
 	case !set.Satisfiable():
-		c.find(ruleUnsatisfiable, r.Name, r.From, "no version of %s is %s", r.Name, set)
+		c.find(finding.UnsatisfiableRequirement, r.Name, r.From, "no version of %s is %s", r.Name, set)
 	case pinned || c.locked(pep508.Name(r.Name)) != nil || c.constrained(r.Name):
 	case set.IsZero():
-		c.find(ruleUnpinned, r.Name, r.From, "%s has no version", r.Name)
+		c.find(finding.UnpinnedRequirement, r.Name, r.From, "%s has no version", r.Name)
 	default:
-		c.find(ruleLoose, r.Name, r.From, "%s admits several versions", r.Line())
+		c.find(finding.LooselyPinnedRequirement, r.Name, r.From, "%s admits several versions", r.Line())
 	}
 }
 
@@ -127,7 +127,7 @@ func (c *checker) constrained(name string) bool {
 }
 
 // findText finds where a file of the model writes a text such as an index's URL.
-func (c *checker) findText(text string) []envfile.Origin {
+func (c *checker) findText(text string) []finding.Origin {
 	if text == "" {
 		return nil
 	}
@@ -139,7 +139,7 @@ func (c *checker) findText(text string) []envfile.Origin {
 		c.origin(file, 0)
 		for i, line := range c.text[file] {
 			if strings.Contains(shown(line), text) {
-				return []envfile.Origin{c.origin(file, i+1)}
+				return []finding.Origin{c.origin(file, i+1)}
 			}
 		}
 	}
@@ -179,7 +179,7 @@ func (c *checker) buildDependencies() {
 		version, pinned := set.Pin()
 		for _, need := range buildNeeds {
 			if pinned && need.name == r.Name && matches(need.version, version) && matches(need.python, python) {
-				c.find(ruleBuildPython, r.Name, append(slices.Clone(r.From), c.in.Spec.Python.From...),
+				c.find(finding.BuildDependencyPython, r.Name, append(slices.Clone(r.From), c.in.Spec.Python.From...),
 					"%s %s does not go with Python %s: it %s", r.Name, version, python, need.why)
 				break
 			}
@@ -206,7 +206,7 @@ func (c *checker) pythonEndOfLife() {
 	minor := c.minor()
 	end, known := endOfLife[minor]
 	if known && !c.in.Today.IsZero() && c.in.Today.Format(time.DateOnly) > end {
-		c.find(rulePythonEnd, "python", c.in.Spec.Python.From, "Python %s has had no security fixes since %s", minor, end)
+		c.find(finding.PythonEndOfLife, "python", c.in.Spec.Python.From, "Python %s has had no security fixes since %s", minor, end)
 	}
 }
 

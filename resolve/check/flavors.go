@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"mlenv/resolve"
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
@@ -75,14 +75,14 @@ func (c *checker) recorded(r record, v model.Value, needed bool) {
 			present = true
 			set, err := pep440.ParseSpecifiers(q.Specifier)
 			if err == nil && i == 0 && !set.Match(version) && !set.Match(version.Public()) {
-				c.find(ruleFlavorVersion, q.Name, append(from, q.From...),
+				c.find(finding.FlavorVersionExcluded, q.Name, append(from, q.From...),
 					"the %s flavor was saved with %s %s, but %s is required", r.flavor, q.Name, v.Text, q.Line())
 			}
 		}
 		if p := c.locked(name); p != nil {
 			present = true
 			if i == 0 && !p.Version.IsZero() && p.Version.Public().Compare(version.Public()) != 0 {
-				c.find(ruleFlavorLocked, string(name), append(from, c.lockOrigin(name)),
+				c.find(finding.FlavorVersionNotLocked, string(name), append(from, c.lockOrigin(name)),
 					"the %s flavor was saved with %s %s, but the lock has %s", r.flavor, name, v.Text, p.Version)
 			}
 		}
@@ -91,7 +91,7 @@ func (c *checker) recorded(r record, v model.Value, needed bool) {
 		})
 	}
 	if !present && needed {
-		c.find(ruleFlavorMissing, string(r.libraries[0]), from,
+		c.find(finding.FlavorLibraryMissing, string(r.libraries[0]), from,
 			"the %s flavor was saved with %s %s, which no requirement names", r.flavor, r.libraries[0], v.Text)
 	}
 }
@@ -150,7 +150,7 @@ func (c *checker) mlflowFeatures() {
 	for _, f := range slices.Backward(features) {
 		since := pep440.MustParse(f.since)
 		if v, ok := f.uses(c.in.Model); ok && version.Public().Compare(since) < 0 {
-			c.find(ruleMLflowFeature, "mlflow", append(from, c.from(v)...),
+			c.find(finding.MLflowTooOld, "mlflow", append(from, c.from(v)...),
 				"the model uses %s, which mlflow reads from %s on, but it gets %s", f.what, f.since, version)
 			return
 		}
@@ -158,10 +158,10 @@ func (c *checker) mlflowFeatures() {
 }
 
 // mlflow is the mlflow that will load the model: the locked one, else the required one.
-func (c *checker) mlflow() (pep440.Version, []envfile.Origin) {
+func (c *checker) mlflow() (pep440.Version, []finding.Origin) {
 	for _, name := range []pep508.Name{"mlflow", "mlflow-skinny"} {
 		if p := c.locked(name); p != nil {
-			return p.Version, []envfile.Origin{c.lockOrigin(name)}
+			return p.Version, []finding.Origin{c.lockOrigin(name)}
 		}
 		for _, r := range c.in.Spec.Requirements {
 			set, err := pep440.ParseSpecifiers(r.Specifier)

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"mlenv/resolve"
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 )
@@ -46,14 +46,14 @@ func (c *checker) installed() map[string]bool {
 }
 
 // placeOf is where a distribution is required, else locked.
-func (c *checker) placeOf(name string) []envfile.Origin {
+func (c *checker) placeOf(name string) []finding.Origin {
 	for _, r := range c.in.Spec.Requirements {
 		if r.Name == name {
 			return slices.Clone(r.From)
 		}
 	}
 	if c.locked(pep508.Name(name)) != nil {
-		return []envfile.Origin{c.lockOrigin(pep508.Name(name))}
+		return []finding.Origin{c.lockOrigin(pep508.Name(name))}
 	}
 	return nil
 }
@@ -61,7 +61,7 @@ func (c *checker) placeOf(name string) []envfile.Origin {
 // use is the first place that imports a module.
 type use struct {
 	module string
-	from   envfile.Origin
+	from   finding.Origin
 }
 
 // imports reports modules that the model's code imports and that nothing brings.
@@ -93,7 +93,7 @@ func (c *checker) ofPython(u use) bool {
 	if minor < l.first {
 		what = fmt.Sprintf("has no module %s yet (the first to have it is Python 3.%d)", u.module, l.first)
 	}
-	c.find(ruleStdlibGone, u.module, []envfile.Origin{u.from}, "Python 3.%d %s", minor, what)
+	c.find(finding.ImportRemovedFromPython, u.module, []finding.Origin{u.from}, "Python 3.%d %s", minor, what)
 	return true
 }
 
@@ -105,21 +105,21 @@ func (c *checker) missingImport(u use) {
 		hint = " (the package is " + wanted + ")"
 	}
 	if c.in.Lock != nil && known {
-		c.find(ruleImportLocked, u.module, []envfile.Origin{u.from}, "%s is imported, but nothing in the lock brings it%s", u.module, hint)
+		c.find(finding.ImportNotLocked, u.module, []finding.Origin{u.from}, "%s is imported, but nothing in the lock brings it%s", u.module, hint)
 		return
 	}
 	brings := "no requirement brings it"
 	if c.in.Lock != nil {
 		brings = "nothing in the lock seems to bring it" // a distribution may hold modules of any name
 	}
-	c.find(ruleImport, u.module, []envfile.Origin{u.from}, "%s is imported, but %s%s", u.module, brings, hint)
+	c.find(finding.ImportWithoutRequirement, u.module, []finding.Origin{u.from}, "%s is imported, but %s%s", u.module, brings, hint)
 }
 
 // uses lists the modules that must be there when the code runs, each with its first place.
 func (c *checker) uses() []use {
 	seen := map[string]bool{}
 	var out []use
-	add := func(module string, from envfile.Origin) {
+	add := func(module string, from finding.Origin) {
 		if module != "" && !seen[module] {
 			seen[module] = true
 			out = append(out, use{module, from})

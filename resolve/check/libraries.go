@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pep508"
 )
 
@@ -67,7 +67,7 @@ func (c *checker) libraries() {
 		}
 		slices.Sort(names)
 		for _, name := range names {
-			c.find(ruleNativeLibrary, string(w.Name), []envfile.Origin{c.lockOrigin(w.Name)},
+			c.find(finding.NativeLibraryMissing, string(w.Name), []finding.Origin{c.lockOrigin(w.Name)},
 				"%s of %s needs %s, which neither %s nor a wheel brings", path.Base(needs[name]), w.Name, name, l.Base)
 		}
 	}

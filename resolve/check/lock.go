@@ -7,7 +7,7 @@ import (
 
 	"mlenv/resolve"
 	"mlenv/resolve/dist"
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
@@ -16,16 +16,16 @@ import (
 // lock compares the lock with the Spec.
 func (c *checker) lock() {
 	l, s := c.in.Lock, c.in.Spec
-	whole := []envfile.Origin{{File: l.Name}}
+	whole := []finding.Origin{{File: l.Name}}
 	if d := l.Tool.SpecDigest; d != "" && d != s.Digest {
-		c.find(ruleLockStale, l.Name, whole, "%s was made for another state of the model's requirements", l.Name)
+		c.find(finding.LockOutOfDate, l.Name, whole, "%s was made for another state of the model's requirements", l.Name)
 	}
 	python, err := pep440.Parse(s.Python.Version)
 	known := err == nil
 	if locked, err := pep440.Parse(l.Tool.Python); err == nil && known && minorText(locked) != minorText(python) {
-		c.find(ruleLockPython, "python", append(whole, s.Python.From...), "%s was made for Python %s, but the model wants %s", l.Name, locked, python)
+		c.find(finding.LockPythonDiffers, "python", append(whole, s.Python.From...), "%s was made for Python %s, but the model wants %s", l.Name, locked, python)
 	} else if known && !(dist.Target{Python: python}).FitsPython(l.RequiresPython) {
-		c.find(ruleLockPython, "python", append(whole, s.Python.From...), "%s is for Python %s, but the model wants %s", l.Name, l.RequiresPython, python)
+		c.find(finding.LockPythonDiffers, "python", append(whole, s.Python.From...), "%s is for Python %s, but the model wants %s", l.Name, l.RequiresPython, python)
 	}
 	for _, r := range s.Requirements {
 		c.lockedRequirement(r)
@@ -51,7 +51,7 @@ func (c *checker) lockedRequirement(r resolve.Requirement) {
 	}
 	p := c.locked(pep508.Name(r.Name))
 	if p == nil {
-		c.find(ruleLockLacks, r.Name, r.From, "%s is not in %s", r.Line(), c.in.Lock.Name)
+		c.find(finding.RequirementNotLocked, r.Name, r.From, "%s is not in %s", r.Line(), c.in.Lock.Name)
 		return
 	}
 	if r.URL == "" && r.Path == "" {
@@ -64,7 +64,7 @@ func (c *checker) lockedVersion(r resolve.Requirement, p *pylock.Package) {
 	if err != nil || p.Version.IsZero() || set.Match(p.Version) {
 		return
 	}
-	c.find(ruleLockExcludes, r.Name, append(slices.Clone(r.From), c.lockOrigin(p.Name)),
+	c.find(finding.LockedVersionExcluded, r.Name, append(slices.Clone(r.From), c.lockOrigin(p.Name)),
 		"%s is wanted, but the lock has %s", r.Line(), p.Version)
 }
 
@@ -102,7 +102,7 @@ func (c *checker) hashes(p *pylock.Package) {
 				return
 			}
 		}
-		c.find(ruleNoHash, string(p.Name), []envfile.Origin{c.lockOrigin(p.Name)}, "%s has no strong hash", name)
+		c.find(finding.HashMissing, string(p.Name), []finding.Origin{c.lockOrigin(p.Name)}, "%s has no strong hash", name)
 	}
 	for _, w := range p.Wheels {
 		weak(w.Name, w.Hashes)
@@ -129,7 +129,7 @@ func (c *checker) targets() {
 				continue
 			}
 			if why := unfit(p, t, tags); why != "" {
-				c.find(ruleNoWheel, string(p.Name), []envfile.Origin{c.lockOrigin(p.Name)},
+				c.find(finding.NoFittingWheel, string(p.Name), []finding.Origin{c.lockOrigin(p.Name)},
 					"%s %s cannot be installed on %s with Python %s: %s", p.Name, p.Version, platform(t), t.Python, why)
 			}
 		}
@@ -184,11 +184,11 @@ func (c *checker) releases() {
 		if !asked {
 			continue
 		}
-		from := []envfile.Origin{c.lockOrigin(p.Name)}
+		from := []finding.Origin{c.lockOrigin(p.Name)}
 		for _, w := range p.Wheels {
 			n := slices.IndexFunc(files, func(f dist.File) bool { return f.Filename == w.Name })
 			if n < 0 {
-				c.find(ruleGone, string(p.Name), from, "the index no longer lists %s", w.Name)
+				c.find(finding.ReleaseGone, string(p.Name), from, "the index no longer lists %s", w.Name)
 				continue
 			}
 			if files[n].Yanked {
@@ -196,7 +196,7 @@ func (c *checker) releases() {
 				if r := files[n].YankedReason; r != "" {
 					reason = ": " + r
 				}
-				c.find(ruleYanked, string(p.Name), from, "%s %s was yanked%s", p.Name, p.Version, reason)
+				c.find(finding.YankedRelease, string(p.Name), from, "%s %s was yanked%s", p.Name, p.Version, reason)
 				break
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
 )
 
@@ -62,13 +63,13 @@ func (c *checker) modelFile(key string, v model.Value) {
 	}
 	name := path.Clean(strings.ReplaceAll(v.Text, `\`, "/"))
 	if outside(v.Text) || !fs.ValidPath(name) {
-		c.find(ruleOutside, v.Text, c.from(v), "%s names %s, which is not inside the model", key, v.Text)
+		c.find(finding.PathOutsideModel, v.Text, c.from(v), "%s names %s, which is not inside the model", key, v.Text)
 		return
 	}
 	switch _, err := fs.Stat(c.in.Model.FS, name); {
 	case errors.Is(err, fs.ErrNotExist):
-		c.find(ruleModelFile, v.Text, c.from(v), "%s names %s, which the model does not have", key, v.Text)
+		c.find(finding.MissingModelFile, v.Text, c.from(v), "%s names %s, which the model does not have", key, v.Text)
 	case err != nil:
-		c.find(ruleModelFile, v.Text, c.from(v), "%s names %s, which cannot be read", key, v.Text)
+		c.find(finding.MissingModelFile, v.Text, c.from(v), "%s names %s, which cannot be read", key, v.Text)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 )
@@ -226,9 +226,9 @@ func join(found []advisory, a advisory) []advisory {
 
 func (c *checker) vulnerability(name pep508.Name, v pep440.Version, a advisory) {
 	slices.Sort(a.ids)
-	rule, what := ruleVulnerable, "has the vulnerability"
+	rule, what := finding.KnownVulnerability, "has the vulnerability"
 	if slices.ContainsFunc(a.ids, func(id string) bool { return strings.HasPrefix(id, "MAL-") }) {
-		rule, what = ruleMalicious, "is malicious:"
+		rule, what = finding.MaliciousPackage, "is malicious:"
 	}
 	message := fmt.Sprintf("%s %s %s %s", name, v, what, strings.Join(a.ids, ", "))
 	if a.severity != "" {
@@ -240,7 +240,7 @@ func (c *checker) vulnerability(name pep508.Name, v pep440.Version, a advisory) 
 	if fixed := a.fixed(v); fixed != "" {
 		message += "; fixed in " + fixed
 	}
-	c.find(rule, string(name)+" "+strings.Join(a.ids, " "), []envfile.Origin{c.lockOrigin(name)}, "%s", message)
+	c.find(rule, string(name)+" "+strings.Join(a.ids, " "), []finding.Origin{c.lockOrigin(name)}, "%s", message)
 }
 
 // Add takes in the advisories of another database.

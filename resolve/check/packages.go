@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"slices"
 
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
@@ -17,7 +17,7 @@ type pkg struct {
 	name      pep508.Name
 	version   pep440.Version    // locked, or pinned; zero where it is open
 	specifier pep440.Specifiers // of a required one
-	from      []envfile.Origin
+	from      []finding.Origin
 }
 
 // String is "name version" or the requirement.
@@ -46,7 +46,7 @@ func (c *checker) packages() []pkg {
 	var out []pkg
 	if c.in.Lock != nil {
 		for _, p := range c.in.Lock.Packages {
-			out = append(out, pkg{name: p.Name, version: p.Version, from: []envfile.Origin{c.lockOrigin(p.Name)}})
+			out = append(out, pkg{name: p.Name, version: p.Version, from: []finding.Origin{c.lockOrigin(p.Name)}})
 		}
 		return out
 	}
@@ -81,17 +81,17 @@ func (c *checker) locked(name pep508.Name) *pylock.Package {
 var lockName = regexp.MustCompile(`^name\s*=\s*["']([^"']+)["']`)
 
 // lockOrigin is the line of the lock that names the package.
-func (c *checker) lockOrigin(name pep508.Name) envfile.Origin {
-	o := envfile.Origin{File: c.in.Lock.Name}
+func (c *checker) lockOrigin(name pep508.Name) finding.Origin {
+	o := finding.Origin{File: c.in.Lock.Name}
 	if c.lockLines == nil {
-		c.lockLines = map[pep508.Name]envfile.Origin{}
+		c.lockLines = map[pep508.Name]finding.Origin{}
 		lines := bufio.NewScanner(bytes.NewReader(c.in.Lock.Data))
 		lines.Buffer(nil, 1<<20)
 		for n := 1; lines.Scan(); n++ {
 			if m := lockName.FindStringSubmatch(lines.Text()); m != nil {
 				found := pep508.NormalizeName(m[1])
 				if _, ok := c.lockLines[found]; !ok {
-					c.lockLines[found] = envfile.Origin{File: c.in.Lock.Name, Line: n, Text: lines.Text()}
+					c.lockLines[found] = finding.Origin{File: c.in.Lock.Name, Line: n, Text: lines.Text()}
 				}
 			}
 		}

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
 
-	"mlenv/resolve"
 	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/pep508"
 )
 
@@ -21,7 +20,7 @@ import (
 type Policy struct {
 	Name string // the file, for findings
 
-	Rules      map[string]resolve.Severity // by rule id; "" switches the rule off
+	Rules      map[finding.ID]finding.Severity // by rule id; "" switches the rule off
 	Deny       []PackageRule
 	Allow      []PackageRule // none: every package
 	Licences   Licences
@@ -50,7 +49,7 @@ type Licences struct {
 
 // Exception lets findings of one rule pass until a day.
 type Exception struct {
-	Rule    string
+	Rule    finding.ID
 	Subject string // the finding's subject; "" is any
 	Reason  string
 	Until   time.Time // the last day on which it counts
@@ -58,12 +57,12 @@ type Exception struct {
 }
 
 // severityWords are what a policy may say of a rule.
-var severityWords = map[string]resolve.Severity{"off": "", "info": resolve.Info, "warning": resolve.Warning, "error": resolve.Error}
+var severityWords = map[string]finding.Severity{"off": "", "info": finding.Info, "warning": finding.Warning, "error": finding.Error}
 
 // ParsePolicy reads a policy file. Every error is an *envfile.Error with its line, joined where
 // there are several.
 func ParsePolicy(name string, data []byte) (*Policy, error) {
-	p := &policyReader{policy: &Policy{Name: name, Rules: map[string]resolve.Severity{}}}
+	p := &policyReader{policy: &Policy{Name: name, Rules: map[finding.ID]finding.Severity{}}}
 	root, err := decodePolicy(name, data)
 	if err != nil {
 		return nil, err
@@ -203,9 +202,8 @@ func (p *policyReader) top(root *yaml.Node) {
 }
 
 func (p *policyReader) rules(n *yaml.Node) {
-	known := Rules()
 	p.pairs(n, "rules", func(id string, k, v *yaml.Node) {
-		if !slices.ContainsFunc(known, func(r Rule) bool { return r.ID == id }) {
+		if _, ok := finding.Lookup(finding.ID(id)); !ok {
 			p.fail(k, "there is no rule %q; mlenv check --list-rules prints them", id)
 			return
 		}
@@ -214,7 +212,7 @@ func (p *policyReader) rules(n *yaml.Node) {
 			p.fail(v, "%s must be off, info, warning or error", id)
 			return
 		}
-		p.policy.Rules[id] = s
+		p.policy.Rules[finding.ID(id)] = s
 	})
 }
 
@@ -296,8 +294,9 @@ func (p *policyReader) exception(n *yaml.Node) {
 	p.pairs(n, "an exception", func(key string, k, v *yaml.Node) {
 		switch key {
 		case "rule":
-			e.Rule, _ = p.text(v, key)
-			if !slices.ContainsFunc(Rules(), func(r Rule) bool { return r.ID == e.Rule }) {
+			id, _ := p.text(v, key)
+			e.Rule = finding.ID(id)
+			if _, ok := finding.Lookup(e.Rule); !ok {
 				p.fail(v, "there is no rule %q; mlenv check --list-rules prints them", e.Rule)
 			}
 		case "subject":

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"mlenv/resolve/envfile"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
 	"mlenv/resolve/signature"
 )
@@ -17,14 +17,14 @@ import (
 func (c *checker) signature() {
 	m := c.in.Model
 	if m.Signature.IsZero() {
-		c.find(ruleNoSignature, "signature", []envfile.Origin{{File: m.MLmodel}}, "the model has no signature")
+		c.find(finding.SignatureMissing, "signature", []finding.Origin{{File: m.MLmodel}}, "the model has no signature")
 	}
 	if m.InputExample.Text == "" {
-		c.find(ruleNoExample, "input_example", []envfile.Origin{{File: m.MLmodel}}, "the model has no input example")
+		c.find(finding.ExampleMissing, "input_example", []finding.Origin{{File: m.MLmodel}}, "the model has no input example")
 	}
 	s, err := signature.Parse(m.Signature.Inputs.Text, m.Signature.Outputs.Text, m.Signature.Params.Text)
 	if err != nil {
-		c.find(ruleBadSignature, "signature", c.from(c.signaturePart(err)), "the signature cannot be read: %v", err)
+		c.find(finding.SignatureUnreadable, "signature", c.from(c.signaturePart(err)), "the signature cannot be read: %v", err)
 		return
 	}
 	s.FromTypeHint = c.other("is_signature_from_type_hint") == "true"
@@ -33,10 +33,10 @@ func (c *checker) signature() {
 		if info.Type == "" {
 			info.Type = "dataframe" // as MLflow wrote them before it said so
 		}
-		c.example(ruleExample, name, func(data []byte) ([]signature.Mismatch, error) { return s.CheckExample(info, data) })
+		c.example(finding.ExampleMismatch, name, func(data []byte) ([]signature.Mismatch, error) { return s.CheckExample(info, data) })
 	}
 	if name := m.ServingExample; name != "" {
-		c.example(ruleServingExample, name, s.CheckServing)
+		c.example(finding.ServingExampleMismatch, name, s.CheckServing)
 	}
 }
 
@@ -80,14 +80,14 @@ func (c *checker) exampleInfo() signature.Info {
 
 const maxExample = 64 << 20 // bytes; a larger example is not looked into
 
-func (c *checker) example(rule, name string, check func([]byte) ([]signature.Mismatch, error)) {
+func (c *checker) example(rule finding.ID, name string, check func([]byte) ([]signature.Mismatch, error)) {
 	data, err := c.readExample(name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errTooLarge) {
 		return // modelFiles says what is missing
 	}
-	origin := envfile.Origin{File: name}
+	origin := finding.Origin{File: name}
 	if err != nil {
-		c.find(ruleBadExample, name, []envfile.Origin{origin}, "%s cannot be read", name)
+		c.find(finding.ExampleUnreadable, name, []finding.Origin{origin}, "%s cannot be read", name)
 		return
 	}
 	found, err := check(data)
@@ -96,7 +96,7 @@ func (c *checker) example(rule, name string, check func([]byte) ([]signature.Mis
 		if lines := strings.Split(string(data), "\n"); origin.Line <= len(lines) {
 			origin.Text = shown(lines[origin.Line-1])
 		}
-		c.find(ruleBadExample, name, []envfile.Origin{origin}, "%s %v", name, err)
+		c.find(finding.ExampleUnreadable, name, []finding.Origin{origin}, "%s %v", name, err)
 		return
 	}
 	for _, m := range found {
@@ -104,13 +104,13 @@ func (c *checker) example(rule, name string, check func([]byte) ([]signature.Mis
 		if subject == "" {
 			subject = name
 		}
-		from := []envfile.Origin{locate(name, data, m.Column)}
+		from := []finding.Origin{locate(name, data, m.Column)}
 		part := c.in.Model.Signature.Inputs
 		if slices.ContainsFunc([]string{"parameter " + m.Column, "parameters"}, func(s string) bool { return strings.Contains(m.Message, s) }) {
 			part = c.in.Model.Signature.Params
 		}
 		if part.Line > 0 {
-			from = append(from, envfile.Origin{File: part.File, Line: part.Line, Text: "signature"})
+			from = append(from, finding.Origin{File: part.File, Line: part.Line, Text: "signature"})
 		}
 		c.find(rule, subject, from, "%s does not fit the signature: %s", name, m.Message)
 	}
@@ -142,8 +142,8 @@ func lineOf(err error) int {
 }
 
 // locate is the line of an example that first speaks of a column, else its first.
-func locate(name string, data []byte, column string) envfile.Origin {
-	o := envfile.Origin{File: name, Line: 1}
+func locate(name string, data []byte, column string) finding.Origin {
+	o := finding.Origin{File: name, Line: 1}
 	n := 0
 	for line := range strings.Lines(string(data)) {
 		n++
@@ -151,7 +151,7 @@ func locate(name string, data []byte, column string) envfile.Origin {
 			o.Text = shown(line)
 		}
 		if column != "" && strings.Contains(line, strconv.Quote(column)) {
-			return envfile.Origin{File: name, Line: n, Text: shown(line)}
+			return finding.Origin{File: name, Line: n, Text: shown(line)}
 		}
 	}
 	return o

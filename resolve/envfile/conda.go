@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
@@ -34,7 +35,7 @@ func ParseConda(fsys fs.FS, path string) (*File, error) {
 			d.condaVariables(p)
 		default:
 			key, _ := source.Scrub(p.Key)
-			d.note(d.at(p.Line, key), "unknown-key", key, "conda ignores the key %q", key)
+			d.note(d.at(p.Line, key), finding.UnknownKey, key, "conda ignores the key %q", key)
 		}
 	}
 	return d.result()
@@ -73,7 +74,7 @@ func (d *document) condaDependencies(p source.Pair) {
 				}
 				sections++
 				if sections == 2 {
-					d.note(d.at(section.Line, "pip:"), "several-pip-sections", "pip", "there are several pip sections: MLflow reads the first when it looks for requirements and the last when it builds the environment")
+					d.note(d.at(section.Line, "pip:"), finding.SeveralPipSections, "pip", "there are several pip sections: MLflow reads the first when it looks for requirements and the last when it builds the environment")
 				}
 				d.requirementList("pip", section.Line, section.Value)
 			}
@@ -109,7 +110,7 @@ func (d *document) condaPackage(item *source.Node) {
 }
 
 // condaPython declares the Python version. What PEP 440 cannot say ("3.8|3.9") becomes a note.
-func (d *document) condaPython(m matchSpec, o Origin) {
+func (d *document) condaPython(m matchSpec, o finding.Origin) {
 	version, plain, ok := m.pep440()
 	if ok && version != "" {
 		var err error
@@ -122,15 +123,15 @@ func (d *document) condaPython(m matchSpec, o Origin) {
 	}
 	switch {
 	case !ok:
-		d.note(o, "python-not-understood", "python", "the Python version %q cannot be said in the terms of PEP 440 and is left out", m.written)
+		d.note(o, finding.PythonNotUnderstood, "python", "the Python version %q cannot be said in the terms of PEP 440 and is left out", m.written)
 	case version == "":
-		d.note(o, "python-without-version", "python", "python is listed without a version")
+		d.note(o, finding.PythonWithoutVersion, "python", "python is listed without a version")
 	default:
 		d.file.Python = append(d.file.Python, Declaration{Value: version, From: o})
 	}
 }
 
-func (d *document) condaBuildDependency(m matchSpec, o Origin) {
+func (d *document) condaBuildDependency(m matchSpec, o finding.Origin) {
 	req := Requirement{Requirement: pep508.Requirement{Name: pep508.Name(m.name), Spelling: m.name}, From: o}
 	version, plain, ok := m.pep440()
 	if plain {
@@ -144,7 +145,7 @@ func (d *document) condaBuildDependency(m matchSpec, o Origin) {
 		req.Specifier, err = pep440.ParseSpecifiers(version)
 	}
 	if !ok || err != nil {
-		d.note(o, "version-not-understood", m.name, "the version %q of %s cannot be said in the terms of PEP 440 and is left out", m.written, m.name)
+		d.note(o, finding.VersionNotUnderstood, m.name, "the version %q of %s cannot be said in the terms of PEP 440 and is left out", m.written, m.name)
 	}
 	d.file.BuildDependencies = append(d.file.BuildDependencies, req)
 }

@@ -3,16 +3,10 @@
 package envfile
 
 import (
+	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep508"
 )
-
-// Origin is where an entry was written.
-type Origin struct {
-	File string `json:"file" yaml:"file"`                     // slash-separated, relative to the model; "command line" for a flag
-	Line int    `json:"line,omitempty" yaml:"line,omitempty"` // from 1; 0 where there is none
-	Text string `json:"text" yaml:"text"`                     // the entry as written, credentials removed
-}
 
 // Kind tells the files apart.
 type Kind int
@@ -36,13 +30,13 @@ type Requirement struct {
 	Path               string   // a local path, relative to the model root ("wheels/x-1.0-py3-none-any.whl"), else ""; as given for a flag
 	Editable           bool     // -e
 	Hashes             []string // "sha256:…" (or sha384, sha512), sorted; any one of them admits a file
-	From               Origin
+	From               finding.Origin
 }
 
 // Declaration is one value with its position: a Python version, an index URL, a channel.
 type Declaration struct {
 	Value string
-	From  Origin
+	From  finding.Origin
 }
 
 // Options are pip's settings in a requirements file. URLs have had their credentials removed.
@@ -67,7 +61,7 @@ type CondaPackage struct {
 	Version   string // MatchSpec's version part, as written, e.g. "=3.10", ">=1.2,<2"
 	Build     string
 	MatchSpec string // canonical
-	From      Origin
+	From      finding.Origin
 }
 
 // File is one parsed environment file, the files that it includes folded in.
@@ -83,11 +77,11 @@ type File struct {
 	Prefix            *Declaration
 	Channels          []Declaration
 	CondaPackages     []CondaPackage
-	Variables         []Declaration // names of conda's variables; never their values
-	Locked            bool          // MLflow's "# Locked requirements" form
-	CredentialsIn     []Origin      // entries that carried credentials, now removed
-	Secrets           []Secret      // the URLs that had them
-	Notes             []Note        // what is odd but understood
+	Variables         []Declaration    // names of conda's variables; never their values
+	Locked            bool             // MLflow's "# Locked requirements" form
+	CredentialsIn     []finding.Origin // entries that carried credentials, now removed
+	Secrets           []Secret         // the URLs that had them
+	Notes             []Note           // what is odd but understood
 }
 
 // Secret is an http or https URL with the credentials that it was written with. It is kept for
@@ -105,10 +99,10 @@ func (s Secret) GoString() string { return s.String() }
 
 // Note is something that is understood but that its author should know of; it becomes a finding.
 type Note struct {
-	Rule    string // kebab-case id
+	Rule    finding.ID
 	Subject string
 	Message string
-	From    Origin
+	From    finding.Origin
 }
 
 // Error is one thing wrong with a file; Errors of several are joined with errors.Join.

@@ -1,6 +1,7 @@
 package envfile
 
 import (
+	"mlenv/resolve/finding"
 	"testing"
 	"testing/fstest"
 )
@@ -59,7 +60,7 @@ func TestCondaPython(t *testing.T) {
 
 func TestUnquotedPythonStaysText(t *testing.T) {
 	f, err := parseText(t, map[string]string{"e": "python: 3.10\ndependencies:\n- -r requirements.txt\n", "requirements.txt": "a==1\n"}, "e", pythonEnv)
-	if err != nil || f.Python[0].Value != "3.10" || f.Notes[0].Rule != "python-not-text" || f.Requirements[0].From != (Origin{"requirements.txt", 1, "a==1"}) {
+	if err != nil || f.Python[0].Value != "3.10" || f.Notes[0].Rule != "python-not-text" || f.Requirements[0].From != (finding.Origin{File: "requirements.txt", Line: 1, Text: "a==1"}) {
 		t.Errorf("%+v %v", f, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"mlenv/resolve/finding"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,7 +76,7 @@ func flatErrors(err error) []error {
 	return []error{err}
 }
 
-func place(o Origin) string { return fmt.Sprintf("%s:%d %q", o.File, o.Line, o.Text) }
+func place(o finding.Origin) string { return fmt.Sprintf("%s:%d %q", o.File, o.Line, o.Text) }
 
 type dumper struct{ b *strings.Builder }
 

@@ -3,6 +3,7 @@ package envfile
 import (
 	"io/fs"
 
+	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep440"
 )
@@ -41,7 +42,7 @@ func (d *document) pythonVersion(p source.Pair) {
 		return
 	}
 	if p.Value.Tag == "!!float" || p.Value.Tag == "!!int" {
-		d.note(v.From, "python-not-text", "python", "MLflow reads %s as a number and refuses it: put it into quotation marks", v.Value)
+		d.note(v.From, finding.PythonNotText, "python", "MLflow reads %s as a number and refuses it: put it into quotation marks", v.Value)
 	}
 	if _, err := pep440.Parse(v.Value); err != nil {
 		if _, err := pep440.ParseSpecifiers(v.Value); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
 
+	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep440"
 )
@@ -33,10 +34,10 @@ func ParsePythonVersion(fsys fs.FS, path string) (*File, error) {
 		if text == "" {
 			continue
 		}
-		o := Origin{File: path, Line: l.n, Text: text}
+		o := finding.Origin{File: path, Line: l.n, Text: text}
 		m := implementation.FindStringSubmatch(text)
 		if m == nil || !isVersionOrSpecifier(m[1]) {
-			r.note(o, "python-not-understood", "python", "%q is not a version of CPython and is left out", text)
+			r.note(o, finding.PythonNotUnderstood, "python", "%q is not a version of CPython and is left out", text)
 			break
 		}
 		r.file.Python = append(r.file.Python, Declaration{Value: m[1], From: o})
@@ -81,7 +82,7 @@ func ParsePyProject(fsys fs.FS, path string) (*File, error) {
 		return r.file, nil
 	}
 	value, ok := doc.Project.RequiresPython.(string)
-	o := Origin{File: path, Line: requiresPythonLine(data)}
+	o := finding.Origin{File: path, Line: requiresPythonLine(data)}
 	if !ok {
 		r.fail(o, "", "requires-python must be text")
 		return r.result()

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
@@ -51,7 +52,7 @@ var (
 )
 
 // requirement reads what precedes the options of a line.
-func (r *reader) requirement(text string, opts []option, o Origin, constraint bool) {
+func (r *reader) requirement(text string, opts []option, o finding.Origin, constraint bool) {
 	req := Requirement{From: o}
 	ok := false
 	switch name, marker := splitMarker(text); {
@@ -67,7 +68,7 @@ func (r *reader) requirement(text string, opts []option, o Origin, constraint bo
 		case "hash":
 			ok = r.hash(&req, opt.value) && ok
 		case "global-option", "config-settings":
-			r.note(o, "build-option", string(req.Name), "--%s is for building a source distribution", opt.name)
+			r.note(o, finding.BuildOption, string(req.Name), "--%s is for building a source distribution", opt.name)
 		}
 	}
 	if ok {
@@ -291,7 +292,7 @@ func wheelName(file string) (string, pep440.Specifiers, bool) {
 }
 
 // editable reads the value of -e.
-func (r *reader) editable(text string, o Origin, constraint bool) {
+func (r *reader) editable(text string, o finding.Origin, constraint bool) {
 	req := Requirement{Editable: true, From: o}
 	if vcs, _, ok := strings.Cut(strings.ToLower(text), ":"); ok && slices.Contains([]string{"git", "hg", "svn", "bzr"}, vcs) {
 		text = vcs + "+" + text

@@ -9,11 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
 )
-
-// CommandLine is the File of an Origin that is a flag.
-const CommandLine = "command line"
 
 const (
 	maxErrors   = 50   // that are reported of one file
@@ -48,7 +46,7 @@ func newReader(fsys fs.FS, kind Kind, name string) *reader {
 // Environment variables are never read: ${VAR} stays as it is.
 func ParseRequirements(fsys fs.FS, path string) (*File, error) {
 	r := newReader(fsys, Requirements, path)
-	r.readFile(include{name: path}, Origin{})
+	r.readFile(include{name: path}, finding.Origin{})
 	return r.result()
 }
 
@@ -56,16 +54,16 @@ func ParseRequirements(fsys fs.FS, path string) (*File, error) {
 // line of a requirements file, or "-r FILE" or "-c FILE", where all that follows is the name of
 // the file. Open opens those files; they, and paths, may be anywhere.
 func ParseRequirementArgs(open func(name string) (fs.File, error), args []string) (*File, error) {
-	r := &reader{open: open, file: &File{Path: CommandLine, Kind: Flags}, read: map[include]bool{}}
+	r := &reader{open: open, file: &File{Path: finding.CommandLine, Kind: Flags}, read: map[include]bool{}}
 	for _, arg := range args {
 		arg = strings.TrimFunc(arg, isSpace)
 		if name, constraint, ok := fileArg(arg); ok {
 			text, _ := source.Scrub(arg)
-			r.include(name, constraint, Origin{File: CommandLine, Text: text})
+			r.include(name, constraint, finding.Origin{File: finding.CommandLine, Text: text})
 			continue
 		}
 		for _, l := range logicalLines(splitLines(arg, 1)) {
-			r.line(line{0, l.text}, include{name: CommandLine})
+			r.line(line{0, l.text}, include{name: finding.CommandLine})
 		}
 	}
 	return r.result()
@@ -89,7 +87,7 @@ func (r *reader) result() (*File, error) {
 	return r.file, nil
 }
 
-func (r *reader) fail(o Origin, hint, format string, args ...any) {
+func (r *reader) fail(o finding.Origin, hint, format string, args ...any) {
 	r.failed(&Error{File: o.File, Line: o.Line, Msg: fmt.Sprintf(format, args...), Hint: hint})
 }
 
@@ -102,12 +100,12 @@ func (r *reader) failed(err error) {
 	}
 }
 
-func (r *reader) note(o Origin, rule, subject, format string, args ...any) {
+func (r *reader) note(o finding.Origin, rule finding.ID, subject, format string, args ...any) {
 	r.file.Notes = append(r.file.Notes, Note{Rule: rule, Subject: subject, Message: fmt.Sprintf(format, args...), From: o})
 }
 
 // include reads the file that o names.
-func (r *reader) include(name string, constraint bool, o Origin) {
+func (r *reader) include(name string, constraint bool, o finding.Origin) {
 	if scheme := urlScheme(name); scheme == "http" || scheme == "https" || scheme == "file" || strings.Contains(name, "://") {
 		clean, _ := source.Scrub(name)
 		r.fail(o, "copy its lines into the model", "the requirements file %q is behind a URL and could say something else tomorrow", clean)
@@ -142,8 +140,8 @@ func (r *reader) include(name string, constraint bool, o Origin) {
 	r.readFile(in, o)
 }
 
-// readFile reads one file; o is where it is included, the zero Origin for the first.
-func (r *reader) readFile(in include, o Origin) {
+// readFile reads one file; o is where it is included, the zero finding.Origin for the first.
+func (r *reader) readFile(in include, o finding.Origin) {
 	r.read[in] = true
 	data, err := r.bytes(in.name)
 	var e *Error
@@ -193,7 +191,7 @@ func (r *reader) findLocked(lines []line) {
 // line reads one logical line.
 func (r *reader) line(l line, in include) {
 	text, secret := r.scrub(l.text)
-	o := Origin{File: in.name, Line: l.n, Text: text}
+	o := finding.Origin{File: in.name, Line: l.n, Text: text}
 	args, rest := splitLine(text)
 	words, err := splitWords(rest)
 	if err != nil {
@@ -222,7 +220,7 @@ func (r *reader) line(l line, in include) {
 		r.file.CredentialsIn = append(r.file.CredentialsIn, o)
 	}
 	if len(other) > 0 {
-		r.note(o, "ignored-text", "", "pip ignores %q behind the options of a line", strings.Join(other, " "))
+		r.note(o, finding.IgnoredText, "", "pip ignores %q behind the options of a line", strings.Join(other, " "))
 	}
 	editable, isEditable := first(opts, "editable")
 	switch {
@@ -249,19 +247,19 @@ func (r *reader) scrub(text string) (string, bool) {
 }
 
 // ignored notes the options that have no effect where they are.
-func (r *reader) ignored(o Origin, opts []option, known ...string) {
+func (r *reader) ignored(o finding.Origin, opts []option, known ...string) {
 	for _, opt := range opts {
 		switch {
 		case opt.name == "no-binary" || opt.name == "only-binary":
 			r.setting(opt, o) // pip applies these wherever they stand
 		case !slices.Contains(known, opt.name):
-			r.note(o, "ignored-option", "--"+opt.name, "pip ignores --%s here: it wants a line of its own", opt.name)
+			r.note(o, finding.IgnoredOption, "--"+opt.name, "pip ignores --%s here: it wants a line of its own", opt.name)
 		}
 	}
 }
 
 // optionLine reads a line of options alone. Of several files on one line pip reads the first.
-func (r *reader) optionLine(opts []option, o Origin) {
+func (r *reader) optionLine(opts []option, o finding.Origin) {
 	name, isFile := first(opts, "requirement")
 	constraint := false
 	if !isFile {
@@ -277,7 +275,7 @@ func (r *reader) optionLine(opts []option, o Origin) {
 	for _, opt := range opts {
 		if opt.name == "find-links" {
 			if links++; links > 1 {
-				r.note(o, "ignored-option", "--find-links", "pip takes only the first --find-links of a line")
+				r.note(o, finding.IgnoredOption, "--find-links", "pip takes only the first --find-links of a line")
 				continue
 			}
 		}

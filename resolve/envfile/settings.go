@@ -6,12 +6,13 @@ import (
 	"slices"
 	"strings"
 
+	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep508"
 )
 
 // setting takes in one option that holds for the file as a whole.
-func (r *reader) setting(opt option, o Origin) {
+func (r *reader) setting(opt option, o finding.Origin) {
 	f := &r.file.Options
 	d := Declaration{Value: opt.value, From: o}
 	switch opt.name {
@@ -54,10 +55,10 @@ func (r *reader) setting(opt option, o Origin) {
 		f.UseFeatures = append(f.UseFeatures, d)
 	default:
 		if opt.name == "only-final" {
-			r.note(o, "ignored-option", "--only-final", "--only-final is not understood")
+			r.note(o, finding.IgnoredOption, "--only-final", "--only-final is not understood")
 			return
 		}
-		r.note(o, "ignored-option", "--"+opt.name, "pip ignores --%s on a line without a requirement", opt.name)
+		r.note(o, finding.IgnoredOption, "--"+opt.name, "pip ignores --%s on a line without a requirement", opt.name)
 	}
 }
 
@@ -67,12 +68,12 @@ func (r *reader) allReleases(d Declaration) {
 		r.file.Options.Pre = switchedOn(d.From)
 		return
 	}
-	r.note(d.From, "ignored-option", "--all-releases", "--all-releases is understood for :all: alone, not for %q", d.Value)
+	r.note(d.From, finding.IgnoredOption, "--all-releases", "--all-releases is understood for :all: alone, not for %q", d.Value)
 }
 
 var digits = regexp.MustCompile(`^[0-9]*$`)
 
-func switchedOn(o Origin) *Declaration { return &Declaration{Value: "true", From: o} }
+func switchedOn(o finding.Origin) *Declaration { return &Declaration{Value: "true", From: o} }
 
 // hostOnly takes out credentials that precede a host without a scheme; those in URLs are gone.
 // It reports whether there were any.
@@ -100,7 +101,7 @@ func hostOnly(opts []option) bool {
 
 func (r *reader) urlSetting(d Declaration) (Declaration, bool) {
 	if d.Value == "" {
-		r.note(d.From, "ignored-option", "", "pip ignores an option with an empty URL")
+		r.note(d.From, finding.IgnoredOption, "", "pip ignores an option with an empty URL")
 		return d, false
 	}
 	r.noteVariable(d.Value, d.From)
@@ -110,9 +111,9 @@ func (r *reader) urlSetting(d Declaration) (Declaration, bool) {
 // environmentVariable is what pip would replace.
 var environmentVariable = regexp.MustCompile(`\$\{[A-Z0-9_]+\}`)
 
-func (r *reader) noteVariable(url string, o Origin) {
+func (r *reader) noteVariable(url string, o finding.Origin) {
 	if v := environmentVariable.FindString(url); v != "" {
-		r.note(o, "environment-variable", v, "pip would replace %s from the environment; mlenv leaves it as it is", v)
+		r.note(o, finding.EnvironmentVariable, v, "pip would replace %s from the environment; mlenv leaves it as it is", v)
 	}
 }
 

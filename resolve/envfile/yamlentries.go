@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
 )
 
@@ -38,12 +39,12 @@ func openDocument(fsys fs.FS, kind Kind, name string) (*document, *source.Node) 
 }
 
 // at is the origin of something that holds no secrets.
-func (d *document) at(line int, text string) Origin {
-	return Origin{File: d.in.name, Line: line, Text: text}
+func (d *document) at(line int, text string) finding.Origin {
+	return finding.Origin{File: d.in.name, Line: line, Text: text}
 }
 
 // origin is the origin of a text that may hold credentials.
-func (d *document) origin(line int, text string) Origin {
+func (d *document) origin(line int, text string) finding.Origin {
 	text, found := source.Scrub(text)
 	o := d.at(line, text)
 	if found {

@@ -14,8 +14,8 @@ import (
 	"strconv"
 	"strings"
 
+	"mlenv/resolve/cache"
 	"mlenv/resolve/dist"
-	"mlenv/resolve/index/cache"
 )
 
 // Fetch gives the path of the file's content: from the cache, verified, or from where its URL

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"mlenv/resolve/cache"
 	"mlenv/resolve/dist"
-	"mlenv/resolve/index/cache"
 	"mlenv/resolve/pep508"
 )
 

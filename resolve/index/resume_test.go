@@ -13,9 +13,9 @@ import (
 	"sync"
 	"testing"
 
+	"mlenv/resolve/cache"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/index"
-	"mlenv/resolve/index/cache"
 	"mlenv/resolve/index/indextest"
 )
 

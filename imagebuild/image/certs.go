@@ -1,4 +1,4 @@
-package sink
+package image
 
 import (
 	"crypto/tls"
@@ -60,7 +60,7 @@ func (c *CertTransport) build(host string) (http.RoundTripper, error) {
 			return nil, err
 		}
 		for _, name := range authorities {
-			if err := trust(config, name); err != nil {
+			if err := TrustFile(config, name); err != nil {
 				return nil, err
 			}
 			found = true
@@ -86,7 +86,9 @@ func (c *CertTransport) build(host string) (http.RoundTripper, error) {
 	return own, nil
 }
 
-func trust(config *tls.Config, name string) error {
+// TrustFile adds the certificates of a file in PEM to those that a configuration trusts, beside the
+// system's.
+func TrustFile(config *tls.Config, name string) error {
 	if config.RootCAs == nil {
 		pool, err := x509.SystemCertPool()
 		if err != nil {

@@ -1,4 +1,4 @@
-package peek
+package image
 
 import (
 	"archive/tar"
@@ -42,16 +42,20 @@ var (
 	modelPath = strings.TrimPrefix(serving.ModelPath, "/")
 )
 
-// made is how package imagebuild marks its layers in the history, and what it calls the one with
-// the model's code.
-const (
-	made = "mlenv image"
-	code = "code of the model"
-)
+// CreatedBy is what the history of an image says of the layers that mlenv put on its base.
+const CreatedBy = "mlenv image"
+
+// KindAnnotation is the annotation of a layer's descriptor that says what the layer is, where a
+// reader of images has to know it. Most layers have none.
+const KindAnnotation = "io.mlenv.layer.kind"
+
+// CodeLayer is the kind of a layer that holds code of the model, which people compare between two
+// versions, and which therefore is read although it is not the last one.
+const CodeLayer = "code"
 
 // Read reads an image's layers from the last to the first until it has the lock and MLmodel. In
 // images of mlenv both are in the last layer, which is small.
-func Read(img *Opened) (*Contents, error) {
+func Read(img *Image) (*Contents, error) {
 	config, err := img.ConfigFile()
 	if err != nil {
 		return nil, fmt.Errorf("reading the image's configuration: %w", err)
@@ -61,6 +65,7 @@ func Read(img *Opened) (*Contents, error) {
 		return nil, fmt.Errorf("reading the image's layers: %w", err)
 	}
 	out := &Contents{Config: config}
+	code := func(int) bool { return true } // a Docker tarball has no annotations, but is at hand
 	if img.Digest != "" {
 		m, err := img.Manifest()
 		if err != nil {
@@ -69,11 +74,12 @@ func Read(img *Opened) (*Contents, error) {
 		for _, l := range m.Layers {
 			out.Size += l.Size
 		}
+		code = func(i int) bool { return i < len(m.Layers) && m.Layers[i].Annotations[KindAnnotation] == CodeLayer }
 	}
-	holds, first := ours(config, len(layers))
+	first := firstOurs(config, len(layers))
 	f := &found{files: map[string][]byte{}, hidden: map[string]bool{}, skipped: map[string]bool{}}
 	for i := len(layers) - 1; i >= first; i-- {
-		if f.complete() && holds[i] != code {
+		if f.complete() && !code(i) {
 			continue
 		}
 		if err := f.read(layers[i]); err != nil {
@@ -86,25 +92,20 @@ func Read(img *Opened) (*Contents, error) {
 	return out, err
 }
 
-// ours gives what each layer holds, as the history says, and which is the first that could hold
-// something of mlenv's: the first one that is not the base's, where the history tells.
-func ours(config *v1.ConfigFile, layers int) (holds []string, first int) {
-	holds = make([]string, layers)
+// firstOurs is the first layer that could hold something of mlenv's: the first one that is not the
+// base's, where the history tells.
+func firstOurs(config *v1.ConfigFile, layers int) int {
 	at := 0
-	first = -1
 	for _, h := range config.History {
 		if h.EmptyLayer || at >= layers {
 			continue
 		}
-		if h.CreatedBy == made {
-			holds[at] = h.Comment
-			if first < 0 {
-				first = at
-			}
+		if h.CreatedBy == CreatedBy {
+			return at
 		}
 		at++
 	}
-	return holds, max(first, 0)
+	return 0
 }
 
 // found is what the layers read so far, the upper ones, hold.

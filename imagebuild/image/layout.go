@@ -1,4 +1,4 @@
-package peek
+package image
 
 import (
 	"archive/tar"
@@ -32,7 +32,7 @@ type files interface {
 }
 
 // openLayout opens an image of an OCI image layout (OCI image-spec, "Image Layout").
-func openLayout(fsys files, want string, p *v1.Platform) (*Opened, error) {
+func openLayout(fsys files, want string, p *v1.Platform) (*Image, error) {
 	data, err := readAll(fsys, "index.json")
 	if err != nil {
 		return nil, err

@@ -1,5 +1,4 @@
-// Package reference reads the names of images, and lets no credentials in them out.
-package reference
+package image
 
 import (
 	"fmt"
@@ -9,9 +8,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Parse reads the name of an image in a registry: "registry.example.com/churn:1". No error
+// ParseReference reads the name of an image in a registry: "registry.example.com/churn:1". No error
 // shows a user or password that stands before it.
-func Parse(text string) (name.Reference, error) {
+func ParseReference(text string) (name.Reference, error) {
 	if clean := Redact(text); clean != text {
 		return nil, fmt.Errorf("%q is no reference: a user and password do not belong into it", clean)
 	}

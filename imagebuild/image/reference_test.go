@@ -1,10 +1,9 @@
-package reference_test
+package image_test
 
 import (
+	"mlenv/imagebuild/image"
 	"strings"
 	"testing"
-
-	"mlenv/imagebuild/reference"
 )
 
 const someDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -29,17 +28,17 @@ func TestReference(t *testing.T) {
 		"https://user:hunter2@registry.example/churn:1":     false,
 	}
 	for text, good := range tests {
-		_, err := reference.Parse(text)
+		_, err := image.ParseReference(text)
 		if (err == nil) != good {
 			t.Errorf("%s: %v", text, err)
 		}
 		if good {
-			if reference.Redact(text) != text {
-				t.Errorf("%s became %s", text, reference.Redact(text))
+			if image.Redact(text) != text {
+				t.Errorf("%s became %s", text, image.Redact(text))
 			}
 			continue
 		}
-		for _, err := range []error{err, reference.CheckTag(text)} {
+		for _, err := range []error{err, image.CheckTag(text)} {
 			if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "ter2") {
 				t.Errorf("%s: %v", text, err)
 			}

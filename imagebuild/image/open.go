@@ -1,18 +1,14 @@
-// Package peek reads what an image says of its environment, without running it and without
-// fetching more of it than needed: the lock, the small files of the model, the configuration.
-package peek
+// Package image names, opens and reads images wherever they lie: in a registry, an OCI layout, or a
+// tarball. Nothing is run, and no more is fetched than is read.
+package image
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"strings"
 
-	"mlenv/imagebuild/reference"
-
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -20,20 +16,16 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Options say how images are reached.
-type Options struct {
-	Keychain  authn.Keychain    // nil: anonymous
-	Transport http.RoundTripper // nil: the default one
-	UserAgent string
-	// Platform chooses among the images of an index. nil takes the only one, else linux/amd64.
-	Platform *v1.Platform
-}
-
-// Opened is an image where it lies.
-type Opened struct {
+// Image is an image where it lies.
+type Image struct {
 	v1.Image
+	// Name is the full reference by which others can pull it; "" for an image in files.
+	Name string
 	// Digest is that of the image's manifest, "sha256:…"; "" for a Docker tarball, which has none.
 	Digest string
+	// Named is the digest of what Name names, which may be an index that has the image; "" for an
+	// image in files.
+	Named string
 }
 
 // IsFile tells whether ref names an image in files, as Open understands it.
@@ -43,40 +35,41 @@ func IsFile(ref string) bool {
 }
 
 // Open finds an image: a registry's reference, "oci:DIR" or "oci-tar:FILE", with ":NAME" or
-// "@sha256:…" where there are several, or "docker-tar:FILE". Layers are fetched when they are read.
-func Open(ctx context.Context, ref string, o Options) (*Opened, error) {
+// "@sha256:…" where there are several, or "docker-tar:FILE". The platform chooses among the images
+// of an index; nil takes the only one, else linux/amd64. Layers are fetched when they are read.
+func Open(ctx context.Context, ref string, p *v1.Platform, r Remote) (*Image, error) {
 	if !IsFile(ref) {
-		return openRemote(ctx, ref, o)
+		return r.open(ctx, ref, p)
 	}
-	img, err := openFile(ref, o.Platform)
+	img, err := openFile(ref, p)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", ref, err)
 	}
 	return img, nil
 }
 
-func openFile(ref string, p *v1.Platform) (*Opened, error) {
+func openFile(ref string, p *v1.Platform) (*Image, error) {
 	kind, rest, _ := strings.Cut(ref, ":")
 	if kind == "docker-tar" {
 		if err := regular(rest); err != nil {
 			return nil, err
 		}
 		img, err := tarball.ImageFromPath(rest, nil)
-		return &Opened{Image: img}, err
+		return &Image{Image: img}, err
 	}
-	place, want := splitName(rest)
+	dir, want := splitName(rest)
 	if kind == "oci" {
-		return openLayout(os.DirFS(place), want, p)
+		return openLayout(os.DirFS(dir), want, p)
 	}
-	tar, err := openTar(place)
+	tar, err := openTar(dir)
 	if err != nil {
 		return nil, err
 	}
 	return openLayout(tar, want, p)
 }
 
-// splitName takes ":NAME" or "@sha256:…" off the place of a layout.
-func splitName(text string) (place, want string) {
+// splitName takes ":NAME" or "@sha256:…" off the path of a layout.
+func splitName(text string) (dir, want string) {
 	if _, err := os.Stat(text); err == nil {
 		return text, ""
 	}
@@ -95,29 +88,20 @@ func splitName(text string) (place, want string) {
 	return text, ""
 }
 
-func openRemote(ctx context.Context, text string, o Options) (*Opened, error) {
-	ref, err := reference.Parse(text)
+func (r Remote) open(ctx context.Context, text string, p *v1.Platform) (*Image, error) {
+	ref, err := ParseReference(text)
 	if err != nil {
 		return nil, fmt.Errorf("reading the name of the image: %w", err)
 	}
-	opts := []remote.Option{remote.WithContext(ctx)}
-	if o.Keychain != nil {
-		opts = append(opts, remote.WithAuthFromKeychain(o.Keychain))
-	}
-	if o.Transport != nil {
-		opts = append(opts, remote.WithTransport(o.Transport))
-	}
-	if o.UserAgent != "" {
-		opts = append(opts, remote.WithUserAgent(o.UserAgent))
-	}
-	desc, err := remote.Get(ref, opts...)
+	desc, err := remote.Get(ref, r.Options(ctx)...)
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", ref.Name(), err)
 	}
-	img, err := pick(registry{ref.Context(), opts}, desc.Descriptor, o.Platform)
+	img, err := pick(registry{desc, ref.Context(), r.Options(ctx)}, desc.Descriptor, p)
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", ref.Name(), err)
 	}
+	img.Name, img.Named = ref.Name(), desc.Digest.String()
 	return img, nil
 }
 
@@ -127,14 +111,26 @@ type store interface {
 	image(h v1.Hash) (v1.Image, error)
 }
 
-// registry is the store of a repository.
+// registry is the store of a repository. What was asked for by name is not asked for again.
 type registry struct {
-	repo name.Repository
-	opts []remote.Option
+	first *remote.Descriptor
+	repo  name.Repository
+	opts  []remote.Option
+}
+
+func (r registry) get(h v1.Hash) (*remote.Descriptor, error) {
+	if h == r.first.Digest {
+		return r.first, nil
+	}
+	return remote.Get(r.repo.Digest(h.String()), r.opts...)
 }
 
 func (r registry) index(h v1.Hash) (*v1.IndexManifest, error) {
-	index, err := remote.Index(r.repo.Digest(h.String()), r.opts...)
+	desc, err := r.get(h)
+	if err != nil {
+		return nil, err
+	}
+	index, err := desc.ImageIndex()
 	if err != nil {
 		return nil, err
 	}
@@ -142,21 +138,25 @@ func (r registry) index(h v1.Hash) (*v1.IndexManifest, error) {
 }
 
 func (r registry) image(h v1.Hash) (v1.Image, error) {
-	return remote.Image(r.repo.Digest(h.String()), r.opts...)
+	desc, err := r.get(h)
+	if err != nil {
+		return nil, err
+	}
+	return desc.Image()
 }
 
 // depth bounds how deep indexes are nested.
 const depth = 4
 
 // pick follows a descriptor to one image.
-func pick(s store, d v1.Descriptor, p *v1.Platform) (*Opened, error) {
+func pick(s store, d v1.Descriptor, p *v1.Platform) (*Image, error) {
 	for range depth {
 		if !d.MediaType.IsIndex() {
 			img, err := s.image(d.Digest)
 			if err != nil {
 				return nil, err
 			}
-			return &Opened{Image: img, Digest: d.Digest.String()}, nil
+			return &Image{Image: img, Digest: d.Digest.String()}, nil
 		}
 		index, err := s.index(d.Digest)
 		if err != nil {

@@ -1,4 +1,4 @@
-package peek
+package image
 
 import (
 	"archive/tar"

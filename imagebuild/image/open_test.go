@@ -1,4 +1,4 @@
-package peek_test
+package image_test
 
 import (
 	"archive/tar"
@@ -22,8 +22,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"mlenv/imagebuild/peek"
+	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/sink"
 )
 
@@ -55,17 +56,21 @@ func tarOf(t *testing.T, files []file) []byte {
 	return b.Bytes()
 }
 
-// image makes an image of layers, the first of them the base's; the others are marked as mlenv's,
-// with what they hold.
-func image(t *testing.T, holds []string, layers ...[]file) v1.Image {
+// makeImage makes an image of layers, the first of them the base's; the others are marked as mlenv's,
+// each with its kind.
+func makeImage(t *testing.T, kinds []string, layers ...[]file) v1.Image {
 	t.Helper()
-	img := empty.Image
-	for _, files := range layers {
+	img := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
+	for i, files := range layers {
 		l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(tarOf(t, files))), nil })
 		if err != nil {
 			t.Fatal(err)
 		}
-		if img, err = mutate.AppendLayers(img, l); err != nil {
+		add := mutate.Addendum{Layer: l}
+		if i > 0 && i <= len(kinds) && kinds[i-1] != "" {
+			add.Annotations = map[string]string{image.KindAnnotation: kinds[i-1]}
+		}
+		if img, err = mutate.Append(img, add); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -75,10 +80,10 @@ func image(t *testing.T, holds []string, layers ...[]file) v1.Image {
 	}
 	config = config.DeepCopy()
 	config.OS, config.Architecture = "linux", "amd64"
-	if holds != nil {
+	if kinds != nil {
 		config.History = []v1.History{{CreatedBy: "base"}, {CreatedBy: "nothing", EmptyLayer: true}}
-		for _, h := range holds {
-			config.History = append(config.History, v1.History{CreatedBy: "mlenv image", Comment: h})
+		for range kinds {
+			config.History = append(config.History, v1.History{CreatedBy: image.CreatedBy})
 		}
 	}
 	if img, err = mutate.ConfigFile(img, config); err != nil {
@@ -87,9 +92,9 @@ func image(t *testing.T, holds []string, layers ...[]file) v1.Image {
 	return img
 }
 
-func read(t *testing.T, img v1.Image) *peek.Contents {
+func read(t *testing.T, img v1.Image) *image.Contents {
 	t.Helper()
-	c, err := peek.Read(&peek.Opened{Image: img})
+	c, err := image.Read(&image.Image{Image: img, Digest: "sha256:known"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +102,7 @@ func read(t *testing.T, img v1.Image) *peek.Contents {
 }
 
 // listing gives the lock and the model's files with what they hold.
-func listing(t *testing.T, c *peek.Contents) string {
+func listing(t *testing.T, c *image.Contents) string {
 	t.Helper()
 	var out []string
 	if c.Lock != nil {
@@ -123,7 +128,7 @@ func TestRead(t *testing.T) {
 	big := strings.Repeat("x", 5<<20)
 	for _, tt := range []struct {
 		name   string
-		holds  []string
+		kinds  []string
 		layers [][]file
 		want   string
 	}{
@@ -148,12 +153,12 @@ func TestRead(t *testing.T) {
 			{text(lockAt, "L"), text(modelAt+"MLmodel", "M"), text(modelAt+"code/old.py", "1")},
 			{text(modelAt+"code", "2")},
 		}, "lock=L MLmodel=M code=2"},
-		{"the base is left alone", []string{"virtual environment", "lock and small files of the model"}, [][]file{
+		{"the base is left alone", []string{"", ""}, [][]file{
 			{text(modelAt+"MLmodel", "of the base")},
 			{text("opt/venv/x", "")},
 			{text(lockAt, "L")},
 		}, "lock=L"},
-		{"the layer of code is read, that of weights is not", []string{"code of the model", "2 files of the model", "lock and small files of the model"}, [][]file{
+		{"the layer of code is read, that of weights is not", []string{image.CodeLayer, "", ""}, [][]file{
 			{text("etc/passwd", "x")},
 			{text(modelAt+"code/a.py", "a")},
 			{text(modelAt+"weights", "w")},
@@ -164,16 +169,16 @@ func TestRead(t *testing.T) {
 		}, "lock=L MLmodel=M weights"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, listing(t, read(t, image(t, tt.holds, tt.layers...)))); diff != "" {
+			if diff := cmp.Diff(tt.want, listing(t, read(t, makeImage(t, tt.kinds, tt.layers...)))); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
 	}
 }
 
-func open(t *testing.T, ref string, o peek.Options) *peek.Opened {
+func open(t *testing.T, ref string, p *v1.Platform) *image.Image {
 	t.Helper()
-	img, err := peek.Open(t.Context(), ref, o)
+	img, err := image.Open(t.Context(), ref, p, image.Remote{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +199,7 @@ func TestOnlyWhatIsNeededIsFetched(t *testing.T) {
 		handler.ServeHTTP(w, r)
 	}))
 	defer s.Close()
-	img := image(t, []string{"a.whl", "code of the model", "weights", "lock and small files of the model"},
+	img := makeImage(t, []string{"", image.CodeLayer, "", ""},
 		[]file{text("etc/passwd", "x")}, []file{text("opt/venv/x", "")}, []file{text(modelAt+"code/a.py", "a")},
 		[]file{text(modelAt+"weights", "w")}, []file{text(lockAt, "L"), text(modelAt+"MLmodel", "M")})
 	ref, err := name.ParseReference(strings.TrimPrefix(s.URL, "http://") + "/churn:1")
@@ -205,7 +210,7 @@ func TestOnlyWhatIsNeededIsFetched(t *testing.T) {
 		t.Fatal(err)
 	}
 	clear(fetched)
-	got, err := peek.Read(open(t, ref.Name(), peek.Options{}))
+	got, err := image.Read(open(t, ref.Name(), nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +239,7 @@ func twoPlatforms(t *testing.T) v1.ImageIndex {
 	t.Helper()
 	var index v1.ImageIndex = empty.Index
 	for _, arch := range []string{"arm64", "amd64", "unknown"} {
-		img := image(t, nil, []file{text(lockAt, arch)})
+		img := makeImage(t, nil, []file{text(lockAt, arch)})
 		p := &v1.Platform{OS: "linux", Architecture: arch}
 		if arch == "unknown" {
 			p.OS = arch // as attestations are marked
@@ -265,11 +270,11 @@ func TestPlacesAndPlatforms(t *testing.T) {
 	}
 	for _, place := range []string{"oci:" + dir + "/layout", "oci:" + dir + "/layout:churn:1", "oci-tar:" + dir + "/one.tar", pushed} {
 		for _, arch := range []string{"", "amd64", "arm64"} {
-			o, want := peek.Options{}, "amd64"
+			p, want := (*v1.Platform)(nil), "amd64"
 			if arch != "" {
-				o.Platform, want = &v1.Platform{OS: "linux", Architecture: arch}, arch
+				p, want = &v1.Platform{OS: "linux", Architecture: arch}, arch
 			}
-			c, err := peek.Read(open(t, place, o))
+			c, err := image.Read(open(t, place, p))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -277,7 +282,7 @@ func TestPlacesAndPlatforms(t *testing.T) {
 				t.Errorf("%s for %q: the image for %s", place, arch, c.Lock)
 			}
 		}
-		_, err := peek.Open(t.Context(), place, peek.Options{Platform: &v1.Platform{OS: "linux", Architecture: "s390x"}})
+		_, err := image.Open(t.Context(), place, &v1.Platform{OS: "linux", Architecture: "s390x"}, image.Remote{})
 		if err == nil || !strings.Contains(err.Error(), "there is no image for linux/s390x, only for linux/arm64, linux/amd64") {
 			t.Errorf("%s for s390x: %v", place, err)
 		}
@@ -289,7 +294,7 @@ func TestDamage(t *testing.T) {
 	for _, what := range []string{"layer", "manifest", "config"} {
 		t.Run(what, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "layout")
-			img := image(t, nil, []file{text(lockAt, "L"), text(modelAt+"MLmodel", "M")})
+			img := makeImage(t, nil, []file{text(lockAt, "L"), text(modelAt+"MLmodel", "M")})
 			if _, err := sink.Layout(dir, "")(t.Context(), sink.Artifact{Image: img}); err != nil {
 				t.Fatal(err)
 			}
@@ -315,9 +320,9 @@ func TestDamage(t *testing.T) {
 			if err := os.WriteFile(at, data, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			opened, err := peek.Open(t.Context(), "oci:"+dir, peek.Options{})
+			opened, err := image.Open(t.Context(), "oci:"+dir, nil, image.Remote{})
 			if err == nil {
-				_, err = peek.Read(opened)
+				_, err = image.Read(opened)
 			}
 			if err == nil || !strings.Contains(err.Error(), "damaged") {
 				t.Errorf("the error is %v", err)

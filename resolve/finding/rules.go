@@ -1,0 +1,52 @@
+package finding
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Rule describes one kind of finding.
+type Rule struct {
+	ID       ID
+	Category Category
+	Severity Severity // unless a policy says otherwise
+	Summary  string   // what is found
+	Help     string   // why it matters and how to fix it
+}
+
+// Category groups rules for people.
+type Category string
+
+// The categories.
+const (
+	Environment Category = "environment"
+	Model       Category = "model"
+	Signature   Category = "signature"
+	Target      Category = "target"
+	Supply      Category = "supply chain"
+	Policy      Category = "policy"
+)
+
+// Categories lists the categories in the order of the documentation.
+func Categories() []Category {
+	return []Category{Environment, Model, Signature, Target, Supply, Policy}
+}
+
+// Rules lists all rules, sorted by id.
+func Rules() []Rule {
+	all := slices.Concat(environmentRules, modelRules, signatureRules, targetRules, supplyRules, policyRules)
+	slices.SortFunc(all, func(a, b Rule) int { return cmp.Compare(a.ID, b.ID) })
+	return all
+}
+
+// Lookup gives the rule of that id, and whether there is one.
+func Lookup(id ID) (Rule, bool) {
+	for _, group := range [][]Rule{environmentRules, modelRules, signatureRules, targetRules, supplyRules, policyRules} {
+		for _, r := range group {
+			if r.ID == id {
+				return r, true
+			}
+		}
+	}
+	return Rule{}, false
+}

@@ -1,0 +1,31 @@
+package finding
+
+// modelRules are the rules of the category "model".
+var modelRules = []Rule{
+	{CodeNotImportable, Model, Warning, "a code path holds something that Python cannot import",
+		"A module's name must be an identifier. Rename the file or folder, or take it out of code_paths."},
+	{CodeShadowsPackage, Model, Warning, "a module of the model hides an installed package",
+		"The model's code stands first on Python's path, so every import finds it instead of the package. Rename it, or take the requirement out."},
+	{CodeShadowsStdlib, Model, Error, "a module of the model hides one of Python's own",
+		"The model's code stands first on Python's path, so other libraries import the wrong module and fail in odd ways. Rename it."},
+	{FlavorLibraryMissing, Model, Warning, "no requirement names the library of a flavor",
+		"The model loads only if something else happens to bring the library. Require it in the version that MLmodel records."},
+	{FlavorVersionExcluded, Model, Error, "the requirements exclude the library version that saved the model",
+		"Saved estimators are not made for other versions: loading fails, or worse, predictions change. Require the version that MLmodel records."},
+	{FlavorVersionNotLocked, Model, Warning, "the lock has another version of a flavor's library than the one that saved the model",
+		"Saved estimators are not made for other versions. Pin the recorded version and lock again."},
+	{ImportNotLocked, Model, Error, "the model's code imports a module that nothing in the lock brings",
+		"The import fails at start or, if it stands in a function, at the first request. Add the requirement and lock again."},
+	{ImportRemovedFromPython, Model, Error, "the model's code imports a module that the model's Python no longer has",
+		"The import fails. Use its replacement, or require a distribution that brings the module."},
+	{ImportWithoutRequirement, Model, Warning, "the model's code imports a module that no requirement brings",
+		"The import fails unless something else happens to bring the module. Add the requirement."},
+	{MissingFile, Model, Error, "a requirement or code path names a file that the model does not have",
+		"The model cannot be installed. Log it again with the file, or take the line out."},
+	{MissingModelFile, Model, Error, "MLmodel names a file that the model does not have",
+		"The model cannot be loaded. Upload the file, or log the model again."},
+	{MLflowTooOld, Model, Error, "the required mlflow is too old for what the model uses",
+		"That mlflow cannot read the model. Require at least the version that the message names."},
+	{PathOutsideModel, Model, Error, "MLmodel names a path outside of the model",
+		"The path exists on the machine that logged the model, and nowhere else. Log the model again with the file as an artifact."},
+}

@@ -1,0 +1,21 @@
+package finding
+
+// policyRules are the rules of the category "policy".
+var policyRules = []Rule{
+	{BaseNotAllowed, Policy, Error, "the base image comes from a registry that the policy does not allow",
+		"Use a base from a registry that the policy allows."},
+	{ExceptionExpired, Policy, Error, "an exception of the policy is past its end date",
+		"It no longer counts. Mend what it excepted, or decide anew."},
+	{ExceptionUnused, Policy, Info, "an exception of the policy covers no finding",
+		"Take it out, so that it hides nothing later."},
+	{IndexNotAllowed, Policy, Error, "packages come from an index that the policy does not allow",
+		"Use an index that the policy allows."},
+	{LicenceNotAllowed, Policy, Error, "a package's licence is not allowed by the policy",
+		"Replace the package, or ask for an exception."},
+	{LicenceUnknown, Policy, Warning, "a package's licence cannot be told",
+		"Its metadata names none. Look it up, and except the package in the policy."},
+	{PackageDenied, Policy, Error, "the policy denies a package",
+		"Replace it, or ask for an exception."},
+	{PackageNotAllowed, Policy, Error, "the policy's list of allowed packages leaves a package out",
+		"Replace it, or have it added to the list."},
+}

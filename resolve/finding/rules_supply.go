@@ -1,0 +1,33 @@
+package finding
+
+// supplyRules are the rules of the category "supply chain".
+var supplyRules = []Rule{
+	{ConflictingHashes, Supply, Error, "two files give different hashes for the same requirement",
+		"A file that fits one hash fails the other. Find out which of the two is right before anything is installed."},
+	{CredentialsInURL, Supply, Warning, "a URL carries credentials",
+		"Whoever can read the model can read them. Change them, take them out of the file, and give them to the build as a secret (netrc, PIP_INDEX_URL)."},
+	{HashMissing, Supply, Error, "a locked file has no strong hash",
+		"What is downloaded cannot be told from something else in its place. Lock again."},
+	{HTTPIndex, Supply, Warning, "packages come over a connection without encryption",
+		"Whoever sits on the way can put other packages in their place. Use https."},
+	{KnownVulnerability, Supply, Error, "a locked package has a known vulnerability",
+		"Move to a version with the fix, or except the vulnerability in the policy with a reason and an end date."},
+	{LockOutOfDate, Supply, Warning, "the lock was made for another state of the model's requirements",
+		"What is deployed is not what the model declares. Run mlenv lock again."},
+	{LockPythonDiffers, Supply, Error, "the lock was made for another Python than the model's",
+		"Pickles and binary wheels fit one minor version. Run mlenv lock again."},
+	{LockedVersionExcluded, Supply, Error, "the lock has a version that a requirement excludes",
+		"What is built from the lock is not what the model declares. Run mlenv lock again."},
+	{MaliciousPackage, Supply, Error, "a locked package is known to be malicious",
+		"Do not install it; look for what has already run it."},
+	{ReleaseGone, Supply, Error, "the index no longer lists a locked file",
+		"The image cannot be built again. Lock again."},
+	{RequirementNotLocked, Supply, Error, "a requirement is not in the lock",
+		"What is built from the lock lacks it. Run mlenv lock again."},
+	{TrustedHost, Supply, Warning, "certificates of an index are not checked",
+		"--trusted-host accepts any certificate. Give the index's own certificate to the build instead."},
+	{URLWithoutHash, Supply, Warning, "a requirement is a URL without a hash",
+		"What is downloaded cannot be told from something else in its place. Add #sha256=… to the URL, or build from a lock."},
+	{YankedRelease, Supply, Warning, "a locked release was withdrawn by its authors",
+		"Authors yank releases that are broken or unsafe. Move to another version and lock again."},
+}
