@@ -42,7 +42,8 @@ func Registry(ref string, o RegistryOptions) Sink {
 			return Sent{}, err
 		}
 		counter := newMeter(newSizes(blobs, o.Remote.RoundTripper()), a, blobs)
-		o.Remote.Transport = counter // all that is sent to this registry is counted
+		o := o // of this push: all that is sent is counted
+		o.Remote.Transport = counter
 		if err := o.sendLarge(ctx, a, target.Context()); err != nil {
 			return Sent{}, fmt.Errorf("pushing to %s: %w", target, err)
 		}
