@@ -9,7 +9,7 @@ FUZZTIME ?= 20s
 # The race detector needs cgo and a C compiler.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC)" >/dev/null && echo -race)
 
-.PHONY: e2e bench-image bench-start bench-memory build demo test soak lint fuzz golden cross bench-resolve bench-lock oracle oracle-lock clean
+.PHONY: e2e bench-image bench-start bench-memory build demo test dockerfiles soak lint fuzz golden cross bench-resolve bench-lock oracle oracle-lock clean
 
 build: ## the static binary ./mlenv
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o mlenv ./cmd/mlenv
@@ -23,6 +23,10 @@ test: ## vet and all hermetic tests, with a summary of what was skipped and why
 	$(GO) vet ./...
 	GORACE=atexit_sleep_ms=0 $(GO) run ./.ci/testsummary $(RACE) ./...
 
+# A module of its own: what BuildKit brings with it is no business of mlenv's.
+dockerfiles: ## the Dockerfiles of the golden files, read by BuildKit's own parser
+	$(GO) -C .ci/dockerfiles test -count=1 ./...
+
 soak: ## 250 image builds against an index and a registry that fail at random, always the same 250
 	$(GO) test ./cmd/mlenv -run '^TestImageChaos$$' -count=1 -v
 
@@ -30,6 +34,7 @@ lint: ## formatting, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./... ./.ci/testsummary ./.ci/demo
+	$(GO) -C .ci/dockerfiles vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
 fuzz: ## every fuzz target for FUZZTIME
@@ -40,6 +45,7 @@ fuzz: ## every fuzz target for FUZZTIME
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 		done; \
 	done
+	$(GO) -C .ci/dockerfiles test -run '^$$' -fuzz . -fuzztime $(FUZZTIME) .
 
 golden: ## write the golden files and the generated docs anew
 	@for pkg in $$(grep -rlE 'flag\.Bool\("update"' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \

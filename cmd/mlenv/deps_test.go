@@ -54,7 +54,6 @@ var onlyIn = map[string][]string{
 	"github.com/pelletier/go-toml/v2":        {"resolve"},
 	"golang.org/x/term":                      {},
 	"github.com/vbauerster/mpb/v8":           {},
-	"github.com/moby/buildkit":               {},
 	"github.com/google/go-cmp":               {},
 	"log":                                    {},
 	"flag":                                   {},

@@ -1,17 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	ggcr "github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/moby/buildkit/frontend/dockerfile/instructions"
-	"github.com/moby/buildkit/frontend/dockerfile/parser"
 
 	"mlenv/imagebuild/base/basetest"
 	"mlenv/resolve/index/indextest"
@@ -49,24 +47,21 @@ func contextText(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// stages parses a Dockerfile as BuildKit does.
-func stages(t *testing.T, file string) []instructions.Stage {
+// basesOf gives what the stages of a Dockerfile build on.
+func basesOf(t *testing.T, file string) []string {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := parser.Parse(bytes.NewReader(data))
-	if err != nil {
-		t.Fatalf("%s: BuildKit cannot parse it: %v", file, err)
-	}
-	out, _, err := instructions.Parse(res.AST, nil)
-	if err != nil {
-		t.Fatalf("%s: BuildKit cannot parse it: %v", file, err)
+	var out []string
+	for _, m := range regexp.MustCompile(`(?m)^FROM (\S+)`).FindAllSubmatch(data, -1) {
+		out = append(out, string(m[1]))
 	}
 	return out
 }
 
+// That BuildKit understands the golden files is tested in .ci/dockerfiles.
 func TestDockerfileOfExamples(t *testing.T) {
 	models, err := filepath.Glob("../../examples/*/MLmodel")
 	if err != nil || len(models) == 0 {
@@ -89,10 +84,6 @@ func TestDockerfileOfExamples(t *testing.T) {
 					t.Fatalf("exit code %d: %s", code, stderr)
 				}
 				golden(t, filepath.Join("testdata", "dockerfile", name+"-"+installer+".txt"), contextText(t, dir))
-				s := stages(t, filepath.Join(dir, "Dockerfile"))
-				if len(s) != 2 || s[0].Name != "build" {
-					t.Errorf("stages: %+v", s)
-				}
 			})
 		}
 	}
@@ -157,9 +148,13 @@ func TestDockerfileLocked(t *testing.T) {
 				t.Fatalf("exit code %d: %s", code, stderr)
 			}
 			texts = append(texts, contextText(t, dir))
-			for _, s := range stages(t, filepath.Join(dir, "Dockerfile")) {
-				if !strings.HasPrefix(s.BaseName, base+"@sha256:") {
-					t.Errorf("the base is %s, which is not pinned", s.BaseName)
+			bases := basesOf(t, filepath.Join(dir, "Dockerfile"))
+			if len(bases) != 2 {
+				t.Errorf("the stages build on %q, want two of them", bases)
+			}
+			for _, b := range bases {
+				if !strings.HasPrefix(b, base+"@sha256:") {
+					t.Errorf("the base is %s, which is not pinned", b)
 				}
 			}
 		}
