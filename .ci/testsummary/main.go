@@ -1,5 +1,6 @@
 // Command testsummary runs go test with the arguments it is given and prints one line for each
-// package, everything of a test that failed, and at the end which tests were skipped and why.
+// package, everything of a test that failed or never ended, and at the end which packages ran out of
+// time, in which tests, and which tests were skipped and why.
 package main
 
 import (
@@ -25,31 +26,35 @@ type event struct {
 // summary collects the events of one run.
 type summary struct {
 	out     io.Writer
-	output  map[string][]string // of each test, by "package test"
+	output  map[string][]string // of each test that has not ended, by "package test"
 	skipped map[string][]string // the tests, by reason
+	late    []string            // what is to be said of packages that ran out of time
 	passed  int
 	failed  int
 }
 
-func main() {
-	args := append([]string{"test", "-json"}, os.Args[1:]...)
-	cmd := exec.Command("go", args...)
-	cmd.Stderr = os.Stderr
-	stdout, err := cmd.StdoutPipe()
+func main() { os.Exit(run(".", os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run runs go test in a directory and gives the exit code.
+func run(dir string, args []string, stdout, stderr io.Writer) int {
+	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+	cmd.Dir, cmd.Stderr = dir, stderr
+	lines, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "testsummary:", err)
-		os.Exit(1)
+		fmt.Fprintln(stderr, "testsummary:", err)
+		return 1
 	}
-	s := &summary{out: os.Stdout, output: map[string][]string{}, skipped: map[string][]string{}}
-	s.read(stdout)
+	s := &summary{out: stdout, output: map[string][]string{}, skipped: map[string][]string{}}
+	s.read(lines)
 	err = cmd.Wait()
 	s.print()
 	if err != nil || s.failed > 0 {
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 func (s *summary) read(r io.Reader) {
@@ -92,12 +97,57 @@ func (s *summary) take(e event) {
 		delete(s.output, key)
 	case "fail":
 		s.failed++
-		for _, text := range s.output[key] {
-			fmt.Fprint(s.out, text)
+		if e.Test == "" {
+			s.giveUp(e.Package)
 		}
-		fmt.Fprintf(s.out, "FAIL  %s\n", strings.TrimSpace(key))
-		delete(s.output, key)
+		s.say(key, "")
 	}
+}
+
+// say says that a test or package failed, after all that it printed.
+func (s *summary) say(key, remark string) {
+	for _, text := range s.output[key] {
+		fmt.Fprint(s.out, text)
+	}
+	fmt.Fprintf(s.out, "FAIL  %s%s\n", strings.TrimSpace(key), remark)
+	delete(s.output, key)
+}
+
+// giveUp prints the tests of a package that have not ended when the package has: its process ended
+// within them.
+func (s *summary) giveUp(pkg string) {
+	for _, key := range slices.Sorted(maps.Keys(s.output)) {
+		if !strings.HasPrefix(key, pkg+" ") {
+			continue
+		}
+		if late := outOfTime(pkg, s.output[key]); late != "" {
+			s.late = append(s.late, late)
+		}
+		quiet := !slices.ContainsFunc(s.output[key], func(line string) bool { return !strings.HasPrefix(line, "=== ") })
+		if key == pkg+" " || quiet { // a test that waits for its subtests, or for its turn
+			continue
+		}
+		s.say(key, "  unfinished")
+	}
+}
+
+var timedOut = regexp.MustCompile(`^panic: test timed out after (\S+)`)
+
+// outOfTime reads what package testing prints when a package has used up its -timeout, and says
+// which tests were running. It is "" for other output.
+func outOfTime(pkg string, output []string) string {
+	var b strings.Builder
+	for _, line := range output {
+		text := strings.TrimSpace(line)
+		if m := timedOut.FindStringSubmatch(line); m != nil {
+			fmt.Fprintf(&b, "  %s ran out of time after %s; -timeout allows more. What was running:\n", pkg, m[1])
+		} else if b.Len() > 0 && text == "" {
+			break
+		} else if b.Len() > 0 && text != "running tests:" {
+			fmt.Fprintf(&b, "      %s\n", text)
+		}
+	}
+	return b.String()
 }
 
 var location = regexp.MustCompile(`^\s*[\w.-]+\.go:\d+: `)
@@ -118,6 +168,9 @@ func (s *summary) print() {
 		total += len(tests)
 	}
 	fmt.Fprintf(s.out, "\n%d passed, %d failed, %d skipped\n", s.passed, s.failed, total)
+	for _, text := range s.late {
+		fmt.Fprint(s.out, text)
+	}
 	reasons := slices.SortedFunc(maps.Keys(s.skipped), func(a, b string) int {
 		return cmp.Or(-cmp.Compare(len(s.skipped[a]), len(s.skipped[b])), cmp.Compare(a, b))
 	})
