@@ -79,11 +79,6 @@ func release(v pep440.Version) []uint64 {
 	return v.Release()
 }
 
-func minorOf(v pep440.Version) string {
-	r := v.Release()
-	return fmt.Sprintf("%d.%d", r[0], r[1])
-}
-
 // loosePython handles models of which no file names a minor version.
 func (m *merger) loosePython(wishes []pythonWish) {
 	for _, w := range wishes {
@@ -161,7 +156,7 @@ func minorDiffers(a, b []uint64) bool {
 func (m *merger) comparePythonRange(won, w pythonWish) {
 	from := []finding.Origin{won.decl.From, w.decl.From}
 	sides := fmt.Sprintf("%s wants Python %s but %s wants %s", won.decl.From, won.version, w.decl.From, w.decl.Value)
-	minor, err := pep440.ParseSpecifiers("==" + minorOf(won.version) + ".*")
+	minor, err := pep440.ParseSpecifiers("==" + won.version.Minor() + ".*")
 	rule := finding.PythonMinorDiffers
 	switch {
 	case err != nil:

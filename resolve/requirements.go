@@ -268,10 +268,10 @@ func (m *merger) reportOverlaps(groups []*group) {
 // markerEnvironment is Linux with the model's Python: what a model is served on.
 func markerEnvironment(python string) (pep508.Environment, bool) {
 	v, err := pep440.Parse(python)
-	if err != nil || len(v.Release()) < 2 {
+	minor := v.Minor()
+	if err != nil || minor == "" {
 		return pep508.Environment{}, false
 	}
-	minor := fmt.Sprintf("%d.%d", v.Release()[0], v.Release()[1])
 	full := v.String()
 	if len(v.Release()) == 2 {
 		full += ".0"

@@ -161,18 +161,20 @@ func (r *checkRun) targets(ctx context.Context, spec *resolve.Spec) error {
 }
 
 func (r *checkRun) targetOf(p v1.Platform) (dist.Target, error) {
-	t := dist.Target{OS: p.OS, Arch: p.Architecture}
-	libc := defaultLibc
-	if r.in.Lock != nil {
-		for _, recorded := range r.in.Lock.Tool.Targets {
-			if platform, l, ok := strings.Cut(recorded, " "); ok && platform == t.Platform() {
-				libc = l
-			}
+	t, err := dist.NewTarget(p.OS, p.Architecture, pep440.Version{}, "")
+	if err != nil || r.in.Lock == nil {
+		return t, err
+	}
+	for _, text := range r.in.Lock.Tool.Targets {
+		recorded, err := dist.ParseTarget(text)
+		if err != nil {
+			return t, fmt.Errorf("reading the lock's target: %w", err)
+		}
+		if recorded.Platform() == t.Platform() && recorded.Libc.Kind != "" {
+			t.Libc = recorded.Libc
 		}
 	}
-	var err error
-	t.Libc, err = dist.ParseLibc(libc)
-	return t, err
+	return t, nil
 }
 
 // online asks the index about the locked packages: whether their files are still there, and, if

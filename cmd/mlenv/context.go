@@ -13,9 +13,6 @@ import (
 	"strings"
 
 	"mlenv/render"
-	"mlenv/resolve/pep440"
-
-	"mlenv/resolve/dist"
 )
 
 // writtenByUs is how a Dockerfile of ours begins, so that a directory may be written over.
@@ -186,13 +183,3 @@ func copyFile(from fs.FS, name, target string, mode fs.FileMode) (err error) {
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
-
-// targetOf is the target of a base that could not be looked into.
-func targetOf(goos, arch, python, libc string) (t dist.Target, err error) {
-	t = dist.Target{OS: goos, Arch: arch}
-	if t.Python, err = pep440.Parse(python); err != nil {
-		return t, fmt.Errorf("reading the model's Python version: %w", err)
-	}
-	t.Libc, err = dist.ParseLibc(libc)
-	return t, err
-}

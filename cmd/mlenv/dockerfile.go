@@ -21,6 +21,7 @@ import (
 	"mlenv/resolve/envfile"
 	"mlenv/resolve/index"
 	"mlenv/resolve/lock"
+	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
@@ -222,7 +223,11 @@ func (r *dockerfileRun) findBase(ctx context.Context, request *lockRequest) (dig
 
 // plainTarget locks for a platform whose base could not be looked into.
 func (r *dockerfileRun) plainTarget(request *lockRequest, goos, arch, python string) error {
-	t, err := targetOf(goos, arch, python, defaultLibc)
+	version, err := pep440.Parse(python)
+	if err != nil {
+		return fmt.Errorf("reading the model's Python version: %w", err)
+	}
+	t, err := dist.NewTarget(goos, arch, version, "")
 	if err != nil {
 		return err
 	}

@@ -143,17 +143,12 @@ func (r *imageRun) picksFor(b *openedBase) ([]imagebuild.Pick, error) {
 
 // fitsBase checks a target as the lock records it, "linux/amd64 glibc:2.36".
 func fitsBase(b *openedBase, python, text string) error {
-	platform, libc, _ := strings.Cut(text, " ")
-	goos, arch, _ := strings.Cut(platform, "/")
-	version, err := pep440.Parse(python)
+	want, err := dist.ParseTarget(text)
 	if err != nil {
-		return fmt.Errorf("reading the lock's Python version: %w", err)
+		return fmt.Errorf("reading the lock's target: %w", err)
 	}
-	want := dist.Target{Python: version, OS: goos, Arch: arch}
-	if libc != "" {
-		if want.Libc, err = dist.ParseLibc(libc); err != nil {
-			return fmt.Errorf("reading the lock's target: %w", err)
-		}
+	if want.Python, err = pep440.Parse(python); err != nil {
+		return fmt.Errorf("reading the lock's Python version: %w", err)
 	}
 	return b.Base.Fit(want)
 }

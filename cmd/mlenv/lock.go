@@ -30,7 +30,7 @@ func lockCommand(a *app) *cli.Command {
 				&cli.BoolFlag{Name: "check", Usage: "write nothing; exit with 2 if the lock no longer fits the model", DisableDefaultText: true},
 				&cli.BoolFlag{Name: "upgrade", Usage: "keep nothing of the existing lock", DisableDefaultText: true},
 				&cli.StringSliceFlag{Name: "upgrade-package", Usage: "do not keep the locked version of the package `NAME` (repeatable)"},
-				&cli.StringFlag{Name: "libc", Usage: "lock for the C library `LIBC`, such as glibc:2.36 or musl:1.2 (default: the base's, else " + defaultLibc + ")"},
+				&cli.StringFlag{Name: "libc", Usage: "lock for the C library `LIBC`, such as glibc:2.36 or musl:1.2 (default: the base's, else " + dist.DefaultLibc + ")"},
 				&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors alone", DisableDefaultText: true},
 				&cli.BoolFlag{Name: "verbose", Usage: "print every step", DisableDefaultText: true},
 				strictFlag(),
@@ -134,6 +134,11 @@ func (a *app) lockTargets(c *cli.Context, r *lockRequest) error {
 			if t, err = b.Base.Target(); err != nil {
 				return err
 			}
+			if libcText != "" {
+				if t.Libc, err = dist.ParseLibc(libcText); err != nil {
+					return &usageError{msg: "--libc: " + err.Error(), command: c.Command.Name}
+				}
+			}
 			r.BaseName = ref
 			// Of several platforms each has a digest of its own; a lock names one only if there is one.
 			if r.BaseDigest = b.Base.Digest; len(wanted) > 1 {
@@ -143,16 +148,11 @@ func (a *app) lockTargets(c *cli.Context, r *lockRequest) error {
 			if python == "" {
 				return errNoPython
 			}
-			t = dist.Target{OS: p.OS, Arch: p.Architecture}
-			if t.Python, err = pep440.Parse(python); err != nil {
+			version, err := pep440.Parse(python)
+			if err != nil {
 				return fmt.Errorf("reading the model's Python version: %w", err)
 			}
-			if libcText == "" {
-				libcText = defaultLibc
-			}
-		}
-		if libcText != "" {
-			if t.Libc, err = dist.ParseLibc(libcText); err != nil {
+			if t, err = dist.NewTarget(p.OS, p.Architecture, version, libcText); err != nil {
 				return &usageError{msg: "--libc: " + err.Error(), command: c.Command.Name}
 			}
 		}

@@ -39,10 +39,6 @@ func lockFlags() []cli.Flag {
 	}
 }
 
-// defaultLibc is that of Debian 12, the older of the two current Debians: what fits it runs on
-// both. A lock for a newer one would admit wheels that the older cannot load.
-const defaultLibc = "glibc:2.36"
-
 // lockRequest is what a lock is made of, beside the flags.
 type lockRequest struct {
 	Inputs     *inputs

@@ -229,18 +229,14 @@ func (b *Base) Fit(t dist.Target) error {
 	switch {
 	case t.OS != "" && t.OS != have.OS, t.Arch != "" && t.Arch != have.Arch:
 		return &Misfit{What: "platform", Base: have.Platform(), Want: t.Platform()}
-	case minorOf(t.Python.String()) != b.Minor():
+	case t.Python.Minor() != b.Minor():
 		return &Misfit{What: "Python", Base: b.Version, Want: t.Python.String()}
 	case t.Libc.Kind != "" && t.Libc.Kind != have.Libc.Kind:
 		return &Misfit{What: "C library", Base: b.Libc, Want: t.Libc.String()}
-	case t.Libc.Kind != "" && older(have.Libc, t.Libc):
+	case t.Libc.Kind != "" && have.Libc.Older(t.Libc):
 		return &Misfit{What: "C library", Base: b.Libc, Want: t.Libc.String()}
 	}
 	return nil
-}
-
-func older(a, b dist.Libc) bool {
-	return a.Major < b.Major || a.Major == b.Major && a.Minor < b.Minor
 }
 
 // Misfit says that a lock was made for something else than the base has.

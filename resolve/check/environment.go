@@ -213,9 +213,8 @@ func (c *checker) pythonEndOfLife() {
 // minor is the model's Python as "3.11", "" where it is not known.
 func (c *checker) minor() string {
 	v, err := pep440.Parse(c.in.Spec.Python.Version)
-	if err != nil || len(v.Release()) < 2 {
+	if err != nil {
 		return ""
 	}
-	parts := strings.SplitN(v.String(), ".", 3)
-	return parts[0] + "." + strings.TrimRight(parts[1], "abcr")
+	return v.Minor()
 }

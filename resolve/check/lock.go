@@ -1,7 +1,6 @@
 package check
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -22,7 +21,7 @@ func (c *checker) lock() {
 	}
 	python, err := pep440.Parse(s.Python.Version)
 	known := err == nil
-	if locked, err := pep440.Parse(l.Tool.Python); err == nil && known && minorText(locked) != minorText(python) {
+	if locked, err := pep440.Parse(l.Tool.Python); err == nil && known && locked.Minor() != python.Minor() {
 		c.find(finding.LockPythonDiffers, "python", append(whole, s.Python.From...), "%s was made for Python %s, but the model wants %s", l.Name, locked, python)
 	} else if known && !(dist.Target{Python: python}).FitsPython(l.RequiresPython) {
 		c.find(finding.LockPythonDiffers, "python", append(whole, s.Python.From...), "%s is for Python %s, but the model wants %s", l.Name, l.RequiresPython, python)
@@ -38,11 +37,6 @@ func (c *checker) lock() {
 	for i := range l.Packages {
 		c.hashes(&l.Packages[i])
 	}
-}
-
-func minorText(v pep440.Version) string {
-	r := append(v.Release(), 0, 0)
-	return fmt.Sprintf("%d.%d", r[0], r[1])
 }
 
 func (c *checker) lockedRequirement(r resolve.Requirement) {

@@ -29,6 +29,57 @@ func TestParseLibc(t *testing.T) {
 	}
 }
 
+func TestParseTarget(t *testing.T) {
+	for s, want := range map[string]Target{
+		"linux/amd64 glibc:2.36": {OS: "linux", Arch: "amd64", Libc: Libc{"glibc", 2, 36}},
+		"linux/arm64 musl:1.2":   {OS: "linux", Arch: "arm64", Libc: Libc{"musl", 1, 2}},
+		"linux/amd64":            {OS: "linux", Arch: "amd64"},
+		"":                       {},
+	} {
+		var got Target
+		if err := got.UnmarshalText([]byte(s)); err != nil || got != want || got.String() != s {
+			t.Errorf("%q: %+v, %q, %v", s, got, got, err)
+		}
+		if text, err := got.MarshalText(); err != nil || string(text) != s {
+			t.Errorf("%q is written as %q, %v", s, text, err)
+		}
+	}
+	for _, s := range []string{"", "linux", "linux/", "/amd64", "linux/arm/v7", "linux/amd64 ", "linux/amd64  glibc:2.36", "linux/amd64 glibc", "linux/amd64\tglibc:2.36"} {
+		if got, err := ParseTarget(s); err == nil || got != (Target{}) {
+			t.Errorf("%q: %+v, no error", s, got)
+		}
+	}
+}
+
+func TestNewTarget(t *testing.T) {
+	python := pep440.MustParse("3.11")
+	if got, err := NewTarget("linux", "amd64", python, ""); err != nil || got != target("3.11", "amd64", DefaultLibc) {
+		t.Errorf("without a C library: %+v, %v", got, err)
+	}
+	if got, err := NewTarget("linux", "arm64", python, "musl:1.2"); err != nil || got != target("3.11", "arm64", "musl:1.2") {
+		t.Errorf("with musl: %+v, %v", got, err)
+	}
+	if _, err := NewTarget("linux", "amd64", python, "libc"); err == nil {
+		t.Error("libc: no error")
+	}
+}
+
+func TestOlder(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"glibc:2.31", "glibc:2.36", true}, {"glibc:2.36", "glibc:2.36", false}, {"glibc:2.36", "glibc:2.31", false},
+		{"glibc:1.99", "glibc:2.0", true}, {"musl:1.1", "glibc:2.36", false},
+	} {
+		a, errA := ParseLibc(c.a)
+		b, errB := ParseLibc(c.b)
+		if errA != nil || errB != nil || a.Older(b) != c.want {
+			t.Errorf("%s older than %s: %v; %v, %v", c.a, c.b, a.Older(b), errA, errB)
+		}
+	}
+}
+
 func target(python, arch, libc string) Target {
 	l, err := ParseLibc(libc)
 	if err != nil {

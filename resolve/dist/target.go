@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -47,12 +48,70 @@ func (l Libc) String() string {
 	return fmt.Sprintf("%s:%d.%d", l.Kind, l.Major, l.Minor)
 }
 
+// Older reports whether l is an earlier version of the C library that m is, so that a file made for
+// m may not load.
+func (l Libc) Older(m Libc) bool {
+	return l.Kind == m.Kind && (l.Major < m.Major || l.Major == m.Major && l.Minor < m.Minor)
+}
+
+// DefaultLibc is that of Debian 12, the older of the two current Debians: what fits it runs on
+// both. A lock for a newer one would admit wheels that the older cannot load.
+const DefaultLibc = "glibc:2.36"
+
 // Target is the one environment that a lock or an image is made for: a CPython on a platform.
 type Target struct {
 	Python pep440.Version // major.minor or exact
 	OS     string         // Go's and OCI's term: "linux"
 	Arch   string         // Go's and OCI's term: "amd64", "arm64"
 	Libc   Libc
+}
+
+// NewTarget makes a Target of a platform's parts, in OCI's terms, and a C library in the form that
+// ParseLibc reads; "" is DefaultLibc.
+func NewTarget(goos, arch string, python pep440.Version, libc string) (Target, error) {
+	t := Target{Python: python, OS: goos, Arch: arch}
+	var err error
+	t.Libc, err = ParseLibc(cmp.Or(libc, DefaultLibc))
+	return t, err
+}
+
+// ParseTarget reads "linux/amd64 glibc:2.36", or "linux/amd64" where the C library does not matter.
+// The Python is no part of this form.
+func ParseTarget(s string) (Target, error) {
+	platform, libc, hasLibc := strings.Cut(s, " ")
+	var t Target
+	var ok bool
+	t.OS, t.Arch, ok = strings.Cut(platform, "/")
+	if !ok || t.OS == "" || t.Arch == "" || strings.ContainsAny(t.Arch, "/ \t\n") {
+		return Target{}, fmt.Errorf("%q: expected a platform and a C library, such as linux/amd64 %s", s, DefaultLibc)
+	}
+	if hasLibc {
+		var err error
+		if t.Libc, err = ParseLibc(libc); err != nil {
+			return Target{}, err
+		}
+	}
+	return t, nil
+}
+
+// String is the form that ParseTarget reads, "" for the zero Target. It leaves out the Python.
+func (t Target) String() string {
+	if t.OS == "" && t.Arch == "" {
+		return ""
+	}
+	return strings.TrimSpace(t.Platform() + " " + t.Libc.String())
+}
+
+// MarshalText gives String's form.
+func (t Target) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText is ParseTarget, with "" for the zero Target. The Python becomes zero.
+func (t *Target) UnmarshalText(text []byte) (err error) {
+	*t = Target{}
+	if len(text) > 0 {
+		*t, err = ParseTarget(string(text))
+	}
+	return err
 }
 
 // Platform is OCI's form, "linux/amd64".

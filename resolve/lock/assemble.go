@@ -38,9 +38,8 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 		return nil, err
 	}
 	l := &pylock.Lock{LockVersion: pylock.Version, CreatedBy: "mlenv", Tool: s.p.Tool}
-	release := append(s.p.Targets[0].Python.Release(), 0, 0)
 	var err error
-	if l.RequiresPython, err = pep440.ParseSpecifiers(fmt.Sprintf("==%d.%d.*", release[0], release[1])); err != nil {
+	if l.RequiresPython, err = pep440.ParseSpecifiers("==" + s.p.Targets[0].Python.Minor() + ".*"); err != nil {
 		return nil, err
 	}
 	l.Tool.Python = s.p.Targets[0].Python.String()

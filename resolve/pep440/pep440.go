@@ -134,7 +134,17 @@ func (v Version) Release() []uint64 {
 	}
 }
 
-// MarshalText gives the normalized form.
+// Minor is the first two numbers of the release, "3.11" of 3.11.7 and of 3.11rc1: what Python
+// calls a minor version. It is "" where the release has fewer.
+func (v Version) Minor() string {
+	r := v.Release()
+	if len(r) < 2 {
+		return ""
+	}
+	return strconv.FormatUint(r[0], 10) + "." + strconv.FormatUint(r[1], 10)
+}
+
+// MarshalText gives the normalized form, "" for the zero Version.
 func (v Version) MarshalText() ([]byte, error) { return []byte(v.norm), nil }
 
 // UnmarshalText is Parse, with "" for the zero Version.

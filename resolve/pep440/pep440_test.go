@@ -32,6 +32,46 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+func TestMinor(t *testing.T) {
+	for in, want := range map[string]string{
+		"3.11": "3.11", "3.11.7": "3.11", "3.10rc1": "3.10", "3.14.0b2+local": "3.14", "1!2.7": "2.7", "3": "", "": "",
+	} {
+		var v Version
+		if err := v.UnmarshalText([]byte(in)); err != nil || v.Minor() != want {
+			t.Errorf("%q: %q, %v; want %q", in, v.Minor(), err, want)
+		}
+	}
+}
+
+// TestTextRoundTrip holds that what is written is read back as an equal value, which is written the
+// same again, and that the zero value is "".
+func TestTextRoundTrip(t *testing.T) {
+	for _, in := range []string{"", "3.11", "1!2.0rc1.post2.dev3+ab.1", "v1.0-1"} {
+		var v, again Version
+		text, err := v.MarshalText()
+		if err != nil || len(text) != 0 {
+			t.Fatalf("zero Version: %q, %v", text, err)
+		}
+		if err := v.UnmarshalText([]byte(in)); err != nil {
+			t.Fatal(err)
+		}
+		text, err = v.MarshalText()
+		if err != nil || again.UnmarshalText(text) != nil || again.Key() != v.Key() || again.String() != v.String() || v.IsZero() != (in == "") {
+			t.Errorf("Version %q: %q, %q, %v", in, text, again, err)
+		}
+	}
+	for _, in := range []string{"", ">=1,<2", "==1.2.*", "===1.0-weird", "~=1.4,!=1.4.2,==1.*"} {
+		var s, again Specifiers
+		if err := s.UnmarshalText([]byte(in)); err != nil {
+			t.Fatal(err)
+		}
+		text, err := s.MarshalText()
+		if err != nil || again.UnmarshalText(text) != nil || !again.Equal(s) || again.String() != string(text) || s.IsZero() != (in == "") {
+			t.Errorf("Specifiers %q: %q, %q, %v", in, text, again, err)
+		}
+	}
+}
+
 func TestText(t *testing.T) {
 	var v Version
 	if err := v.UnmarshalText([]byte("1.0-rc1")); err != nil || v.String() != "1.0rc1" {

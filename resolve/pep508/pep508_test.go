@@ -44,6 +44,25 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestMarkerText holds that a marker that is written is read back as an equal one, and that the zero
+// Marker is "".
+func TestMarkerText(t *testing.T) {
+	for _, in := range []string{"", "os_name=='nt'", `python_version < "3.8" and (os_name == "nt" or extra == "A_b")`} {
+		var m, again Marker
+		if err := m.UnmarshalText([]byte(in)); err != nil {
+			t.Fatal(err)
+		}
+		text, err := m.MarshalText()
+		if err != nil || again.UnmarshalText(text) != nil || !again.Equal(m) || again.String() != string(text) || m.IsZero() != (in == "") {
+			t.Errorf("%q: %q, %q, %v", in, text, again, err)
+		}
+	}
+	var m Marker
+	if err := m.UnmarshalText([]byte("os_name")); err == nil {
+		t.Error("os_name alone is read as a marker")
+	}
+}
+
 func TestErrors(t *testing.T) {
 	for _, c := range []struct {
 		in     string
