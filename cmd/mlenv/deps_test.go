@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -13,34 +15,72 @@ import (
 	"testing"
 )
 
-// mayImport says which packages of ours each package may import, directly. A package below one
-// of these obeys the same line, and packages below the same one may import each other.
-var mayImport = map[string][]string{
-	"templates":          {},
-	"resolve/finding":    {},
-	"resolve/cache":      {},
-	"render":             {"resolve", "resolve/pylock", "resolve/serving", "resolve/pep508", "resolve/pep440", "templates"},
-	"resolve":            {"resolve/finding", "resolve/model", "resolve/envfile", "resolve/pep508", "resolve/pep440"},
-	"resolve/internal":   {},
-	"resolve/model":      {"resolve/internal"},
-	"resolve/envfile":    {"resolve/finding", "resolve/internal", "resolve/pep508", "resolve/pep440"},
-	"resolve/pep440":     {},
-	"resolve/pep508":     {"resolve/pep440"},
-	"resolve/dist":       {"resolve/pep508", "resolve/pep440"},
-	"resolve/index":      {"resolve/cache", "resolve/dist", "resolve/pep508", "resolve/pep440"},
-	"resolve/pubgrub":    {},
-	"resolve/pylock":     {"resolve/dist", "resolve/pep508", "resolve/pep440"},
-	"resolve/lock":       {"resolve/index", "resolve/pubgrub", "resolve/pylock", "resolve/dist", "resolve/pep508", "resolve/pep440"},
-	"resolve/serving":    {"resolve/pep508", "resolve/pep440"},
-	"render/changes":     {"resolve/diff"},
-	"render/report":      {"resolve/finding", "resolve", "resolve/check", "resolve/envfile"},
-	"resolve/diff":       {"resolve/finding", "resolve", "resolve/model", "resolve/envfile", "resolve/signature", "resolve/pylock", "resolve/pep508", "resolve/pep440"},
-	"resolve/check":      {"resolve/finding", "resolve", "resolve/pylock", "resolve/model", "resolve/envfile", "resolve/signature", "resolve/dist", "resolve/pep508", "resolve/pep440"},
-	"resolve/signature":  {},
-	"imagebuild":         {"resolve/pylock", "resolve/dist", "resolve/serving", "resolve/pep508", "resolve/pep440"},
-	"imagebuild/wheel":   {"imagebuild/layer"},
-	"imagebuild/layer":   {},
-	"imagebuild/testing": {"imagebuild"},
+// packages is the design: every package with its one sentence, and exactly which packages of ours it
+// imports. A new import is a decision, made here. The table in docs/how-it-works.md is written from it.
+var packages = []struct {
+	path, does string
+	imports    string // below mlenv/, sorted, separated by spaces
+}{
+	{"imagebuild", "Recipe, Build, Publish.",
+		"imagebuild/base imagebuild/image imagebuild/layer imagebuild/wheel resolve/dist resolve/pep508 resolve/pylock resolve/serving"},
+	{"imagebuild/base", "Inspects a base, chooses the default, makes one of the host's Python.",
+		"imagebuild/image imagebuild/layer resolve/dist resolve/pep440"},
+	{"imagebuild/base/basetest", "Base images for tests.",
+		"imagebuild/layer"},
+	{"imagebuild/image", "Names, opens and reads images wherever they lie; Remote is the one way to speak to registries.",
+		"resolve/serving"},
+	{"imagebuild/layer", "Files into layers.",
+		""},
+	{"imagebuild/sink", "Where images go: registries, layouts, tarballs, engines.",
+		"imagebuild/image imagebuild/layer"},
+	{"imagebuild/wheel", "One wheel into the files that installing it gives.",
+		"imagebuild/layer"},
+	{"render", "Says every file of a build context: its bytes, or where they come from.",
+		"resolve resolve/pep508 resolve/pylock resolve/serving templates"},
+	{"render/changes", "Documents about the differences of two environments, in every format.",
+		"resolve/diff"},
+	{"render/report", "Documents about the findings of a check, in every format.",
+		"resolve/check resolve/finding"},
+	{"resolve", "Merges what a model declares into one typed Spec.",
+		"resolve/envfile resolve/finding resolve/model resolve/pep440 resolve/pep508"},
+	{"resolve/cache", "The one directory on disk: sections, atomic files, memos.",
+		""},
+	{"resolve/check", "Compares a model with its lock, base, index and policy, by the rules.",
+		"resolve resolve/check/pyimports resolve/dist resolve/envfile resolve/finding resolve/model resolve/pep440 resolve/pep508 resolve/pylock resolve/signature"},
+	{"resolve/check/pyimports", "Finds the imports of Python sources without running them.",
+		""},
+	{"resolve/diff", "The only differ: of models, locks and images.",
+		"resolve resolve/envfile resolve/model resolve/pep440 resolve/pep508 resolve/pylock resolve/signature"},
+	{"resolve/dist", "Distribution file names, tags, metadata, and the Target that they must fit.",
+		"resolve/pep440 resolve/pep508"},
+	{"resolve/envfile", "Parses requirements files, conda.yaml and python_env.yaml into positioned entries.",
+		"resolve/finding resolve/internal/source resolve/pep440 resolve/pep508"},
+	{"resolve/finding", "What is wrong with the user's files: origin, rule, severity, list.",
+		""},
+	{"resolve/index", "Client of the Simple API: credentials, retries, hash checks.",
+		"resolve/cache resolve/dist resolve/pep440 resolve/pep508"},
+	{"resolve/index/indextest", "A package index for tests, which fails as it is told to.",
+		""},
+	{"resolve/internal/source", "Reads the text of a model's files, bounded and with positions.",
+		""},
+	{"resolve/lock", "Spec and Target in, Lock out.",
+		"resolve resolve/dist resolve/finding resolve/index resolve/pep440 resolve/pep508 resolve/pubgrub resolve/pylock resolve/serving"},
+	{"resolve/model", "Reads an MLflow Model; its file system holds only what counts.",
+		"resolve/internal/source"},
+	{"resolve/pep440", "Versions and specifiers.",
+		""},
+	{"resolve/pep508", "Names, requirements and markers.",
+		"resolve/pep440"},
+	{"resolve/pubgrub", "Picks one version of every package, or explains why none fits; knows nothing of Python.",
+		""},
+	{"resolve/pylock", "Reads and writes pylock.toml; Select is the only chooser of what is installed.",
+		"resolve/dist resolve/pep440 resolve/pep508"},
+	{"resolve/serving", "What a server needs and how it is started: the runtime contract, once.",
+		"resolve resolve/model resolve/pep440 resolve/pep508 resolve/pylock"},
+	{"resolve/signature", "Signatures and examples, as MLflow enforces them.",
+		""},
+	{"templates", "Holds the embedded templates.",
+		""},
 }
 
 // onlyIn says where else's packages may be used outside of cmd.
@@ -109,40 +149,59 @@ func imports(f *ast.File) []string {
 	return out
 }
 
-// owner is the line of mayImport that a package obeys: its own or that of the nearest package
-// above it.
-func owner(pkg string) string {
-	for p := pkg; p != "."; p = path.Dir(p) {
-		if _, ok := mayImport[p]; ok && (p != "resolve" || pkg == "resolve") {
-			return p
-		}
-	}
-	return ""
-}
-
 func below(pkg, top string) bool { return pkg == top || strings.HasPrefix(pkg, top+"/") }
 
-func TestImportsRunOneWay(t *testing.T) {
-	for pkg, files := range sources(t) {
-		if pkg == "cmd/mlenv" {
-			continue
-		}
-		home := owner(pkg)
-		if home == "" {
-			t.Errorf("%s has no place in the design: add it to mayImport", pkg)
-			continue
-		}
-		for _, f := range files {
+func TestImportsAreFrozen(t *testing.T) {
+	have := sources(t)
+	delete(have, "cmd/mlenv")
+	for _, p := range packages {
+		var list []string
+		for _, f := range have[p.path] {
 			for _, i := range imports(f) {
-				ours, ok := strings.CutPrefix(i, "mlenv/")
-				if !ok || below(ours, home) && home != "resolve" {
-					continue
-				}
-				if !slices.ContainsFunc(mayImport[home], func(top string) bool { return ours == top || top != "resolve" && below(ours, top) }) {
-					t.Errorf("%s imports %s, which %s may not", pkg, ours, home)
+				if ours, ok := strings.CutPrefix(i, "mlenv/"); ok {
+					list = append(list, ours)
 				}
 			}
 		}
+		slices.Sort(list)
+		if got := strings.Join(slices.Compact(list), " "); got != p.imports {
+			t.Errorf("%s imports\n\t%q, not\n\t%q", p.path, got, p.imports)
+		}
+		delete(have, p.path)
+	}
+	for pkg := range have {
+		t.Errorf("%s has no place in the design: add it to packages", pkg)
+	}
+}
+
+// The table of packages in docs/how-it-works.md.
+func TestPackageTable(t *testing.T) {
+	const begin, end = "<!-- packages: written by make golden -->\n", "<!-- end of packages -->\n"
+	name := filepath.Join("..", "..", "docs", "how-it-works.md")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(data), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s has no place for the table", name)
+	}
+	var b strings.Builder
+	b.WriteString("| package | what it is for |\n|---|---|\n| `cmd/mlenv` | Binds flags to plain structs, supplies the outside world, chooses words and exit codes. |\n")
+	for _, p := range packages {
+		if !strings.HasSuffix(p.path, "test") {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", p.path, p.does)
+		}
+	}
+	want := before + begin + b.String() + end + after
+	if *update {
+		err = os.WriteFile(name, []byte(want), 0o644)
+	} else if string(data) != want {
+		err = errors.New("docs/how-it-works.md is out of date: run make golden")
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -135,10 +135,12 @@ func (r *dockerfileRun) prepare(ctx context.Context, flags servingValues) (err e
 			return err
 		}
 	}
-	if r.out.Runtime, err = r.in.runtime(r.c, r.in.mlflowVersion(r.lock), flags.env); err != nil {
+	contract, err := r.in.contract(r.c, flags, r.lock)
+	if err != nil {
 		return err
 	}
-	facts := r.in.facts(r.in.created(flags.created))
+	r.out.Runtime = contract.Runtime
+	facts := contract.Facts
 	facts.BaseName, facts.BaseDigest, _ = strings.Cut(r.out.Base, "@")
 	facts.BaseDigest = digest
 	if r.lock != nil {
@@ -320,8 +322,8 @@ func (r *dockerfileRun) lockUV(ctx context.Context, targets []dist.Target) (*pyl
 		return nil, err
 	}
 	return lock.Solve(ctx, client, lock.Problem{
-		Roots:   []lock.Root{{Requirement: pep508.Requirement{Name: "uv", Spelling: "uv"}, From: []string{"--installer uv"}}},
-		Targets: targets, Cutoff: cutoff, Dir: "/",
+		Roots:   []lock.Root{{Requirement: pep508.Requirement{Name: "uv", Spelling: "uv"}, From: []string{"installer uv"}}},
+		Targets: targets, Limits: lock.Limits{Cutoff: cutoff}, Dir: "/",
 	})
 }
 

@@ -248,10 +248,10 @@ func TestImageLockServes(t *testing.T) {
 	}{
 		{"the right one", lock("mlflow"), "mlflow", ""},
 		{"more than is needed", lock("mlflow"), "none", ""},
-		{"one for no server", lock("none"), "mlflow", "made with --serve none"},
-		{"one for another server", lock("mlflow"), "mlserver", "made with --serve mlflow"},
+		{"one for no server", lock("none"), "mlflow", "made for the server none"},
+		{"one for another server", lock("mlflow"), "mlserver", "made for the server mlflow"},
 		{"a foreign one that does", foreign(lock("mlflow")), "mlflow", ""},
-		{"a foreign one that does not", foreign(lock("none")), "mlflow", "it lacks setuptools<82"},
+		{"a foreign one that does not", foreign(lock("none")), "mlflow", "lacks what the server mlflow needs: setuptools<82"},
 	} {
 		_, errs, code := command(t, w.env, w.args("--lock", tt.lock, "--serve", tt.serve, "-o", out)...)
 		if (code == 0) != (tt.want == "") || !strings.Contains(errs, tt.want) || code != 0 && !strings.Contains(errs, "mlenv lock --serve") {

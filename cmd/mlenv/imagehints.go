@@ -10,6 +10,7 @@ import (
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/sink"
+	"mlenv/resolve/lock"
 	"mlenv/resolve/serving"
 )
 
@@ -28,7 +29,7 @@ func imageHint(err error) string {
 		python    *otherPython
 		engine    *noEngine
 		answer    *transport.Error
-		unserved  *unservable
+		unserved  *lock.UnservedError
 	)
 	switch {
 	case errors.As(err, &building):
@@ -54,7 +55,7 @@ func imageHint(err error) string {
 	case errors.As(err, &noBase):
 		return noBase.hint()
 	case errors.As(err, &unserved):
-		return "lock again with mlenv lock --serve " + unserved.serve + ", or give the --serve of the lock"
+		return "lock again with mlenv lock --serve " + string(unserved.Serve) + ", or give the --serve of the lock"
 	case errors.As(err, &engine):
 		return "start one, or name it in DOCKER_HOST (unix:// or tcp://); --output docker-tar:FILE writes what docker load reads"
 	case errors.Is(err, sink.ErrOnePlatform):

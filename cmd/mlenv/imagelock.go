@@ -7,13 +7,11 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"mlenv/resolve/finding"
-	"mlenv/resolve/pep440"
-	"mlenv/resolve/pep508"
+	"mlenv/resolve/lock"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
 )
@@ -44,8 +42,8 @@ func (r *imageRun) findLock(ctx context.Context) error {
 	if r.lockDir, err = filepath.Abs(filepath.Dir(file)); err != nil {
 		return err
 	}
-	if err := r.checkServes(file); err != nil {
-		return err
+	if err := lock.Serves(r.lock, r.in.Spec, serving.Kind(r.c.String("serve"))); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
 	}
 	if r.c.Bool("locked") && (r.lock.Tool.SpecDigest != r.in.Spec.Digest || decidesVersions(r.c)) {
 		return r.checkLocked(ctx, file)
@@ -61,42 +59,6 @@ func decidesVersions(c *cli.Context) bool {
 		}
 	}
 	return false
-}
-
-// unservable says that a lock does not bring what the server needs.
-type unservable struct{ file, serve, why string }
-
-func (e *unservable) Error() string {
-	return fmt.Sprintf("%s is no lock for --serve %s: %s", e.file, e.serve, e.why)
-}
-
-// checkServes makes sure that a lock brings what the server needs. What mlenv locked says what for;
-// locks of others are held against the needs.
-func (r *imageRun) checkServes(file string) error {
-	serve := r.c.String("serve")
-	was := r.lock.Tool.Serve
-	if serve == string(serving.None) || was == serve {
-		return nil
-	}
-	if was != "" {
-		return &unservable{file, serve, "it was made with --serve " + was}
-	}
-	roots, err := r.in.roots(r.in.Spec.Requirements)
-	if err != nil {
-		return err
-	}
-	needs, err := r.in.serverNeeds(roots, serving.Kind(serve))
-	if err != nil {
-		return err
-	}
-	locked := map[pep508.Name]pep440.Version{}
-	for i := range r.lock.Packages {
-		locked[r.lock.Packages[i].Name] = r.lock.Packages[i].Version
-	}
-	if unmet := needs.Unmet(locked); len(unmet) > 0 {
-		return &unservable{file, serve, "it lacks " + strings.Join(unmet, ", ")}
-	}
-	return nil
 }
 
 // checkLocked solves again from the lock that was given, which must not change.

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -238,19 +237,18 @@ func (r *imageRun) recipe(b *openedBase) (imagebuild.Recipe, error) {
 	if err != nil {
 		return imagebuild.Recipe{}, err
 	}
-	created := r.in.created(r.flags.created)
-	runtime, err := r.in.runtime(r.c, r.in.mlflowVersion(r.lock), r.flags.env)
+	contract, err := r.in.contract(r.c, r.flags.servingValues, r.lock)
 	if err != nil {
 		return imagebuild.Recipe{}, err
 	}
 	labels := map[string]string{}
-	for _, v := range serving.Labels(r.facts(b, created)) {
+	for _, v := range serving.Labels(r.facts(b, contract.Facts)) {
 		labels[v.Name] = v.Value
 	}
 	recipe := imagebuild.Recipe{
 		Base: b.Base, BaseImage: b.Image, BaseName: b.Name,
 		Wheels: wheels, Lock: r.lockText,
-		Model: r.in.Model.FS, Runtime: runtime, Created: created,
+		Model: r.in.Model.FS, Runtime: contract.Runtime, Created: contract.Created,
 		Labels: merged(labels, r.flags.labels), Annotations: merged(labels, r.flags.annotations),
 		Compression: r.flags.compression, MaxLayer: r.flags.maxLayer,
 	}
@@ -297,9 +295,8 @@ func (r *imageRun) wheels(picks []imagebuild.Pick) ([]imagebuild.Wheel, error) {
 	return out, nil
 }
 
-func (r *imageRun) facts(b *openedBase, created time.Time) serving.Facts {
+func (r *imageRun) facts(b *openedBase, f serving.Facts) serving.Facts {
 	sum := sha256.Sum256(r.lockText)
-	f := r.in.facts(created)
 	f.LockDigest = "sha256:" + hex.EncodeToString(sum[:])
 	f.BaseName, f.BaseDigest = b.Name, b.Base.Digest
 	return f

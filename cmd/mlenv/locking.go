@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,12 +13,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"mlenv/resolve"
 	"mlenv/resolve/dist"
-	"mlenv/resolve/finding"
 	"mlenv/resolve/index"
 	"mlenv/resolve/lock"
-	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
@@ -66,42 +62,21 @@ func (a *app) lockModel(ctx context.Context, c *cli.Context, r lockRequest) (*py
 
 // lockProblem turns flags and Spec into what lock.Solve takes.
 func (a *app) lockProblem(c *cli.Context, r lockRequest) (lock.Problem, error) {
-	spec := r.Inputs.Spec
-	dir, err := filepath.Abs(r.Dir)
-	if err != nil {
-		return lock.Problem{}, err
-	}
-	p := lock.Problem{
-		Targets: r.Targets, Dir: dir, Previous: r.Previous, Warn: r.Warn,
-		Pre:        c.Bool("pre") || spec.PackageIndex.Pre,
-		NoBinary:   append(c.StringSlice("no-binary"), spec.PackageIndex.NoBinary...),
-		OnlyBinary: append(c.StringSlice("only-binary"), spec.PackageIndex.OnlyBinary...),
-		UpgradeAll: c.Bool("upgrade"),
-		Tool: pylock.Tool{
-			SpecDigest: spec.Digest, BaseName: r.BaseName, BaseDigest: r.BaseDigest, Serve: c.String("serve"),
-		},
+	o := lock.Options{
+		Targets: r.Targets, ModelDir: r.Inputs.dir(), Dir: r.Dir, Serve: serving.Kind(c.String("serve")),
+		Base:   lock.Base{Name: r.BaseName, Digest: r.BaseDigest},
+		Limits: lock.Limits{Pre: c.Bool("pre"), NoBinary: c.StringSlice("no-binary"), OnlyBinary: c.StringSlice("only-binary")},
+		Keep:   lock.Keep{Lock: r.Previous, UpgradeAll: c.Bool("upgrade")},
+		Warn:   r.Warn,
 	}
 	for _, n := range c.StringSlice("upgrade-package") {
-		p.Upgrade = append(p.Upgrade, pep508.NormalizeName(n))
+		o.Keep.Upgrade = append(o.Keep.Upgrade, pep508.NormalizeName(n))
 	}
-	if p.Cutoff, err = parseCutoff(c); err != nil {
-		return p, err
+	var err error
+	if o.Limits.Cutoff, err = parseCutoff(c); err != nil {
+		return lock.Problem{}, err
 	}
-	if p.Roots, err = r.Inputs.roots(spec.Requirements); err != nil {
-		return p, err
-	}
-	if p.Constraints, err = r.Inputs.roots(spec.Constraints); err != nil {
-		return p, err
-	}
-	if err := addServer(&p, r.Inputs, serving.Kind(c.String("serve"))); err != nil {
-		return p, err
-	}
-	build, err := r.Inputs.roots(spec.BuildDependencies)
-	for _, b := range build {
-		b.Soft = true
-		p.Roots = append(p.Roots, b)
-	}
-	return p, err
+	return lock.FromSpec(r.Inputs.Spec, o)
 }
 
 // parseCutoff reads --exclude-newer.
@@ -120,99 +95,12 @@ func parseCutoff(c *cli.Context) (time.Time, error) {
 	return t.AddDate(0, 0, 1), nil
 }
 
-// roots turns requirements of the Spec into the solver's.
-func (in *inputs) roots(rs []resolve.Requirement) ([]lock.Root, error) {
-	var out []lock.Root
-	for i := range rs {
-		r, err := in.root(&rs[i])
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
-	}
-	return out, nil
-}
-
-func (in *inputs) root(r *resolve.Requirement) (root lock.Root, err error) {
-	root.Name = pep508.NormalizeName(r.Name)
-	root.Hashes, root.Editable, root.URL = r.Hashes, r.Editable, r.URL
-	for _, x := range r.Extras {
-		root.Extras = append(root.Extras, pep508.NormalizeName(x))
-	}
-	for _, o := range r.From {
-		root.From = append(root.From, o.String())
-		if root.Text == "" {
-			root.Text = o.Text
-		}
-	}
-	var errs [2]error
-	root.Specifier, errs[0] = pep440.ParseSpecifiers(r.Specifier)
-	root.Marker, errs[1] = pep508.ParseMarker(r.Marker)
-	if err := errors.Join(errs[:]...); err != nil {
-		return root, fmt.Errorf("reading the requirement %s: %w", r.Name, err)
-	}
-	if r.Path == "" {
-		return root, nil
-	}
-	path := filepath.FromSlash(r.Path)
-	if !filepath.IsAbs(path) && !fromCommandLine(r.From) {
-		path = filepath.Join(in.dir(), path)
-	}
-	if path, err = filepath.Abs(path); err != nil {
-		return root, err
-	}
-	root.Source = !strings.HasSuffix(path, ".whl")
-	root.URL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(path)}).String()
-	return root, nil
-}
-
-func fromCommandLine(from []finding.Origin) bool {
-	return len(from) > 0 && from[0].File == finding.CommandLine
-}
-
 // dir is the model's directory.
 func (in *inputs) dir() string {
 	if info, err := os.Stat(in.Path); err == nil && !info.IsDir() {
 		return filepath.Dir(in.Path)
 	}
 	return in.Path
-}
-
-// addServer adds what the server needs and the model does not bring.
-func addServer(p *lock.Problem, in *inputs, kind serving.Kind) error {
-	needs, err := in.serverNeeds(p.Roots, kind)
-	if err != nil {
-		return err
-	}
-	from := []string{"--serve " + string(kind)}
-	for _, r := range needs.Requirements {
-		p.Roots = append(p.Roots, lock.Root{Requirement: r, From: from})
-	}
-	for _, r := range needs.Constraints {
-		p.Constraints = append(p.Constraints, lock.Root{Requirement: r, From: from})
-	}
-	return nil
-}
-
-// serverNeeds gives what a server needs of a model that requires roots.
-func (in *inputs) serverNeeds(roots []lock.Root, kind serving.Kind) (serving.Needs, error) {
-	var declared []pep508.Name
-	mlflow := pep440.Version{}
-	for i := range roots {
-		declared = append(declared, roots[i].Name)
-		if n := roots[i].Name; n == "mlflow" || n == "mlflow-skinny" || n == "mlflow-tracing" {
-			if v, ok := roots[i].Specifier.Pin(); ok {
-				mlflow = v
-			}
-		}
-	}
-	if mlflow.IsZero() {
-		// What the model was logged with; a development version's text may be no version.
-		if v, err := pep440.Parse(in.Spec.Model.MLflowVersion); err == nil {
-			mlflow = v
-		}
-	}
-	return serving.ServerNeeds(kind, mlflow, declared)
 }
 
 // readLock reads the lock at a path, nil if there is none.

@@ -260,12 +260,12 @@ func (e *Changed) Error() string {
 
 // verify compares hashes with the previous lock's: a published file must not change.
 func (s *session) verify(l *pylock.Lock) error {
-	if s.p.Previous == nil {
+	if s.p.Keep.Lock == nil {
 		return nil
 	}
 	was := map[string]string{}
-	for i := range s.p.Previous.Packages {
-		p := &s.p.Previous.Packages[i]
+	for i := range s.p.Keep.Lock.Packages {
+		p := &s.p.Keep.Lock.Packages[i]
 		for _, f := range p.Wheels {
 			was[p.Index+" "+f.Name] = f.Hashes["sha256"]
 		}

@@ -195,7 +195,7 @@ func (f *failure) hints(why *pubgrub.Derivation, roots []Root) []string {
 		}
 		same := func(o Root) bool { return o.Name == r.Name && slices.Equal(o.From, r.From) }
 		q := *p
-		q.SkipHints, q.Previous = true, nil
+		q.SkipHints, q.Keep.Lock = true, nil
 		constraint := slices.ContainsFunc(q.Constraints, same)
 		q.Constraints = slices.DeleteFunc(slices.Clone(q.Constraints), same)
 		q.Roots = slices.Clone(q.Roots)

@@ -11,7 +11,6 @@ package lock
 import (
 	"context"
 	"sync"
-	"time"
 
 	"mlenv/resolve/dist"
 	"mlenv/resolve/pep440"
@@ -60,16 +59,12 @@ type Problem struct {
 	Targets     []dist.Target // at least one; the first one's choices are preferred for the others
 	Dir         string        // absolute directory of the lock, to which local files are relative
 
-	Pre         bool      // admit every pre-release
-	NoBinary    []string  // names or ":all:": their wheels must not be used
-	OnlyBinary  []string  // names or ":all:"; takes them back out of NoBinary
-	Cutoff      time.Time // ignore files uploaded after it, or without a known time; zero: none
-	Previous    *pylock.Lock
-	Upgrade     []pep508.Name // do not keep the previous versions of these
-	UpgradeAll  bool
-	Tool        pylock.Tool  // what else is to be recorded; Python, Targets and Requested are filled in
-	Warn        func(string) // may be nil
-	SkipHints   bool         // do not look for what would help when there is no solution
+	Limits Limits
+	Keep   Keep
+	Tool   pylock.Tool  // what else is to be recorded; Python, Targets and Requested are filled in
+	Warn   func(string) // may be nil
+
+	SkipHints   bool // do not look for what would help when there is no solution
 	prereleases map[pep508.Name]bool
 	yanked      map[pep508.Name]bool
 }

@@ -37,7 +37,7 @@ func TestChangedFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Previous = l
+	p.Keep.Lock = l
 	if _, err := Solve(t.Context(), u, p); err != nil {
 		t.Errorf("nothing changed, but %v", err)
 	}

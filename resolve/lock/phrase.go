@@ -90,7 +90,7 @@ func (s *story) excluded(d *pubgrub.Derivation) string {
 	case noBinary:
 		return fmt.Sprintf("the wheels of %s are excluded by --no-binary", who)
 	case tooNew:
-		return fmt.Sprintf("%s %s not uploaded before %s", who, are, w.p.Cutoff.UTC().Format("2006-01-02T15:04:05Z"))
+		return fmt.Sprintf("%s %s not uploaded before %s", who, are, w.p.Limits.Cutoff.UTC().Format("2006-01-02T15:04:05Z"))
 	case wrongPython:
 		return fmt.Sprintf("%s %s for Python %s", who, are, requiresPython(c))
 	case wrongTags:

@@ -99,12 +99,12 @@ func (w *world) load(name pep508.Name) *project {
 		all[i].version = v
 		pr.versions[i] = &all[i]
 	}
-	finals := pr.finals(!w.p.Cutoff.IsZero())
+	finals := pr.finals(!w.p.Limits.Cutoff.IsZero())
 	for _, c := range pr.versions {
 		switch {
 		case slices.ContainsFunc(pr.limits, func(r *Root) bool { return !r.Specifier.Match(c.version) }):
 			c.early = outOfLimits
-		case finals && c.version.IsPrerelease() && !w.p.Pre && !w.p.prereleases[name] && !w.named(name, c.version) && !c.version.Equal(pr.keep):
+		case finals && c.version.IsPrerelease() && !w.p.Limits.Pre && !w.p.prereleases[name] && !w.named(name, c.version) && !c.version.Equal(pr.keep):
 			c.early = isPrerelease
 		}
 	}
@@ -166,7 +166,7 @@ func (w *world) judge(pr *project) *judge {
 			return s == ":all:" || pep508.NormalizeName(s) == pr.name
 		})
 	}
-	j.noBinary = has(w.p.NoBinary) && !has(w.p.OnlyBinary)
+	j.noBinary = has(w.p.Limits.NoBinary) && !has(w.p.Limits.OnlyBinary)
 	for _, roots := range [][]Root{w.p.Roots, w.p.Constraints} {
 		for i := range roots {
 			if _, ok := roots[i].Specifier.Pin(); ok && roots[i].Name == pr.name && w.applies(&roots[i]) {
@@ -242,7 +242,7 @@ func (j *judge) file(f *dist.File, kept bool) reason {
 }
 
 func (j *judge) tooNew(f *dist.File) bool {
-	return !j.w.p.Cutoff.IsZero() && (f.UploadTime.IsZero() || !f.UploadTime.Before(j.w.p.Cutoff))
+	return !j.w.p.Limits.Cutoff.IsZero() && (f.UploadTime.IsZero() || !f.UploadTime.Before(j.w.p.Limits.Cutoff))
 }
 
 func (j *judge) admitsYanked(v pep440.Version) bool {

@@ -114,12 +114,12 @@ func differences(all []*picks) int {
 // previous gives the versions to be kept from the previous lock.
 func (s *session) previous() map[pep508.Name]pep440.Version {
 	keep := map[pep508.Name]pep440.Version{}
-	if s.p.Previous == nil || s.p.UpgradeAll {
+	if s.p.Keep.Lock == nil || s.p.Keep.UpgradeAll {
 		return keep
 	}
-	for i := range s.p.Previous.Packages {
-		p := &s.p.Previous.Packages[i]
-		if _, twice := keep[p.Name]; twice || p.Version.IsZero() || slices.Contains(s.p.Upgrade, p.Name) {
+	for i := range s.p.Keep.Lock.Packages {
+		p := &s.p.Keep.Lock.Packages[i]
+		if _, twice := keep[p.Name]; twice || p.Version.IsZero() || slices.Contains(s.p.Keep.Upgrade, p.Name) {
 			continue
 		}
 		keep[p.Name] = p.Version

@@ -237,23 +237,23 @@ func (c *testCase) parse(t *testing.T) Problem {
 		case "editable":
 			p.Roots = append(p.Roots, Root{Editable: true, Text: "-e " + rest, From: []string{"requirements.txt:1"}})
 		case "keep":
-			if p.Previous == nil {
-				p.Previous = &pylock.Lock{}
+			if p.Keep.Lock == nil {
+				p.Keep.Lock = &pylock.Lock{}
 			}
 			name, version, _ := strings.Cut(rest, " ")
-			p.Previous.Packages = append(p.Previous.Packages, pylock.Package{Name: pep508.Name(name), Version: pep440.MustParse(version)})
+			p.Keep.Lock.Packages = append(p.Keep.Lock.Packages, pylock.Package{Name: pep508.Name(name), Version: pep440.MustParse(version)})
 		case "upgrade":
-			p.Upgrade = append(p.Upgrade, pep508.Name(rest))
+			p.Keep.Upgrade = append(p.Keep.Upgrade, pep508.Name(rest))
 		case "upgrade-all":
-			p.UpgradeAll = true
+			p.Keep.UpgradeAll = true
 		case "pre":
-			p.Pre = true
+			p.Limits.Pre = true
 		case "no-binary":
-			p.NoBinary = append(p.NoBinary, rest)
+			p.Limits.NoBinary = append(p.Limits.NoBinary, rest)
 		case "only-binary":
-			p.OnlyBinary = append(p.OnlyBinary, rest)
+			p.Limits.OnlyBinary = append(p.Limits.OnlyBinary, rest)
 		case "cutoff":
-			p.Cutoff, _ = time.Parse(time.DateOnly, rest)
+			p.Limits.Cutoff, _ = time.Parse(time.DateOnly, rest)
 		case "python":
 			python = rest
 		case "platforms":
