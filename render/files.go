@@ -259,5 +259,5 @@ func lockInContext(l *pylock.Lock) *pylock.Lock {
 
 // isBuildDependency reports whether MLflow installs a package in its first step.
 func isBuildDependency(s *resolve.Spec, name pep508.Name) bool {
-	return slices.ContainsFunc(s.BuildDependencies, func(r resolve.Requirement) bool { return r.Name == string(name) })
+	return slices.ContainsFunc(s.BuildDependencies, func(r resolve.Requirement) bool { return r.Name == name })
 }

@@ -53,10 +53,10 @@ func testInput(t testing.TB, installer Installer) Input {
 	return Input{
 		Installer: installer, Base: "python:3.11.7-slim@sha256:" + strings.Repeat("0", 64), Title: "churn",
 		Spec: &resolve.Spec{
-			Python:            resolve.Python{Version: "3.11.7"},
-			BuildDependencies: []resolve.Requirement{{Name: "pip", Specifier: "==23.3"}},
+			Python:            resolve.Python{Version: v(t, "3.11.7")},
+			BuildDependencies: []resolve.Requirement{{Name: "pip", Specifier: pep440.MustParseSpecifiers("==23.3")}},
 			Requirements: []resolve.Requirement{
-				{Name: "mlflow", Specifier: "==2.9.2"}, {Name: "numpy", Specifier: "<2"},
+				{Name: "mlflow", Specifier: pep440.MustParseSpecifiers("==2.9.2")}, {Name: "numpy", Specifier: pep440.MustParseSpecifiers("<2")},
 				{Name: "tiny", Path: "code/tiny-1.0-py3-none-any.whl"},
 			},
 		},

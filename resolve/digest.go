@@ -67,7 +67,7 @@ func places(links []string) []string {
 	return out
 }
 
-// compactJSON cannot fail: a Spec holds only strings, numbers, booleans and lists of them.
+// compactJSON cannot fail: a Spec holds only what has a text, numbers, booleans and lists of them.
 func compactJSON(s *Spec) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

@@ -9,7 +9,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
 )
 
 // JSON is the spec as indented JSON.
@@ -57,8 +57,21 @@ func ParseSpec(data []byte) (*Spec, error) {
 	if s.SchemaVersion != SchemaVersion {
 		return nil, fmt.Errorf("reading a spec: its schemaVersion is %d, not %d", s.SchemaVersion, SchemaVersion)
 	}
+	for _, list := range [][]Requirement{s.BuildDependencies, s.Requirements, s.Constraints} {
+		for i := range list {
+			list[i].normalize()
+		}
+	}
 	s.fill()
 	return &s, nil
+}
+
+// normalize brings names to their normal form, should somebody have edited the spec.
+func (r *Requirement) normalize() {
+	r.Name = pep508.NormalizeName(string(r.Name))
+	for i, extra := range r.Extras {
+		r.Extras[i] = pep508.NormalizeName(string(extra))
+	}
 }
 
 // RequirementsTxt is the spec as a requirements file for pip and uv. A requirements file cannot
@@ -66,7 +79,7 @@ func ParseSpec(data []byte) (*Spec, error) {
 // comments. Hashes are written only if every requirement has them, as pip then demands all.
 func (s *Spec) RequirementsTxt() []byte {
 	var b bytes.Buffer
-	if s.Python.Version != "" {
+	if !s.Python.Version.IsZero() {
 		fmt.Fprintf(&b, "# Python %s\n", s.Python.Version)
 	}
 	for _, line := range s.PackageIndex.lines() {
@@ -100,13 +113,11 @@ func (s *Spec) constrained() (requirements, loose []Requirement) {
 		joined := false
 		for i := range requirements {
 			r := &requirements[i]
-			if r.Name != c.Name || r.Marker != c.Marker || r.URL+r.Path+c.URL+c.Path != "" {
+			if r.Name != c.Name || !r.Marker.Equal(c.Marker) || r.URL+r.Path+c.URL+c.Path != "" {
 				continue
 			}
-			have, err1 := pep440.ParseSpecifiers(r.Specifier)
-			more, err2 := pep440.ParseSpecifiers(c.Specifier)
-			if err1 == nil && err2 == nil && have.And(more).Satisfiable() {
-				r.Specifier = reduce(have.And(more)).String()
+			if both := r.Specifier.And(c.Specifier); both.Satisfiable() {
+				r.Specifier = reduce(both)
 				joined = true
 			}
 		}
@@ -120,10 +131,7 @@ func (s *Spec) constrained() (requirements, loose []Requirement) {
 // Line is the requirement as a line of a requirements file, without hashes.
 func (r Requirement) Line() string {
 	var b strings.Builder
-	extras := ""
-	if len(r.Extras) > 0 {
-		extras = "[" + strings.Join(r.Extras, ",") + "]"
-	}
+	extras := extrasText(r.Extras)
 	if r.Editable {
 		b.WriteString("-e ")
 	}
@@ -135,12 +143,12 @@ func (r Requirement) Line() string {
 	case r.URL != "" && r.Name == "":
 		b.WriteString(r.URL)
 	case r.URL != "":
-		b.WriteString(r.Name + extras + " @ " + r.URL)
+		b.WriteString(string(r.Name) + extras + " @ " + r.URL)
 	default:
-		b.WriteString(r.Name + extras + r.Specifier)
+		b.WriteString(string(r.Name) + extras + r.Specifier.String())
 	}
-	if r.Marker != "" {
-		b.WriteString(" ; " + r.Marker)
+	if !r.Marker.IsZero() {
+		b.WriteString(" ; " + r.Marker.String())
 	}
 	return b.String()
 }
@@ -197,14 +205,14 @@ func (s *Spec) CondaYAML() ([]byte, error) {
 		file.Channels = []string{"conda-forge"}
 	}
 	python := "python"
-	if s.Python.Version != "" {
-		python += "=" + s.Python.Version
+	if !s.Python.Version.IsZero() {
+		python += "=" + s.Python.Version.String()
 	}
 	file.Dependencies = append(file.Dependencies, python)
 	pip, section := "pip", s.PackageIndex.lines()
 	for _, b := range s.BuildDependencies {
 		if b.Name == "pip" {
-			pip += strings.Replace(b.Specifier, "==", "<=", 1)
+			pip += strings.Replace(b.Specifier.String(), "==", "<=", 1)
 		} else {
 			section = append(section, b.Line())
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"mlenv/resolve"
@@ -109,6 +110,9 @@ func checkForms(t *testing.T, name string, spec *resolve.Spec) {
 		back, err := resolve.ParseSpec(form)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if d := cmp.Diff(spec, back, cmpopts.IgnoreFields(resolve.Spec{}, "Secrets"), cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("the values of the spec read back as others (-want +got):\n%s", d)
 		}
 		again, err := back.YAML()
 		if err != nil || !bytes.Equal(again, yaml) {

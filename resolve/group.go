@@ -185,10 +185,7 @@ func reduce(s pep440.Specifiers) pep440.Specifiers {
 	var best pep440.Specifiers
 	var version pep440.Version
 	for _, c := range s.Clauses() {
-		one, err := pep440.ParseSpecifiers(c.Op + c.Version)
-		if err != nil {
-			return s
-		}
+		one := pep440.Join(c)
 		if v, ok := one.Pin(); ok && (version.IsZero() || version.Local() == "" && v.Local() != "") {
 			best, version = one, v
 		}

@@ -164,8 +164,8 @@ func (m *merger) finish() *Spec {
 
 func compareRequirements(a, b Requirement) int {
 	return cmp.Or(
-		cmp.Compare(a.Name, b.Name), cmp.Compare(a.Marker, b.Marker), cmp.Compare(a.URL, b.URL),
-		cmp.Compare(a.Path, b.Path), cmp.Compare(a.Specifier, b.Specifier))
+		cmp.Compare(a.Name, b.Name), cmp.Compare(a.Marker.String(), b.Marker.String()), cmp.Compare(a.URL, b.URL),
+		cmp.Compare(a.Path, b.Path), cmp.Compare(a.Specifier.String(), b.Specifier.String()))
 }
 
 // fill replaces nil lists by empty ones, so that every key of the Spec is a list in every output.

@@ -23,7 +23,7 @@ func (m *merger) pinMLflow(logged model.Value) {
 	for i := range m.spec.Requirements {
 		r := &m.spec.Requirements[i]
 		switch {
-		case slices.Contains(mlflowNames, r.Name):
+		case slices.Contains(mlflowNames, string(r.Name)):
 			m.pinOne(r, pin, known, origin)
 			present = true
 		case r.Name == "" && strings.Contains(r.URL+r.Path, "/mlflow"):
@@ -36,7 +36,7 @@ func (m *merger) pinMLflow(logged model.Value) {
 		m.find(finding.MLflowVersionUnknown, "mlflow", nil, "no file requires mlflow, and MLmodel does not say which version logged the model")
 	default:
 		m.spec.Requirements = append(m.spec.Requirements,
-			Requirement{Name: "mlflow", Specifier: "==" + pin.String(), From: []finding.Origin{origin}})
+			Requirement{Name: "mlflow", Specifier: pep440.Exactly(pin), From: []finding.Origin{origin}})
 		m.find(finding.MLflowMissing, "mlflow", []finding.Origin{origin},
 			"no file requires mlflow; mlflow==%s is added, as the model was logged with %s", pin, logged.Text)
 	}
@@ -44,10 +44,10 @@ func (m *merger) pinMLflow(logged model.Value) {
 
 // pinOne pins one of mlflow's distributions, or compares the pin that it has.
 func (m *merger) pinOne(r *Requirement, pin pep440.Version, known bool, origin finding.Origin) {
-	set, err := pep440.ParseSpecifiers(r.Specifier)
-	if err != nil || r.URL != "" || r.Path != "" {
+	if r.URL != "" || r.Path != "" {
 		return
 	}
+	set, name := r.Specifier, string(r.Name)
 	if has, ok := set.Pin(); ok {
 		if known {
 			m.comparePin(r, has, pin, origin)
@@ -56,32 +56,33 @@ func (m *merger) pinOne(r *Requirement, pin pep440.Version, known bool, origin f
 	}
 	switch {
 	case !known:
-		m.find(finding.MLflowVersionUnknown, r.Name, r.From,
-			"%s is not pinned (%s), and MLmodel does not say which version logged the model", r.Name, r.From[0])
+		m.find(finding.MLflowVersionUnknown, name, r.From,
+			"%s is not pinned (%s), and MLmodel does not say which version logged the model", name, r.From[0])
 	case !set.Match(pin):
-		m.find(finding.MLflowVersionDiffers, r.Name, append(slices.Clone(r.From), origin),
-			"%s wants %s%s, which leaves out %s, the version that logged the model", r.From[0], r.Name, set, pin)
+		m.find(finding.MLflowVersionDiffers, name, append(slices.Clone(r.From), origin),
+			"%s wants %s%s, which leaves out %s, the version that logged the model", r.From[0], name, set, pin)
 	default:
-		m.find(finding.MLflowUnpinned, r.Name, append(slices.Clone(r.From), origin),
+		m.find(finding.MLflowUnpinned, name, append(slices.Clone(r.From), origin),
 			"%s wants %s%s without an exact version; %s==%s is used, as the model was logged with it",
-			r.From[0], r.Name, set, r.Name, pin)
-		r.Specifier = "==" + pin.String()
+			r.From[0], name, set, name, pin)
+		r.Specifier = pep440.Exactly(pin)
 		r.From = addOrigin(r.From, origin)
 	}
 }
 
 func (m *merger) comparePin(r *Requirement, has, pin pep440.Version, origin finding.Origin) {
+	name := string(r.Name)
 	if has.Public().Compare(pin) == 0 {
 		return
 	}
 	from := append(slices.Clone(r.From), origin)
 	if a, b := has.Release(), pin.Release(); len(a) == 2 && len(b) > 2 && slices.Equal(a, b[:2]) {
-		m.find(finding.MLflowPinShort, r.Name, from, "%s==%s means %s.0, but the model was logged with %s",
+		m.find(finding.MLflowPinShort, name, from, "%s==%s means %s.0, but the model was logged with %s",
 			r.Name, has, has, origin.Text[len("mlflow_version: "):])
 		return
 	}
-	m.find(finding.MLflowVersionDiffers, r.Name, from, "%s pins %s==%s, but the model was logged with %s",
-		r.From[0], r.Name, has, origin.Text[len("mlflow_version: "):])
+	m.find(finding.MLflowVersionDiffers, name, from, "%s pins %s==%s, but the model was logged with %s",
+		r.From[0], name, has, origin.Text[len("mlflow_version: "):])
 }
 
 func (m *merger) hasCondaMLflow() bool {

@@ -28,7 +28,7 @@ func (m *merger) mergePython() {
 		return
 	}
 	won := wishes[winner]
-	m.spec.Python = Python{Version: won.version.String(), From: []finding.Origin{won.decl.From}}
+	m.spec.Python = Python{Version: won.version, From: []finding.Origin{won.decl.From}}
 	for i, w := range wishes {
 		switch {
 		case i == winner:
@@ -97,32 +97,32 @@ func (m *merger) loosePython(wishes []pythonWish) {
 	m.find(finding.PythonMissing, "python", nil, "no file of the model says which Python it needs")
 }
 
-func taken(version string) string {
-	if version == "" {
+func taken(version pep440.Version) string {
+	if version.IsZero() {
 		return ""
 	}
-	return "; " + version + " is taken"
+	return "; " + version.String() + " is taken"
 }
 
 // guessPython takes the one minor version that a range leaves, else, and then it is not sure, the
 // version that the range starts at, as MLflow does, or none.
-func guessPython(w pythonWish) (version string, sure bool) {
-	var fitting []string
-	for minor := range 40 {
-		one, err := pep440.ParseSpecifiers(fmt.Sprintf("==3.%d.*", minor))
-		if err == nil && !w.allowed.IsZero() && w.allowed.And(one).Satisfiable() {
-			fitting = append(fitting, fmt.Sprintf("3.%d", minor))
+func guessPython(w pythonWish) (version pep440.Version, sure bool) {
+	var fitting []pep440.Version
+	for number := range 40 {
+		minor := pep440.MustParse(fmt.Sprintf("3.%d", number))
+		if !w.allowed.IsZero() && w.allowed.And(pep440.Within(minor)).Satisfiable() {
+			fitting = append(fitting, minor)
 		}
 	}
 	if len(fitting) == 1 {
 		return fitting[0], true
 	}
 	for _, c := range w.allowed.Clauses() {
-		if v, err := pep440.Parse(c.Version); err == nil && c.Op == ">=" && len(v.Release()) >= 2 {
-			return v.String(), false
+		if v := c.Bound(); c.Op == ">=" && v.Minor() != "" {
+			return v, false
 		}
 	}
-	return "", false
+	return pep440.Version{}, false
 }
 
 func (m *merger) comparePython(won, w pythonWish) {
@@ -156,11 +156,9 @@ func minorDiffers(a, b []uint64) bool {
 func (m *merger) comparePythonRange(won, w pythonWish) {
 	from := []finding.Origin{won.decl.From, w.decl.From}
 	sides := fmt.Sprintf("%s wants Python %s but %s wants %s", won.decl.From, won.version, w.decl.From, w.decl.Value)
-	minor, err := pep440.ParseSpecifiers("==" + won.version.Minor() + ".*")
+	minor := pep440.Within(pep440.MustParse(won.version.Minor()))
 	rule := finding.PythonMinorDiffers
 	switch {
-	case err != nil:
-		return
 	case w.allowed.And(minor).Satisfiable():
 		if len(won.version.Release()) < 3 || w.allowed.Match(won.version) {
 			return

@@ -124,16 +124,14 @@ func (m *merger) reportDuplicates(lines []entry) {
 
 func (g *group) requirement(direct *entry, extras []pep508.Name, hashes []string) Requirement {
 	out := Requirement{
-		Name:   string(g.name),
-		Marker: g.marker.String(),
+		Name:   g.name,
+		Extras: sorted(extras),
+		Marker: g.marker,
 		From:   g.origins(),
 		Hashes: sorted(hashes),
 	}
-	for _, x := range sorted(extras) {
-		out.Extras = append(out.Extras, string(x))
-	}
 	if direct == nil {
-		out.Specifier = g.joined.String()
+		out.Specifier = g.joined
 	} else {
 		out.URL, out.Path, out.Editable = direct.URL, direct.Path, direct.Editable
 	}
@@ -266,14 +264,13 @@ func (m *merger) reportOverlaps(groups []*group) {
 }
 
 // markerEnvironment is Linux with the model's Python: what a model is served on.
-func markerEnvironment(python string) (pep508.Environment, bool) {
-	v, err := pep440.Parse(python)
-	minor := v.Minor()
-	if err != nil || minor == "" {
+func markerEnvironment(python pep440.Version) (pep508.Environment, bool) {
+	minor := python.Minor()
+	if minor == "" {
 		return pep508.Environment{}, false
 	}
-	full := v.String()
-	if len(v.Release()) == 2 {
+	full := python.String()
+	if len(python.Release()) == 2 {
 		full += ".0"
 	}
 	return pep508.Environment{

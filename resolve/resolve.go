@@ -5,6 +5,8 @@ package resolve
 import (
 	"mlenv/resolve/envfile"
 	"mlenv/resolve/finding"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
 )
 
 // SchemaVersion is the version of the Spec's JSON and YAML form.
@@ -45,22 +47,22 @@ type ModelInfo struct {
 
 // Python is the version that the model wants.
 type Python struct {
-	Version string           `json:"version" yaml:"version"`
+	Version pep440.Version   `json:"version" yaml:"version"` // as exact as it was declared; zero where nobody knows
 	From    []finding.Origin `json:"from" yaml:"from"`
 }
 
-// Requirement is one merged requirement, its parts in canonical text.
+// Requirement is one merged requirement. Its forms hold the canonical text of each part.
 type Requirement struct {
-	Name      string           `json:"name" yaml:"name"`
-	Extras    []string         `json:"extras,omitempty" yaml:"extras,omitempty"`
-	Specifier string           `json:"specifier,omitempty" yaml:"specifier,omitempty"`
-	Marker    string           `json:"marker,omitempty" yaml:"marker,omitempty"`
-	URL       string           `json:"url,omitempty" yaml:"url,omitempty"`
-	Path      string           `json:"path,omitempty" yaml:"path,omitempty"`
-	Editable  bool             `json:"editable,omitempty" yaml:"editable,omitempty"`
-	Hashes    []string         `json:"hashes,omitempty" yaml:"hashes,omitempty"` // declared, or of the local file: "sha256:…"
-	Digest    string           `json:"digest,omitempty" yaml:"digest,omitempty"` // of a local source directory: dirhash "h1:…"
-	From      []finding.Origin `json:"from" yaml:"from"`
+	Name      pep508.Name       `json:"name" yaml:"name"` // "" where only the distribution could tell it
+	Extras    []pep508.Name     `json:"extras,omitempty" yaml:"extras,omitempty"`
+	Specifier pep440.Specifiers `json:"specifier,omitzero" yaml:"specifier,omitempty"`
+	Marker    pep508.Marker     `json:"marker,omitzero" yaml:"marker,omitempty"`
+	URL       string            `json:"url,omitempty" yaml:"url,omitempty"`
+	Path      string            `json:"path,omitempty" yaml:"path,omitempty"`
+	Editable  bool              `json:"editable,omitempty" yaml:"editable,omitempty"`
+	Hashes    []string          `json:"hashes,omitempty" yaml:"hashes,omitempty"` // declared, or of the local file: "sha256:…"
+	Digest    string            `json:"digest,omitempty" yaml:"digest,omitempty"` // of a local source directory: dirhash "h1:…"
+	From      []finding.Origin  `json:"from" yaml:"from"`
 }
 
 // PackageIndex says where distributions come from. No URL carries credentials.

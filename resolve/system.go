@@ -30,7 +30,7 @@ var systemNeeds = []systemNeed{
 func (m *merger) addSystemPackages(flavors []model.Flavor) {
 	for _, need := range systemNeeds {
 		wanted := slices.ContainsFunc(flavors, func(f model.Flavor) bool { return slices.Contains(need.flavors, f.Name) }) ||
-			slices.ContainsFunc(m.spec.Requirements, func(r Requirement) bool { return slices.Contains(need.names, r.Name) })
+			slices.ContainsFunc(m.spec.Requirements, func(r Requirement) bool { return slices.Contains(need.names, string(r.Name)) })
 		known := slices.ContainsFunc(m.spec.SystemPackages, func(p SystemPackage) bool { return p.Name == need.pkg })
 		if wanted && !known {
 			m.spec.SystemPackages = append(m.spec.SystemPackages, SystemPackage{Name: need.pkg, Reason: need.reason})

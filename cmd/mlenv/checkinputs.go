@@ -103,8 +103,7 @@ func (r *checkRun) solve(ctx context.Context, in *inputs) error {
 	}
 	for i := range targets {
 		if targets[i].Python.IsZero() {
-			var err error
-			if targets[i].Python, err = pep440.Parse(in.Spec.Python.Version); err != nil {
+			if targets[i].Python = in.Spec.Python.Version; targets[i].Python.IsZero() {
 				return nil // package resolve has said that the Python is not known
 			}
 		}
@@ -143,7 +142,7 @@ func (r *checkRun) targets(ctx context.Context, spec *resolve.Spec) error {
 			r.in.Targets = append(r.in.Targets, t)
 			continue
 		}
-		opened, err := r.app.openBase(ctx, ref, spec.Python.Version, p)
+		opened, err := r.app.openBase(ctx, ref, spec.Python.Version.String(), p)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"text/template"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/urfave/cli/v2"
 
 	"mlenv/imagebuild/base"
@@ -21,7 +22,6 @@ import (
 	"mlenv/resolve/envfile"
 	"mlenv/resolve/index"
 	"mlenv/resolve/lock"
-	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
@@ -169,7 +169,7 @@ func (r *dockerfileRun) withoutSources() *inputs {
 // findBase names the base, pinned by digest where its registry can be asked, and fills in the
 // targets to lock for.
 func (r *dockerfileRun) findBase(ctx context.Context, request *lockRequest) (digest string, err error) {
-	ref, python := r.c.String("base"), r.in.Spec.Python.Version
+	ref, python := r.c.String("base"), r.in.Spec.Python.Version.String()
 	if ref == "host" || base.IsFile(ref) {
 		return "", &usageError{msg: "--base " + ref + " is nothing that a Dockerfile can build on", hint: "name an image of a registry", command: r.c.Command.Name}
 	}
@@ -199,7 +199,7 @@ func (r *dockerfileRun) findBase(ctx context.Context, request *lockRequest) (dig
 		}
 		if b == nil {
 			r.show.warn(fmt.Sprintf("no registry could be asked for %s: it is not pinned by its digest", r.out.Base))
-			if err := r.plainTarget(request, p.OS, p.Architecture, python); err != nil {
+			if err := r.plainTarget(request, p); err != nil {
 				return "", err
 			}
 			continue
@@ -224,12 +224,11 @@ func (r *dockerfileRun) findBase(ctx context.Context, request *lockRequest) (dig
 }
 
 // plainTarget locks for a platform whose base could not be looked into.
-func (r *dockerfileRun) plainTarget(request *lockRequest, goos, arch, python string) error {
-	version, err := pep440.Parse(python)
-	if err != nil {
-		return fmt.Errorf("reading the model's Python version: %w", err)
+func (r *dockerfileRun) plainTarget(request *lockRequest, p v1.Platform) error {
+	if r.in.Spec.Python.Version.IsZero() {
+		return errNoPython
 	}
-	t, err := dist.NewTarget(goos, arch, version, "")
+	t, err := dist.NewTarget(p.OS, p.Architecture, r.in.Spec.Python.Version, "")
 	if err != nil {
 		return err
 	}

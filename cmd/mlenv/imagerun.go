@@ -65,7 +65,7 @@ func (r *imageRun) prepare(ctx context.Context) error {
 	r.findings = slices.Clone(r.in.Spec.Findings)
 	for _, p := range wanted {
 		r.progress.say("looking into the base for %s", p)
-		b, err := r.openBase(ctx, r.c.String("base"), r.in.Spec.Python.Version, p)
+		b, err := r.openBase(ctx, r.c.String("base"), r.in.Spec.Python.Version.String(), p)
 		if err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (r *imageRun) prepare(ctx context.Context) error {
 // reopenBases opens the bases again, believing nothing that is remembered of them.
 func (r *imageRun) reopenBases(ctx context.Context) error {
 	for i, b := range r.bases {
-		again, err := r.openBaseWith(ctx, r.c.String("base"), r.in.Spec.Python.Version, b.Platform, "")
+		again, err := r.openBaseWith(ctx, r.c.String("base"), r.in.Spec.Python.Version.String(), b.Platform, "")
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,6 @@ import (
 
 	"mlenv/resolve/dist"
 	"mlenv/resolve/finding"
-	"mlenv/resolve/pep440"
 	"mlenv/resolve/pylock"
 )
 
@@ -124,7 +123,7 @@ func (a *app) lockTargets(c *cli.Context, r *lockRequest) error {
 	for _, p := range wanted {
 		var t dist.Target
 		if ref := c.String("base"); ref != "" {
-			b, err := a.openBase(c.Context, ref, python, p)
+			b, err := a.openBase(c.Context, ref, python.String(), p)
 			if err != nil {
 				return err
 			}
@@ -145,14 +144,10 @@ func (a *app) lockTargets(c *cli.Context, r *lockRequest) error {
 				r.BaseDigest = ""
 			}
 		} else {
-			if python == "" {
+			if python.IsZero() {
 				return errNoPython
 			}
-			version, err := pep440.Parse(python)
-			if err != nil {
-				return fmt.Errorf("reading the model's Python version: %w", err)
-			}
-			if t, err = dist.NewTarget(p.OS, p.Architecture, version, libcText); err != nil {
+			if t, err = dist.NewTarget(p.OS, p.Architecture, python, libcText); err != nil {
 				return &usageError{msg: "--libc: " + err.Error(), command: c.Command.Name}
 			}
 		}

@@ -32,7 +32,7 @@ func (c *checker) requirements() {
 }
 
 func (c *checker) requirement(r resolve.Requirement) {
-	name := r.Name
+	name := string(r.Name)
 	if name == "" {
 		name = r.URL + r.Path
 	}
@@ -98,31 +98,24 @@ func plainHTTP(u string) bool {
 }
 
 func (c *checker) specifier(r resolve.Requirement) {
-	set, err := pep440.ParseSpecifiers(r.Specifier)
-	if err != nil {
-		return // package resolve printed it, so it parses
-	}
-	_, pinned := set.Pin()
+	name := string(r.Name)
+	_, pinned := r.Specifier.Pin()
 	switch {
-	case !set.Satisfiable():
-		c.find(finding.UnsatisfiableRequirement, r.Name, r.From, "no version of %s is %s", r.Name, set)
-	case pinned || c.locked(pep508.Name(r.Name)) != nil || c.constrained(r.Name):
-	case set.IsZero():
-		c.find(finding.UnpinnedRequirement, r.Name, r.From, "%s has no version", r.Name)
+	case !r.Specifier.Satisfiable():
+		c.find(finding.UnsatisfiableRequirement, name, r.From, "no version of %s is %s", name, r.Specifier)
+	case pinned || c.locked(r.Name) != nil || c.constrained(r.Name):
+	case r.Specifier.IsZero():
+		c.find(finding.UnpinnedRequirement, name, r.From, "%s has no version", name)
 	default:
-		c.find(finding.LooselyPinnedRequirement, r.Name, r.From, "%s admits several versions", r.Line())
+		c.find(finding.LooselyPinnedRequirement, name, r.From, "%s admits several versions", r.Line())
 	}
 }
 
 // constrained reports that a constraint pins the package.
-func (c *checker) constrained(name string) bool {
+func (c *checker) constrained(name pep508.Name) bool {
 	return slices.ContainsFunc(c.in.Spec.Constraints, func(r resolve.Requirement) bool {
-		set, err := pep440.ParseSpecifiers(r.Specifier)
-		if err != nil || r.Name != name {
-			return false
-		}
-		_, pinned := set.Pin()
-		return pinned
+		_, pinned := r.Specifier.Pin()
+		return pinned && r.Name == name
 	})
 }
 
@@ -148,48 +141,42 @@ func (c *checker) findText(text string) []finding.Origin {
 
 // buildNeed says from which, or up to which, version a build tool goes with a Python.
 type buildNeed struct {
-	name    string
-	version string // specifier of the versions that do not fit
-	python  string // specifier of the Pythons that they do not fit
+	name    pep508.Name
+	version pep440.Specifiers // of the versions that do not fit
+	python  pep440.Specifiers // of the Pythons that they do not fit
 	why     string
 }
 
 // buildNeeds were read from the tools' own metadata (Requires-Python of the release after the
 // last that each Python got), and, for what is too old for a Python, from what that Python dropped.
-var buildNeeds = []buildNeed{
-	{"pip", ">25.0.1", "<3.9", "needs Python 3.9"},
-	{"pip", ">26.0.1", "<3.10", "needs Python 3.10"},
-	{"setuptools", ">75.3.9999", "<3.9", "needs Python 3.9"},
-	{"setuptools", ">82.0.1", "<3.10", "needs Python 3.10"},
-	{"wheel", ">0.45.1", "<3.9", "needs Python 3.9"},
-	{"pip", "<23.1.2", ">=3.12", "uses pkgutil.ImpImporter, which Python 3.12 dropped"},
-	{"setuptools", "<66.1", ">=3.12", "uses pkgutil.ImpImporter, which Python 3.12 dropped"},
-}
+var buildNeeds = func() []buildNeed {
+	set := pep440.MustParseSpecifiers
+	return []buildNeed{
+		{"pip", set(">25.0.1"), set("<3.9"), "needs Python 3.9"},
+		{"pip", set(">26.0.1"), set("<3.10"), "needs Python 3.10"},
+		{"setuptools", set(">75.3.9999"), set("<3.9"), "needs Python 3.9"},
+		{"setuptools", set(">82.0.1"), set("<3.10"), "needs Python 3.10"},
+		{"wheel", set(">0.45.1"), set("<3.9"), "needs Python 3.9"},
+		{"pip", set("<23.1.2"), set(">=3.12"), "uses pkgutil.ImpImporter, which Python 3.12 dropped"},
+		{"setuptools", set("<66.1"), set(">=3.12"), "uses pkgutil.ImpImporter, which Python 3.12 dropped"},
+	}
+}()
 
 func (c *checker) buildDependencies() {
-	python, err := pep440.Parse(c.in.Spec.Python.Version)
-	if err != nil {
+	python := c.in.Spec.Python.Version
+	if python.IsZero() {
 		return
 	}
 	for _, r := range c.in.Spec.BuildDependencies {
-		set, err := pep440.ParseSpecifiers(r.Specifier)
-		if err != nil {
-			continue
-		}
-		version, pinned := set.Pin()
+		version, pinned := r.Specifier.Pin()
 		for _, need := range buildNeeds {
-			if pinned && need.name == r.Name && matches(need.version, version) && matches(need.python, python) {
-				c.find(finding.BuildDependencyPython, r.Name, append(slices.Clone(r.From), c.in.Spec.Python.From...),
+			if pinned && need.name == r.Name && need.version.Match(version) && need.python.Match(python) {
+				c.find(finding.BuildDependencyPython, string(r.Name), append(slices.Clone(r.From), c.in.Spec.Python.From...),
 					"%s %s does not go with Python %s: it %s", r.Name, version, python, need.why)
 				break
 			}
 		}
 	}
-}
-
-func matches(specifier string, v pep440.Version) bool {
-	set, err := pep440.ParseSpecifiers(specifier)
-	return err == nil && set.Match(v)
 }
 
 // endOfLife is the day after which a Python gets no more security fixes: the dates that the
@@ -211,10 +198,4 @@ func (c *checker) pythonEndOfLife() {
 }
 
 // minor is the model's Python as "3.11", "" where it is not known.
-func (c *checker) minor() string {
-	v, err := pep440.Parse(c.in.Spec.Python.Version)
-	if err != nil {
-		return ""
-	}
-	return v.Minor()
-}
+func (c *checker) minor() string { return c.in.Spec.Python.Version.Minor() }

@@ -69,13 +69,12 @@ func (c *checker) recorded(r record, v model.Value, needed bool) {
 	present := false
 	for i, name := range r.libraries {
 		for _, q := range c.in.Spec.Requirements {
-			if q.Name != string(name) {
+			if q.Name != name {
 				continue
 			}
 			present = true
-			set, err := pep440.ParseSpecifiers(q.Specifier)
-			if err == nil && i == 0 && !set.Match(version) && !set.Match(version.Public()) {
-				c.find(finding.FlavorVersionExcluded, q.Name, append(from, q.From...),
+			if i == 0 && !q.Specifier.Match(version) && !q.Specifier.Match(version.Public()) {
+				c.find(finding.FlavorVersionExcluded, string(name), append(from, q.From...),
 					"the %s flavor was saved with %s %s, but %s is required", r.flavor, q.Name, v.Text, q.Line())
 			}
 		}
@@ -164,11 +163,7 @@ func (c *checker) mlflow() (pep440.Version, []finding.Origin) {
 			return p.Version, []finding.Origin{c.lockOrigin(name)}
 		}
 		for _, r := range c.in.Spec.Requirements {
-			set, err := pep440.ParseSpecifiers(r.Specifier)
-			if err != nil || r.Name != string(name) {
-				continue
-			}
-			if v, ok := set.Pin(); ok {
+			if v, ok := r.Specifier.Pin(); ok && r.Name == name {
 				return v, slices.Clone(r.From)
 			}
 		}

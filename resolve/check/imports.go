@@ -24,14 +24,14 @@ func (c *checker) installed() map[string]bool {
 	have := map[string]bool{}
 	for _, list := range [][]resolve.Requirement{c.in.Spec.Requirements, c.in.Spec.BuildDependencies} {
 		for _, r := range list {
-			have[r.Name] = true
+			have[string(r.Name)] = true
 		}
 	}
 	if c.in.Lock != nil {
 		// The lock is all there is, but for the build dependencies that come with the environment.
 		have = map[string]bool{}
 		for _, r := range c.in.Spec.BuildDependencies {
-			have[r.Name] = true
+			have[string(r.Name)] = true
 		}
 		for _, p := range c.in.Lock.Packages {
 			have[string(p.Name)] = true
@@ -48,7 +48,7 @@ func (c *checker) installed() map[string]bool {
 // placeOf is where a distribution is required, else locked.
 func (c *checker) placeOf(name string) []finding.Origin {
 	for _, r := range c.in.Spec.Requirements {
-		if r.Name == name {
+		if string(r.Name) == name {
 			return slices.Clone(r.From)
 		}
 	}

@@ -19,8 +19,8 @@ func (c *checker) lock() {
 	if d := l.Tool.SpecDigest; d != "" && d != s.Digest {
 		c.find(finding.LockOutOfDate, l.Name, whole, "%s was made for another state of the model's requirements", l.Name)
 	}
-	python, err := pep440.Parse(s.Python.Version)
-	known := err == nil
+	python := s.Python.Version
+	known := !python.IsZero()
 	if locked, err := pep440.Parse(l.Tool.Python); err == nil && known && locked.Minor() != python.Minor() {
 		c.find(finding.LockPythonDiffers, "python", append(whole, s.Python.From...), "%s was made for Python %s, but the model wants %s", l.Name, locked, python)
 	} else if known && !(dist.Target{Python: python}).FitsPython(l.RequiresPython) {
@@ -30,7 +30,7 @@ func (c *checker) lock() {
 		c.lockedRequirement(r)
 	}
 	for _, r := range s.Constraints {
-		if p := c.locked(pep508.Name(r.Name)); p != nil {
+		if p := c.locked(r.Name); p != nil {
 			c.lockedVersion(r, p)
 		}
 	}
@@ -43,9 +43,9 @@ func (c *checker) lockedRequirement(r resolve.Requirement) {
 	if r.Name == "" || !c.applies(r.Marker) {
 		return
 	}
-	p := c.locked(pep508.Name(r.Name))
+	p := c.locked(r.Name)
 	if p == nil {
-		c.find(finding.RequirementNotLocked, r.Name, r.From, "%s is not in %s", r.Line(), c.in.Lock.Name)
+		c.find(finding.RequirementNotLocked, string(r.Name), r.From, "%s is not in %s", r.Line(), c.in.Lock.Name)
 		return
 	}
 	if r.URL == "" && r.Path == "" {
@@ -54,21 +54,16 @@ func (c *checker) lockedRequirement(r resolve.Requirement) {
 }
 
 func (c *checker) lockedVersion(r resolve.Requirement, p *pylock.Package) {
-	set, err := pep440.ParseSpecifiers(r.Specifier)
-	if err != nil || p.Version.IsZero() || set.Match(p.Version) {
+	if p.Version.IsZero() || r.Specifier.Match(p.Version) {
 		return
 	}
-	c.find(finding.LockedVersionExcluded, r.Name, append(slices.Clone(r.From), c.lockOrigin(p.Name)),
+	c.find(finding.LockedVersionExcluded, string(r.Name), append(slices.Clone(r.From), c.lockOrigin(p.Name)),
 		"%s is wanted, but the lock has %s", r.Line(), p.Version)
 }
 
 // applies evaluates a marker for the targets, or for Linux where none is given.
-func (c *checker) applies(marker string) bool {
-	if marker == "" {
-		return true
-	}
-	m, err := pep508.ParseMarker(marker)
-	if err != nil {
+func (c *checker) applies(m pep508.Marker) bool {
+	if m.IsZero() {
 		return true
 	}
 	targets := c.in.Targets
@@ -81,7 +76,7 @@ func (c *checker) applies(marker string) bool {
 // withPython gives a target without a Python that of the model.
 func (c *checker) withPython(t dist.Target) dist.Target {
 	if t.Python.IsZero() {
-		t.Python, _ = pep440.Parse(c.in.Spec.Python.Version)
+		t.Python = c.in.Spec.Python.Version
 	}
 	return t
 }

@@ -54,12 +54,8 @@ func (c *checker) packages() []pkg {
 		if r.Name == "" {
 			continue
 		}
-		set, err := pep440.ParseSpecifiers(r.Specifier)
-		if err != nil {
-			continue
-		}
-		p := pkg{name: pep508.Name(r.Name), specifier: set, from: slices.Clone(r.From)}
-		p.version, _ = set.Pin()
+		p := pkg{name: r.Name, specifier: r.Specifier, from: slices.Clone(r.From)}
+		p.version, _ = r.Specifier.Pin()
 		out = append(out, p)
 	}
 	return out

@@ -2,12 +2,12 @@ package diff
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"mlenv/resolve"
 	"mlenv/resolve/envfile"
 	"mlenv/resolve/pep440"
-	"mlenv/resolve/pep508"
 )
 
 // declared compares what two models declare.
@@ -56,18 +56,19 @@ func (d *differ) declared() {
 // markers.
 func requirements(old, now []resolve.Requirement) []Item {
 	var lists [2]entries
+	whole := [2]map[string]resolve.Requirement{{}, {}}
 	local := [2]map[string]string{{}, {}}
 	for side, list := range [][]resolve.Requirement{old, now} {
 		lists[side] = entries{}
 		for _, r := range list {
-			key := string(pep508.NormalizeName(r.Name))
+			key := string(r.Name)
 			if key == "" {
 				key = r.Path
 			}
-			if r.Marker != "" {
-				key += " ; " + r.Marker
+			if !r.Marker.IsZero() {
+				key += " ; " + r.Marker.String()
 			}
-			lists[side][key] = r.Line()
+			lists[side][key], whole[side][key] = r.Line(), r
 			if r.Path != "" {
 				local[side][key] = r.Digest + strings.Join(r.Hashes, " ")
 			}
@@ -82,35 +83,36 @@ func requirements(old, now []resolve.Requirement) []Item {
 	}
 	out := items(lists[0], lists[1])
 	for i := range out {
-		out[i].Change = pinChange(out[i])
+		if item := &out[i]; item.Change == Changed {
+			item.Change = pinChange(whole[0][item.Name], whole[1][item.Name])
+		}
 	}
 	return out
 }
 
-// pinChange tells the direction in which a pin moved.
-func pinChange(i Item) Change {
-	if i.Change != Changed {
-		return i.Change
-	}
-	pin := func(line string) (v pep440.Version, rest string, ok bool) {
-		rest, text, ok := strings.Cut(line, "==")
-		if !ok {
-			return v, "", false
-		}
-		v, err := pep440.Parse(text)
-		return v, rest, err == nil
-	}
-	was, old, okOld := pin(i.Old)
-	is, now, okNow := pin(i.New)
+// pinChange tells the direction in which a pin moved, where nothing else changed.
+func pinChange(was, is resolve.Requirement) Change {
+	old, okOld := pin(was)
+	now, okNow := pin(is)
 	switch {
-	case !okOld || !okNow || old != now:
+	case !okOld || !okNow || !slices.Equal(was.Extras, is.Extras):
 		return Changed
-	case was.Compare(is) < 0:
+	case old.Compare(now) < 0:
 		return Upgraded
-	case was.Compare(is) > 0:
+	case old.Compare(now) > 0:
 		return Downgraded
 	}
 	return Changed
+}
+
+// pin is the version of a requirement that says "==" and nothing else.
+func pin(r resolve.Requirement) (pep440.Version, bool) {
+	clauses := r.Specifier.Clauses()
+	if len(clauses) != 1 || clauses[0].Op != "==" {
+		return pep440.Version{}, false
+	}
+	v := clauses[0].Bound()
+	return v, !v.IsZero()
 }
 
 func indexEntries(p resolve.PackageIndex) entries {

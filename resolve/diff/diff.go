@@ -245,7 +245,7 @@ func (s *Side) python() string {
 		return s.Lock.Tool.Python
 	}
 	if s.Spec != nil {
-		return s.Spec.Python.Version
+		return s.Spec.Python.Version.String()
 	}
 	if s.Lock != nil {
 		return s.Lock.RequiresPython.String()

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
 )
@@ -246,21 +245,20 @@ func (g *graph) relation(n pep508.Name) (string, []string) {
 func (d *differ) declaredAgainstLocked(declares, locked *Side) {
 	have := byName(locked.Lock)
 	for _, r := range declares.Spec.Requirements {
-		specifier, err := pep440.ParseSpecifiers(r.Specifier)
-		if err != nil || r.Marker != "" {
+		if !r.Marker.IsZero() {
 			continue
 		}
 		wants := r.Line()
-		found := have[pep508.NormalizeName(r.Name)]
+		found := have[r.Name]
 		fits := slices.ContainsFunc(found, func(p *pylock.Package) bool {
-			return p.Version.IsZero() || specifier.Match(p.Version)
+			return p.Version.IsZero() || r.Specifier.Match(p.Version)
 		})
 		if fits {
 			continue
 		}
-		item := Item{Name: r.Name, Change: Added, New: wants}
+		item := Item{Name: string(r.Name), Change: Added, New: wants}
 		if text := describe(found); text != "" {
-			item = Item{Name: r.Name, Change: Changed, Old: text, New: wants}
+			item = Item{Name: string(r.Name), Change: Changed, Old: text, New: wants}
 		}
 		if declares == d.old {
 			item = item.reversed()

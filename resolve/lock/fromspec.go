@@ -1,7 +1,6 @@
 package lock
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -180,22 +179,13 @@ func roots(rs []resolve.Requirement, dir string) ([]Root, error) {
 }
 
 func root(r *resolve.Requirement, dir string) (root Root, err error) {
-	root.Name = pep508.NormalizeName(r.Name)
+	root.Name, root.Extras, root.Specifier, root.Marker = r.Name, r.Extras, r.Specifier, r.Marker
 	root.Hashes, root.Editable, root.URL = r.Hashes, r.Editable, r.URL
-	for _, x := range r.Extras {
-		root.Extras = append(root.Extras, pep508.NormalizeName(x))
-	}
 	for _, o := range r.From {
 		root.From = append(root.From, o.String())
 		if root.Text == "" {
 			root.Text = o.Text
 		}
-	}
-	var errs [2]error
-	root.Specifier, errs[0] = pep440.ParseSpecifiers(r.Specifier)
-	root.Marker, errs[1] = pep508.ParseMarker(r.Marker)
-	if err := errors.Join(errs[:]...); err != nil {
-		return root, fmt.Errorf("reading the requirement %s: %w", r.Name, err)
 	}
 	if r.Path == "" {
 		return root, nil

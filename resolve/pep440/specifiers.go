@@ -98,6 +98,15 @@ func ParseSpecifiers(s string) (Specifiers, error) {
 	return set, nil
 }
 
+// MustParseSpecifiers is ParseSpecifiers for sets known to be valid; it panics on others.
+func MustParseSpecifiers(s string) Specifiers {
+	set, err := ParseSpecifiers(s)
+	if err != nil {
+		panic(err)
+	}
+	return set
+}
+
 // ParseClause reads one clause, such as "== 1.2.*".
 func ParseClause(s string) (Clause, error) {
 	s = trimSpace(s)
@@ -128,13 +137,15 @@ func (c *Clause) trailing(rest string) string {
 func Join(clauses ...Clause) Specifiers { return Specifiers{clauses: clauses} }
 
 // Exactly gives the set that admits v, and what differs from it by a local
-// label only if v has none: "==v".
+// label only if v has none: "==v". It panics for the zero Version.
 func Exactly(v Version) Specifiers {
-	s, err := ParseSpecifiers("==" + v.String())
-	if err != nil {
-		panic(err) // v is zero
-	}
-	return s
+	return MustParseSpecifiers("==" + v.String())
+}
+
+// Within gives the set that admits every version whose release begins with that of v, which is
+// neither zero nor more than a release: "==3.11.*" for 3.11.
+func Within(v Version) Specifiers {
+	return MustParseSpecifiers("==" + v.String() + ".*")
 }
 
 // Clauses lists the clauses in the order written.
@@ -142,6 +153,10 @@ func (s Specifiers) Clauses() []Clause { return s.clauses }
 
 // IsZero reports whether there are no clauses.
 func (s Specifiers) IsZero() bool { return len(s.clauses) == 0 }
+
+// Bound is the version that the clause compares with; zero for a prefix such as "1.2.*", and for
+// text after "===" that is no version.
+func (c Clause) Bound() Version { return c.version }
 
 // String is the clause without spaces, its version as written.
 func (c Clause) String() string { return c.Op + c.Version }
