@@ -13,7 +13,7 @@ import (
 // DockerTar writes what `docker load` reads. tag is the image's name: "churn:latest". See FileTarget
 // for files that are none.
 func DockerTar(file, tag string) Sink {
-	return func(ctx context.Context, a Artifact) (Sent, error) {
+	return cancellable(func(ctx context.Context, a Artifact) (Sent, error) {
 		digest, write, err := dockerTar(ctx, a, tag)
 		if err != nil {
 			return Sent{}, err
@@ -27,7 +27,7 @@ func DockerTar(file, tag string) Sink {
 			return Sent{}, fmt.Errorf("writing %s: %w", file, err)
 		}
 		return Sent{Reference: "docker-tar:" + file + "@" + digest, Bytes: n}, nil
-	}
+	})
 }
 
 // dockerTar gives the artifact's digest and what writes its tarball and counts the bytes.

@@ -29,7 +29,7 @@ const layoutFile = `{"imageLayoutVersion":"1.0.0"}`
 // stay. name is the image's name in the layout and replaces an image of the same name; "" names
 // none, and replaces an image without a name.
 func Layout(dir, name string) Sink {
-	return func(ctx context.Context, a Artifact) (Sent, error) {
+	return cancellable(func(ctx context.Context, a Artifact) (Sent, error) {
 		blobs, desc, err := a.blobs()
 		if err != nil {
 			return Sent{}, err
@@ -59,7 +59,7 @@ func Layout(dir, name string) Sink {
 		// Of blobs that this image does not have.
 		sweep(filepath.Join(dir, "blobs", "sha256"), ".")
 		return Sent{Reference: "oci:" + dir + "@" + desc.Digest.String(), Bytes: sent}, nil
-	}
+	})
 }
 
 func named(d v1.Descriptor, name string) v1.Descriptor {
@@ -194,7 +194,7 @@ func rename(name string, write func(f *os.File) error) (err error) {
 // OCITar writes an OCI image layout as one tar file, whose bytes depend on the artifact and the
 // name alone. See FileTarget for files that are none.
 func OCITar(file, name string) Sink {
-	return func(ctx context.Context, a Artifact) (Sent, error) {
+	return cancellable(func(ctx context.Context, a Artifact) (Sent, error) {
 		blobs, desc, err := a.blobs()
 		if err != nil {
 			return Sent{}, err
@@ -215,7 +215,7 @@ func OCITar(file, name string) Sink {
 			return Sent{}, fmt.Errorf("writing %s: %w", file, err)
 		}
 		return Sent{Reference: "oci-tar:" + file + "@" + desc.Digest.String(), Bytes: n}, nil
-	}
+	})
 }
 
 func writeOCITar(ctx context.Context, w io.Writer, blobs []blob, index []byte) error {

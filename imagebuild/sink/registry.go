@@ -28,7 +28,7 @@ type RegistryOptions struct {
 // the registry is asked how far it got; small ones, and all where a registry takes no chunks, are
 // sent in one piece and again from their beginning.
 func Registry(ref string, o RegistryOptions) Sink {
-	return func(ctx context.Context, a Artifact) (Sent, error) {
+	return cancellable(func(ctx context.Context, a Artifact) (Sent, error) {
 		target, err := image.ParseReference(ref)
 		if err != nil {
 			return Sent{}, err
@@ -62,7 +62,7 @@ func Registry(ref string, o RegistryOptions) Sink {
 		}
 		// Without the tag: podman and skopeo refuse a reference that has both.
 		return Sent{Reference: target.Context().Digest(digest.String()).Name(), Bytes: counter.sent.Load()}, nil
-	}
+	})
 }
 
 func (o RegistryOptions) jobs() int {

@@ -36,8 +36,21 @@ type Sent struct {
 	Bytes     int64  `json:"bytes"`     // of content sent or written
 }
 
-// Sink sends an artifact.
+// Sink sends an artifact. When the context ends meanwhile, the error is the context's.
 type Sink func(ctx context.Context, a Artifact) (Sent, error)
+
+// cancellable gives a sink whose error is the context's once the context is done, whatever broke. A
+// connection that the other side closes in the same moment, a pipe that nobody reads any more and a
+// body that ends early are seen as io.EOF and the like, and would be taken for faults of theirs.
+func cancellable(send Sink) Sink {
+	return func(ctx context.Context, a Artifact) (Sent, error) {
+		sent, err := send(ctx, a)
+		if done := ctx.Err(); err != nil && done != nil {
+			return sent, fmt.Errorf("sending the image: %w", done)
+		}
+		return sent, err
+	}
+}
 
 // ErrOnePlatform says that a kind of sink cannot hold an index.
 var ErrOnePlatform = errors.New("it holds the image of one platform only")
