@@ -164,11 +164,7 @@ func (r *checkRun) targetOf(p v1.Platform) (dist.Target, error) {
 	if err != nil || r.in.Lock == nil {
 		return t, err
 	}
-	for _, text := range r.in.Lock.Tool.Targets {
-		recorded, err := dist.ParseTarget(text)
-		if err != nil {
-			return t, fmt.Errorf("reading the lock's target: %w", err)
-		}
+	for _, recorded := range r.in.Lock.Tool.Targets {
 		if recorded.Platform() == t.Platform() && recorded.Libc.Kind != "" {
 			t.Libc = recorded.Libc
 		}

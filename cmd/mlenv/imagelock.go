@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mlenv/resolve/diff"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/lock"
 	"mlenv/resolve/pylock"
@@ -68,8 +69,8 @@ func (r *imageRun) checkLocked(ctx context.Context, file string) error {
 		return err
 	}
 	r.progress.pause()
-	for _, change := range lockChanges(r.lock, now) {
-		f := finding.New(finding.LockOutOfDate, file, nil, "%s", change)
+	for _, change := range diff.Locks(r.lock, now) {
+		f := finding.New(finding.LockOutOfDate, file, nil, "%s", changeText(change))
 		f.Severity = finding.Error // --locked wants no other
 		r.findings = append(r.findings, f)
 	}

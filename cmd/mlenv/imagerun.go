@@ -19,7 +19,6 @@ import (
 	"mlenv/resolve/dist"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/index"
-	"mlenv/resolve/pep440"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
 )
@@ -132,24 +131,12 @@ func (r *imageRun) picksFor(b *openedBase) ([]imagebuild.Pick, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, text := range r.lock.Tool.Targets {
-		if err := fitsBase(b, r.lock.Tool.Python, text); err != nil && len(r.lock.Tool.Targets) == 1 {
+	if targets := r.lock.Tool.Targets; len(targets) == 1 {
+		if err := b.Base.Fit(targets[0]); err != nil {
 			return nil, err
 		}
 	}
 	return imagebuild.Select(r.lock, target)
-}
-
-// fitsBase checks a target as the lock records it, "linux/amd64 glibc:2.36".
-func fitsBase(b *openedBase, python, text string) error {
-	want, err := dist.ParseTarget(text)
-	if err != nil {
-		return fmt.Errorf("reading the lock's target: %w", err)
-	}
-	if want.Python, err = pep440.Parse(python); err != nil {
-		return fmt.Errorf("reading the lock's Python version: %w", err)
-	}
-	return b.Base.Fit(want)
 }
 
 // built is the images of all platforms.
@@ -288,7 +275,7 @@ func (r *imageRun) wheels(picks []imagebuild.Pick) ([]imagebuild.Wheel, error) {
 		}
 		out = append(out, imagebuild.Wheel{
 			Filename: p.File.Name, Name: string(p.Name), SHA256: strings.ToLower(p.File.Hashes["sha256"]), Size: p.File.Size,
-			Requested: slices.Contains(r.lock.Tool.Requested, string(p.Name)), DirectURL: p.DirectURL,
+			Requested: slices.Contains(r.lock.Tool.Requested, p.Name), DirectURL: p.DirectURL,
 			Path: func(ctx context.Context) (string, error) { return r.client.Fetch(ctx, file) },
 		})
 	}

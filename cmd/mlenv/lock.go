@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mlenv/resolve/diff"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/pylock"
@@ -93,8 +94,8 @@ func (a *app) runLock(c *cli.Context) (err error) {
 		return err
 	}
 	if r.Previous != nil {
-		for _, change := range lockChanges(r.Previous, l) {
-			show.say("  %s", change)
+		for _, change := range diff.Locks(r.Previous, l) {
+			show.say("  %s", changeText(change))
 		}
 	}
 	show.say("wrote %s: %s", output, plural(len(l.Packages), "package"))
@@ -158,13 +159,13 @@ func (a *app) lockTargets(c *cli.Context, r *lockRequest) error {
 
 // checkLock compares what the lock is with what it would be now.
 func (a *app) checkLock(name string, old, now *pylock.Lock) error {
-	changes := lockChanges(old, now)
+	changes := diff.Locks(old, now)
 	if len(changes) == 0 {
 		return nil
 	}
 	fmt.Fprintf(a.stderr, "%s no longer fits the model:\n", name)
 	for _, change := range changes {
-		fmt.Fprintf(a.stderr, "  %s\n", change)
+		fmt.Fprintf(a.stderr, "  %s\n", changeText(change))
 	}
 	return &findingsError{count: len(changes)}
 }

@@ -7,12 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"mlenv/resolve/diff"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/index"
 	"mlenv/resolve/lock"
@@ -116,46 +115,13 @@ func readLock(path string) (*pylock.Lock, []byte, error) {
 	return l, data, err
 }
 
-// lockChanges lists in what a lock differs from an older one, a line each: packages in their
-// versions, and what it was made for.
-func lockChanges(old, now *pylock.Lock) []string {
-	var out []string
-	differ := func(what, was, is string) {
-		if was != is && was != "" {
-			out = append(out, fmt.Sprintf("%s: %s, now %s", what, was, is))
-		}
+// changeText words one difference between a lock and an older one.
+func changeText(i diff.Item) string {
+	switch i.Change {
+	case diff.Added:
+		return fmt.Sprintf("%s: not locked, now %s", i.Name, i.New)
+	case diff.Removed:
+		return fmt.Sprintf("%s: %s, now not needed", i.Name, i.Old)
 	}
-	differ("requires-python", old.RequiresPython.String(), now.RequiresPython.String())
-	differ("targets", strings.Join(old.Tool.Targets, ", "), strings.Join(now.Tool.Targets, ", "))
-	differ("serve", old.Tool.Serve, now.Tool.Serve)
-	was, is := lockedVersions(old), lockedVersions(now)
-	names := make([]pep508.Name, 0, len(was)+len(is))
-	for n := range was {
-		names = append(names, n)
-	}
-	for n := range is {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	for _, n := range slices.Compact(names) {
-		switch a, b := strings.Join(was[n], ", "), strings.Join(is[n], ", "); {
-		case a == b:
-		case a == "":
-			out = append(out, fmt.Sprintf("%s: not locked, now %s", n, b))
-		case b == "":
-			out = append(out, fmt.Sprintf("%s: %s, now not needed", n, a))
-		default:
-			out = append(out, fmt.Sprintf("%s: %s, now %s", n, a, b))
-		}
-	}
-	return out
-}
-
-func lockedVersions(l *pylock.Lock) map[pep508.Name][]string {
-	m := map[pep508.Name][]string{}
-	for i := range l.Packages {
-		p := &l.Packages[i]
-		m[p.Name] = append(m[p.Name], p.Version.String())
-	}
-	return m
+	return fmt.Sprintf("%s: %s, now %s", i.Name, i.Old, i.New)
 }

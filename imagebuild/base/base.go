@@ -229,7 +229,7 @@ func (b *Base) Fit(t dist.Target) error {
 	switch {
 	case t.OS != "" && t.OS != have.OS, t.Arch != "" && t.Arch != have.Arch:
 		return &Misfit{What: "platform", Base: have.Platform(), Want: t.Platform()}
-	case t.Python.Minor() != b.Minor():
+	case !t.Python.IsZero() && t.Python.Minor() != b.Minor():
 		return &Misfit{What: "Python", Base: b.Version, Want: t.Python.String()}
 	case t.Libc.Kind != "" && t.Libc.Kind != have.Libc.Kind:
 		return &Misfit{What: "C library", Base: b.Libc, Want: t.Libc.String()}

@@ -7,7 +7,6 @@ import (
 	"mlenv/resolve"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/finding"
-	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
 )
@@ -21,7 +20,7 @@ func (c *checker) lock() {
 	}
 	python := s.Python.Version
 	known := !python.IsZero()
-	if locked, err := pep440.Parse(l.Tool.Python); err == nil && known && locked.Minor() != python.Minor() {
+	if locked := l.Tool.Python; !locked.IsZero() && known && locked.Minor() != python.Minor() {
 		c.find(finding.LockPythonDiffers, "python", append(whole, s.Python.From...), "%s was made for Python %s, but the model wants %s", l.Name, locked, python)
 	} else if known && !(dist.Target{Python: python}).FitsPython(l.RequiresPython) {
 		c.find(finding.LockPythonDiffers, "python", append(whole, s.Python.From...), "%s is for Python %s, but the model wants %s", l.Name, l.RequiresPython, python)

@@ -234,15 +234,15 @@ func (d *differ) scalars() {
 			d.Server = two(a.Tool.Serve, b.Tool.Serve)
 		}
 		if len(a.Tool.Targets) > 0 && len(b.Tool.Targets) > 0 {
-			d.Platforms = two(strings.Join(a.Tool.Targets, ", "), strings.Join(b.Tool.Targets, ", "))
+			d.Platforms = two(targets(a), targets(b))
 		}
 	}
 }
 
 // python is the version that a side is for: the locked one, else what the model declares.
 func (s *Side) python() string {
-	if s.Lock != nil && s.Lock.Tool.Python != "" {
-		return s.Lock.Tool.Python
+	if s.Lock != nil && !s.Lock.Tool.Python.IsZero() {
+		return s.Lock.Tool.Python.String()
 	}
 	if s.Spec != nil {
 		return s.Spec.Python.Version.String()

@@ -10,6 +10,8 @@ import (
 	"mlenv/resolve"
 	"mlenv/resolve/diff"
 	"mlenv/resolve/model"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
 )
 
@@ -44,7 +46,9 @@ func lockOf(t *testing.T, text string) *pylock.Lock {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Tool.Requested = strings.Fields(requested)
+	for _, name := range strings.Fields(requested) {
+		l.Tool.Requested = append(l.Tool.Requested, pep508.Name(name))
+	}
 	return l
 }
 
@@ -152,7 +156,7 @@ func TestRequirements(t *testing.T) {
 func TestDifferentKinds(t *testing.T) {
 	m := sideOfModel(t, modelFiles("mlflow==2.9.2\nnumpy==1.26.4\nshap\nscipy>=1 ; sys_platform == 'win32'\n"))
 	l := sideOfLock(t, "mlflow numpy -- mlflow 2.9.2\nnumpy 2.0.0")
-	l.Lock.Tool.Python = "3.12.1"
+	l.Lock.Tool.Python = pep440.MustParse("3.12.1")
 	l.BaseName = "python:3.12-slim"
 	i := diff.Side{Name: "churn:1", Kind: diff.Image, Lock: l.Lock, Env: map[string]string{"A": "1"}, NoCode: "too large", Spec: m.Spec, Signature: m.Signature}
 	var got []string

@@ -195,7 +195,7 @@ func newGraph(l *pylock.Lock) *graph {
 	}
 	g := &graph{roots: map[pep508.Name]bool{}, parent: map[pep508.Name]pep508.Name{}}
 	for _, n := range l.Tool.Requested {
-		g.roots[pep508.Name(n)] = true
+		g.roots[n] = true
 	}
 	if len(g.roots) == 0 && len(needs) > 0 {
 		for i := range l.Packages {

@@ -42,12 +42,13 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 	if l.RequiresPython, err = pep440.ParseSpecifiers("==" + s.p.Targets[0].Python.Minor() + ".*"); err != nil {
 		return nil, err
 	}
-	l.Tool.Python = s.p.Targets[0].Python.String()
+	l.Tool.Python = s.p.Targets[0].Python
 	l.Tool.Targets = nil
 	markers := make([]pep508.Marker, len(all))
 	for i, p := range all {
 		t := p.world.target
-		l.Tool.Targets = append(l.Tool.Targets, t.Platform()+" "+t.Libc.String())
+		t.Python = l.Tool.Python // of two patch releases, a lock names the first
+		l.Tool.Targets = append(l.Tool.Targets, t)
 		m, err := pep508.ParseMarker(fmt.Sprintf("platform_machine == %q and sys_platform == %q", p.world.env.PlatformMachine, p.world.env.SysPlatform))
 		if err != nil {
 			return nil, err
@@ -57,7 +58,7 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 			l.Environments = append(l.Environments, m)
 		}
 	}
-	slices.Sort(l.Tool.Targets)
+	slices.SortFunc(l.Tool.Targets, func(a, b dist.Target) int { return strings.Compare(a.String(), b.String()) })
 	l.Tool.Requested = s.p.requested(entries)
 	versions := map[pep508.Name]int{}
 	for _, e := range entries {
@@ -80,11 +81,11 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 }
 
 // requested lists the roots that are in the lock, by name.
-func (p *Problem) requested(entries []*entry) []string {
-	var out []string
+func (p *Problem) requested(entries []*entry) []pep508.Name {
+	var out []pep508.Name
 	for _, e := range entries {
 		if slices.ContainsFunc(p.Roots, func(r Root) bool { return r.Name == e.name }) {
-			out = append(out, string(e.name))
+			out = append(out, e.name)
 		}
 	}
 	return slices.Compact(out) // entries are sorted

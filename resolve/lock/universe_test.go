@@ -19,6 +19,9 @@ import (
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden parts of testdata/*.txt")
@@ -336,8 +339,12 @@ func TestUniverses(t *testing.T) {
 					}
 					got = again
 					if err == nil {
-						if back, err := pylock.Parse("lock", pylock.Format(l)); err != nil || string(pylock.Format(back)) != string(pylock.Format(l)) {
-							t.Errorf("the lock does not come back: %v", err)
+						back, err := pylock.Parse("lock", pylock.Format(l))
+						if err != nil || string(pylock.Format(back)) != string(pylock.Format(l)) {
+							t.Fatalf("the lock does not come back: %v", err)
+						}
+						if d := cmp.Diff(l.Tool, back.Tool, cmpopts.EquateEmpty()); d != "" {
+							t.Errorf("what the lock is for comes back as (-want +got):\n%s", d)
 						}
 					}
 				}

@@ -119,12 +119,16 @@ func (w *writer) tool(t *Tool) {
 	w.WriteString("\n[tool.mlenv]\n")
 	empty := w.Len()
 	w.str("spec-digest", t.SpecDigest)
-	w.str("python", t.Python)
-	names(w, "targets", t.Targets)
+	w.str("python", t.Python.String())
+	targets := make([]string, len(t.Targets))
+	for i := range t.Targets {
+		targets[i] = t.Targets[i].String()
+	}
+	names(w, "targets", targets)
 	w.str("base-name", t.BaseName)
 	w.str("base-digest", t.BaseDigest)
 	w.str("serve", t.Serve)
-	w.list("requested", len(t.Requested), func(i int) string { return quote(t.Requested[i]) })
+	w.list("requested", len(t.Requested), func(i int) string { return quote(string(t.Requested[i])) })
 	if w.Len() == empty {
 		w.Truncate(start)
 	}

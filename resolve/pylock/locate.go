@@ -1,43 +1,58 @@
 package pylock
 
-import "github.com/pelletier/go-toml/v2/unstable"
+import (
+	"slices"
 
-// locate finds the line of a key of the pkg-th package (-1: of the file itself), or of what
-// holds it; 0 if neither is there.
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// locate finds the line of a key of the pkg-th package, of the file itself (ofFile) or of our own
+// table (ofTool), or of what holds it; 0 if neither is there.
 func locate(data []byte, pkg int, key string) int {
 	p := unstable.Parser{}
 	p.Reset(data)
 	line, current := 0, -1
-	top := true
+	var table []string
 	for p.NextExpression() {
 		e := p.Expression()
-		keys := e.Key()
-		if !keys.Next() {
+		path, at := keys(&p, e)
+		switch {
+		case len(path) == 0:
 			continue
+		case e.Kind == unstable.ArrayTable && slices.Equal(path, []string{"packages"}):
+			current++
 		}
-		at := p.Shape(keys.Node().Raw).Start.Line
-		first := string(keys.Node().Data)
-		switch e.Kind {
-		case unstable.ArrayTable:
-			top = false
-			if first == "packages" && !keys.Next() {
-				current++
-				if current == pkg {
-					line = at
-				}
-			} else if current == pkg && pkg >= 0 && first == "packages" && string(keys.Node().Data) == key {
-				return at
-			}
-		case unstable.Table:
-			top = false
-			if pkg >= 0 && current == pkg && first == "packages" && keys.Next() && string(keys.Node().Data) == key {
-				return at
-			}
-		case unstable.KeyValue:
-			if first == key && (pkg < 0 && top || pkg >= 0 && current == pkg) {
-				return at
-			}
+		if e.Kind == unstable.KeyValue {
+			path = slices.Concat(table, path)
+		} else {
+			table = path
+		}
+		// Below [[packages]] a key is that of the package begun last.
+		inside := path[0] == "packages" && current == pkg && pkg >= 0
+		switch {
+		case pkg == ofFile && path[0] == key:
+			return at
+		case pkg == ofTool && begins(path, "tool", "mlenv", key), inside && len(path) > 1 && path[1] == key:
+			return at
+		case line == 0 && (inside || pkg == ofTool && begins(path, "tool", "mlenv")):
+			line = at
 		}
 	}
 	return line
+}
+
+// keys gives the dotted key of an expression and its line.
+func keys(p *unstable.Parser, e *unstable.Node) (path []string, line int) {
+	k := e.Key()
+	for k.Next() {
+		if line == 0 {
+			line = p.Shape(k.Node().Raw).Start.Line
+		}
+		path = append(path, string(k.Node().Data))
+	}
+	return path, line
+}
+
+func begins(path []string, with ...string) bool {
+	return len(path) >= len(with) && slices.Equal(path[:len(with)], with)
 }

@@ -93,9 +93,15 @@ type rawTool struct {
 	Requested  []string `toml:"requested"`
 }
 
+// Where a fault is that is not in a package.
+const (
+	ofFile = -1 // at the top
+	ofTool = -2 // in [tool.mlenv]
+)
+
 // fault is what is wrong below a key; the file's line is looked up for it at the end.
 type fault struct {
-	pkg int // index in packages, -1 outside of them
+	pkg int // index in packages, or ofFile or ofTool
 	key string
 	msg string
 }
@@ -103,7 +109,7 @@ type fault struct {
 func (f *fault) Error() string { return f.msg }
 
 func faultf(key, format string, args ...any) error {
-	return &fault{pkg: -1, key: key, msg: key + ": " + fmt.Sprintf(format, args...)}
+	return &fault{pkg: ofFile, key: key, msg: key + ": " + fmt.Sprintf(format, args...)}
 }
 
 // Parse reads a lock of format version 1; name is for error messages, which are *Error.
@@ -140,7 +146,6 @@ func (r *rawLock) lock() (*Lock, error) {
 	l := &Lock{
 		LockVersion: *r.LockVersion, CreatedBy: *r.CreatedBy,
 		DependencyGroups: r.DependencyGroups, DefaultGroups: r.DefaultGroups,
-		Tool: Tool(r.Tool.Mlenv),
 	}
 	for _, s := range r.Environments {
 		m, err := pep508.ParseMarker(s)
@@ -174,7 +179,34 @@ func (r *rawLock) lock() (*Lock, error) {
 		}
 		l.Packages = append(l.Packages, p)
 	}
-	return l, nil
+	l.Tool, err = r.Tool.Mlenv.tool()
+	if f := (*fault)(nil); errors.As(err, &f) {
+		f.pkg, f.msg = ofTool, "tool.mlenv."+f.msg
+	}
+	return l, err
+}
+
+func (r *rawTool) tool() (t Tool, err error) {
+	t = Tool{SpecDigest: r.SpecDigest, BaseName: r.BaseName, BaseDigest: r.BaseDigest, Serve: r.Serve}
+	if err := t.Python.UnmarshalText([]byte(r.Python)); err != nil {
+		return t, faultf("python", "%v", err)
+	}
+	for _, s := range r.Targets {
+		target, err := dist.ParseTarget(s)
+		if err != nil {
+			return t, faultf("targets", "%v", err)
+		}
+		target.Python = t.Python
+		t.Targets = append(t.Targets, target)
+	}
+	for _, s := range r.Requested {
+		n, err := normalName("requested", s)
+		if err != nil {
+			return t, err
+		}
+		t.Requested = append(t.Requested, n)
+	}
+	return t, nil
 }
 
 func normalName(key, s string) (pep508.Name, error) {

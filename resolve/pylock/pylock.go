@@ -8,6 +8,7 @@ package pylock
 import (
 	"time"
 
+	"mlenv/resolve/dist"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 )
@@ -82,11 +83,11 @@ type Directory struct {
 
 // Tool is mlenv's own table, [tool.mlenv].
 type Tool struct {
-	SpecDigest string   // resolve.Spec's digest
-	Python     string   // exact or minor version locked for
-	Targets    []string // "linux/amd64 glibc:2.36", sorted
-	BaseName   string   // image reference, "" if none was given
-	BaseDigest string   // "sha256:…"
-	Serve      string   // mlflow, mlserver or none
-	Requested  []string // names of the root requirements, sorted
+	SpecDigest string         // resolve.Spec's digest
+	Python     pep440.Version // exact or minor version locked for; zero in locks of others
+	Targets    []dist.Target  // sorted by their text; each has the Python above, which the file holds once
+	BaseName   string         // image reference, "" if none was given
+	BaseDigest string         // "sha256:…"
+	Serve      string         // mlflow, mlserver or none
+	Requested  []pep508.Name  // root requirements, sorted
 }

@@ -2,6 +2,9 @@ package pylock
 
 import (
 	"errors"
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +34,24 @@ func TestFull(t *testing.T) {
 	}
 	if d := cmp.Diff(string(data), string(Format(l))); d != "" {
 		t.Errorf("formatted (-want +got):\n%s", d)
+	}
+}
+
+// TestTool holds that what the lock was made for is read as values, and that every target has the
+// Python, which the file says once.
+func TestTool(t *testing.T) {
+	l, err := Parse("full.toml", read(t, "full.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	python := pep440.MustParse("3.11")
+	libc := dist.Libc{Kind: "glibc", Major: 2, Minor: 36}
+	want := Tool{
+		SpecDigest: "sha256:00", Python: python, BaseName: "debian:12", BaseDigest: "sha256:11", Serve: "mlflow", Requested: []pep508.Name{"a"},
+		Targets: []dist.Target{{Python: python, OS: "linux", Arch: "amd64", Libc: libc}, {Python: python, OS: "linux", Arch: "arm64", Libc: libc}},
+	}
+	if d := cmp.Diff(want, l.Tool); d != "" {
+		t.Errorf("tool (-want +got):\n%s", d)
 	}
 }
 
@@ -108,6 +129,11 @@ func TestErrors(t *testing.T) {
 		{head + "[[packages]]\nname = \"a\"\ndirectory = {}\n", "p.toml:5: package a: directory: path is missing"},
 		{head + "[[packages]]\nname = \"a\"\n[packages.vcs]\ntype = \"git\"\n", "p.toml:5: package a: vcs: "},
 		{head + "[[packages]]\nname = \"a\"\ndirectory = {path = \"x\"}\narchive = {url = \"x\", hashes = {a = \"0\"}}\n", "p.toml:4: package a: name: more than one"},
+		{head + "packages = []\n[tool.mlenv]\nserve = \"mlflow\"\npython = \"three\"\n", `p.toml:6: tool.mlenv.python: "three" is not a PEP 440 version`},
+		{head + "packages = []\n[tool.mlenv]\ntargets = [\n\"linux/amd64 glibc\"]\n", `p.toml:5: tool.mlenv.targets: "glibc": expected a C library`},
+		{head + "packages = []\n[tool]\nmlenv.targets = [\"amd64\"]\n", `p.toml:5: tool.mlenv.targets: "amd64": expected a platform`},
+		{head + "packages = []\n[tool.other]\ntargets = 1\n[tool.mlenv]\nrequested = [\"A\"]\n", `p.toml:7: tool.mlenv.requested: "A" is not normalized, "a" is`},
+		{head + "packages = []\n[tool]\nmlenv = {python = \"x\"}\n", "p.toml:5: tool.mlenv.python: "},
 	} {
 		_, err := Parse("p.toml", []byte(tt.in))
 		if err == nil || !strings.HasPrefix(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {

@@ -1,0 +1,61 @@
+package diff
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/pylock"
+)
+
+// Locks says in what a lock differs from an older one of the same model: what it was made for
+// (requires-python, targets, serve; as far as the older one says so), then packages, by name, in
+// their versions. Files and hashes are not compared, for they follow from the versions.
+func Locks(old, now *pylock.Lock) []Item {
+	var out []Item
+	for _, made := range []Item{
+		{Name: "requires-python", Old: old.RequiresPython.String(), New: now.RequiresPython.String()},
+		{Name: "targets", Old: targets(old), New: targets(now)},
+		{Name: "serve", Old: old.Tool.Serve, New: now.Tool.Serve},
+	} {
+		if made.Change = Changed; made.Old != "" && made.Old != made.New {
+			out = append(out, made)
+		}
+	}
+	was, is := versions(old), versions(now)
+	names := slices.AppendSeq(slices.Collect(maps.Keys(was)), maps.Keys(is))
+	slices.Sort(names)
+	for _, n := range slices.Compact(names) {
+		item := Item{Name: string(n), Change: Changed, Old: strings.Join(was[n], ", "), New: strings.Join(is[n], ", ")}
+		switch {
+		case item.Old == item.New:
+			continue
+		case item.Old == "":
+			item.Change = Added
+		case item.New == "":
+			item.Change = Removed
+		}
+		out = append(out, item)
+	}
+	return out
+}
+
+// versions lists the versions of each package; a lock for several platforms may have several.
+func versions(l *pylock.Lock) map[pep508.Name][]string {
+	m := map[pep508.Name][]string{}
+	for i := range l.Packages {
+		p := &l.Packages[i]
+		m[p.Name] = append(m[p.Name], p.Version.String())
+	}
+	return m
+}
+
+// targets lists what a lock was made for.
+func targets(l *pylock.Lock) string {
+	words := make([]string, len(l.Tool.Targets))
+	for i := range words {
+		words[i] = l.Tool.Targets[i].String()
+	}
+	return strings.Join(words, ", ")
+}
