@@ -19,7 +19,8 @@ func cliReference(root *cli.App) string {
 	b.WriteString("# The mlenv command line\n\nGenerated from the command tree by `make golden`.\n\n" +
 		"Flags may stand before and after arguments; `--` ends them. Results go to stdout, findings,\n" +
 		"progress and hints to stderr.\n\n" +
-		"| exit code | meaning |\n|---|---|\n| 0 | fine |\n| 1 | could not do it |\n| 2 | findings at or above the threshold |\n")
+		"| exit code | meaning |\n|---|---|\n| 0 | fine |\n| 1 | could not do it |\n| 2 | findings at or above the threshold |\n" +
+		"| 130 | interrupted by Ctrl-C (SIGINT) |\n| 143 | ended by SIGTERM |\n")
 	b.WriteString("\n## mlenv\n\n" + sentence(root.Usage) + "\n")
 	writeFlags(&b, root.Flags)
 	writeCommands(&b, root.Commands, []*cli.Command{{Name: root.Name}})

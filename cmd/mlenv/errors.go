@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,7 @@ import (
 	"mlenv/resolve/model"
 )
 
-// The exit codes.
+// The exit codes. A signal's is 128 and its number.
 const (
 	exitOK       = 0
 	exitFailure  = 1 // could not do it
@@ -37,9 +36,12 @@ func (e *findingsError) Error() string {
 
 func exitCode(err error) int {
 	var findings *findingsError
+	var signal *interruption
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &signal):
+		return signal.code()
 	case errors.As(err, &findings):
 		return exitFindings
 	default:
@@ -56,6 +58,10 @@ func (a *app) printError(err error) {
 	paint := a.painter(a.stderr)
 	var last string
 	for _, e := range split(err) {
+		if signal, ok := e.(*interruption); ok {
+			fmt.Fprintln(a.stderr, signal)
+			continue
+		}
 		fmt.Fprintf(a.stderr, "%s %s\n", paint(red, "error:"), strings.TrimRight(e.Error(), "\n"))
 		if h := hint(e); h != "" && h != last {
 			fmt.Fprintf(a.stderr, "  %s %s\n", paint(cyan, "hint:"), h)
@@ -97,8 +103,6 @@ func hint(err error) string {
 		return inEnv.Hint
 	case errors.As(err, &inModel):
 		return inModel.Hint
-	case errors.Is(err, context.Canceled):
-		return "the command was interrupted; nothing was left half done"
 	case errors.Is(err, fs.ErrPermission):
 		return "check that the file can be read by this user"
 	}

@@ -6,14 +6,10 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal ends the work in good order; the second one ends it as it always would.
-	context.AfterFunc(ctx, stop)
+	ctx, stop := interruptible(context.Background())
 	code := run(ctx, os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -24,7 +20,7 @@ func main() {
 func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{lookup: lookup, stdin: stdin, stdout: stdout, stderr: stderr}
-	err := a.run(ctx, args)
+	err := interrupted(ctx, a.run(ctx, args))
 	a.printError(err)
 	return exitCode(err)
 }

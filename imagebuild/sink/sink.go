@@ -41,14 +41,17 @@ type Sink func(ctx context.Context, a Artifact) (Sent, error)
 
 // cancellable gives a sink whose error is the context's once the context is done, whatever broke. A
 // connection that the other side closes in the same moment, a pipe that nobody reads any more and a
-// body that ends early are seen as io.EOF and the like, and would be taken for faults of theirs.
+// body that ends early are seen as io.EOF and the like, and would be taken for faults of theirs. A
+// context that is done from the start keeps the sink from making so much as a directory.
 func cancellable(send Sink) Sink {
-	return func(ctx context.Context, a Artifact) (Sent, error) {
-		sent, err := send(ctx, a)
-		if done := ctx.Err(); err != nil && done != nil {
-			return sent, fmt.Errorf("sending the image: %w", done)
+	return func(ctx context.Context, a Artifact) (sent Sent, err error) {
+		if ctx.Err() == nil {
+			sent, err = send(ctx, a)
+			if err == nil || ctx.Err() == nil {
+				return sent, err
+			}
 		}
-		return sent, err
+		return Sent{}, fmt.Errorf("sending the image: %w", ctx.Err())
 	}
 }
 
