@@ -17,7 +17,7 @@ import (
 // Builder builds images.
 type Builder struct {
 	Cache string // directory in which layers are remembered; "": nothing is
-	Jobs  int    // layers made at once; 0: one
+	Jobs  int    // layers made, and beside that wheels fetched and opened, at once; 0: one
 	Fresh bool   // believe nothing that is remembered, and remember anew
 	// Progress, where not nil, is told how the layers come along. It may be called from several
 	// goroutines.
@@ -101,7 +101,7 @@ func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 	}
 	w := &work{Builder: b, recipe: r, memory: memory{b.Cache}, paths: newPaths(r.Base),
 		cpu: make(chan struct{}, max(1, b.Jobs))}
-	w.shelf = newShelf(w.paths.scheme)
+	w.shelf = newShelf(w.paths.scheme, max(1, b.Jobs))
 	defer func() {
 		if err != nil {
 			w.shelf.close()

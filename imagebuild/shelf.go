@@ -17,6 +17,7 @@ import (
 // shelf holds the wheels that are open: each is opened once, when it is first needed.
 type shelf struct {
 	scheme wheel.Scheme
+	slots  chan struct{} // one for each wheel that is fetched and opened at once
 	mu     sync.Mutex
 	open   map[string]*opened // by SHA-256
 }
@@ -30,8 +31,8 @@ type opened struct {
 	err      error
 }
 
-func newShelf(s wheel.Scheme) *shelf {
-	return &shelf{scheme: s, open: map[string]*opened{}}
+func newShelf(s wheel.Scheme, jobs int) *shelf {
+	return &shelf{scheme: s, slots: make(chan struct{}, jobs), open: map[string]*opened{}}
 }
 
 // take gives a wheel's files as they are installed, and the name of its .dist-info directory.
@@ -43,7 +44,16 @@ func (s *shelf) take(ctx context.Context, w Wheel) (*opened, error) {
 		s.open[w.SHA256] = o
 	}
 	s.mu.Unlock()
-	o.once.Do(func() { o.err = o.read(ctx, w, s.scheme) })
+	// Who waits for a wheel that another opens has no slot meanwhile, so that nobody waits for ever.
+	o.once.Do(func() {
+		select {
+		case s.slots <- struct{}{}:
+			defer func() { <-s.slots }()
+			o.err = o.read(ctx, w, s.scheme)
+		case <-ctx.Done():
+			o.err = ctx.Err()
+		}
+	})
 	if o.err != nil {
 		s.mu.Lock()
 		if s.open[w.SHA256] == o {
