@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"mlenv/imagebuild/layer"
-	"mlenv/resolve/dist"
-	"mlenv/resolve/pylock"
 )
 
 func manyWheels(n int, size func(i int) int64) []Wheel {
@@ -255,72 +253,5 @@ func TestLargestWheelsAreAlone(t *testing.T) {
 	}
 	if n := leastLayers(wheels, 1); n != maxTotal {
 		t.Errorf("all wheels take %d layers of a byte", n)
-	}
-}
-
-const lockText = `lock-version = "1.0"
-requires-python = ">=3.11"
-created-by = "test"
-
-[[packages]]
-name = "best"
-version = "1.0"
-wheels = [
-  { name = "best-1.0-py3-none-any.whl", url = "https://files.example/best-1.0-py3-none-any.whl", hashes = { sha256 = "aa" } },
-  { name = "best-1.0-cp311-cp311-manylinux_2_17_x86_64.whl", url = "https://files.example/a.whl", hashes = { sha256 = "bb" } },
-  { name = "best-1.0-2-cp311-cp311-manylinux_2_17_x86_64.whl", url = "https://files.example/b.whl", hashes = { sha256 = "cc" } },
-  { name = "best-1.0-cp311-cp311-manylinux_2_40_x86_64.whl", url = "https://files.example/c.whl", hashes = { sha256 = "dd" } },
-]
-
-[[packages]]
-name = "elsewhere"
-version = "1.0"
-marker = "sys_platform == 'win32'"
-sdist = { name = "elsewhere-1.0.tar.gz", url = "https://files.example/elsewhere-1.0.tar.gz", hashes = { sha256 = "ee" } }
-
-[[packages]]
-name = "direct"
-version = "2.0"
-archive = { url = "https://files.example/direct-2.0-py3-none-any.whl", hashes = { sha256 = "ff" } }
-`
-
-func selectFrom(t *testing.T, text, python, libc string) ([]Pick, error) {
-	t.Helper()
-	l, err := pylock.Parse("pylock.toml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	target := dist.Target{OS: "linux", Arch: "amd64"}
-	if err := target.Python.UnmarshalText([]byte(python)); err != nil {
-		t.Fatal(err)
-	}
-	if target.Libc, err = dist.ParseLibc(libc); err != nil {
-		t.Fatal(err)
-	}
-	return Select(l, target)
-}
-
-func TestSelect(t *testing.T) {
-	picks, err := selectFrom(t, lockText, "3.11.7", "glibc:2.36")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(picks) != 2 || picks[0].File.Hashes["sha256"] != "cc" || picks[1].File.Name != "direct-2.0-py3-none-any.whl" {
-		t.Errorf("picked %+v", picks)
-	}
-	if want := `{"archive_info":{"hashes":{"sha256":"ff"}},"url":"https://files.example/direct-2.0-py3-none-any.whl"}`; string(picks[1].DirectURL) != want {
-		t.Errorf("direct_url.json is %s", picks[1].DirectURL)
-	}
-	if picks, err = selectFrom(t, lockText, "3.12.1", "musl:1.2"); err != nil || picks[0].File.Hashes["sha256"] != "aa" {
-		t.Errorf("on musl: %v, %v", picks, err)
-	}
-	for what, tt := range map[string]struct{ text, python, want string }{
-		"another Python": {lockText, "3.10.1", ">=3.11"},
-		"only source":    {strings.Replace(lockText, "marker = \"sys_platform == 'win32'\"\n", "", 1), "3.11.7", "elsewhere 1.0 (a source distribution)"},
-		"other wheels":   {strings.ReplaceAll(lockText, "py3-none-any", "cp39-cp39-win32"), "3.12.1", "best 1.0 (its 4 wheels are for others)"},
-	} {
-		if _, err := selectFrom(t, tt.text, tt.python, "glibc:2.36"); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: %v", what, err)
-		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -135,6 +137,16 @@ func TestCheckNativeLibraries(t *testing.T) {
 			"a.libs/libinside.so.1": string(sharedLibrary("libinside.so.1", "libc.so.6")),
 			"a/text.so":             "not a library",
 		}})
+	out, errs, code := checkOnBase(t, dir, env)
+	const want = "_native.so of a needs libnowhere.so.3, which neither oci:"
+	if code != exitFindings || strings.Count(out, "[native-library-missing]") != 1 || !strings.Contains(out, want) {
+		t.Errorf("exit code %d, stderr %q, stdout\n%s", code, errs, out)
+	}
+}
+
+// checkOnBase checks the model and the lock of a directory against a base that it lays out there.
+func checkOnBase(t *testing.T, dir string, env map[string]string) (stdout, stderr string, code int) {
+	t.Helper()
 	img, err := basetest.Slim("3.11.7")
 	if err != nil {
 		t.Fatal(err)
@@ -146,11 +158,52 @@ func TestCheckNativeLibraries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, errs, code := command(t, env, "check", "--date", "2026-01-01", "--lock", filepath.Join(dir, "pylock.toml"),
+	return command(t, env, "check", "--date", "2026-01-01", "--lock", filepath.Join(dir, "pylock.toml"),
 		"--base", "oci:"+filepath.Join(dir, "base"), filepath.Join(dir, "model"))
-	const want = "_native.so of a needs libnowhere.so.3, which neither oci:"
-	if code != exitFindings || strings.Count(out, "[native-library-missing]") != 1 || !strings.Contains(out, want) {
-		t.Errorf("exit code %d, stderr %q, stdout\n%s", code, errs, out)
+}
+
+// TestCheckReadsTheInstalledWheel holds that the libraries are those of the wheel that an image would
+// get: of several the one whose tags fit best, then the one with the greatest build number, whatever
+// their order, and of a package by URL or path the wheel that it is.
+func TestCheckReadsTheInstalledWheel(t *testing.T) {
+	dir, env := onlineCase(t, mlflowDist)
+	needing := func(name, build, tags, library string) indextest.Dist {
+		return indextest.Dist{Name: name, Version: "1.0", Build: build, Tags: tags,
+			Files: map[string]string{name + "/x.so": string(sharedLibrary("x.so", library))}}
+	}
+	const native, stable = "cp311-cp311-manylinux_2_17_x86_64", "cp311-abi3-manylinux_2_17_x86_64"
+	packages := [][]indextest.Dist{
+		{needing("build", "1", native, "liblow.so"), needing("build", "10", native, "libhigh.so"), needing("build", "9", native, "libmiddle.so")},
+		{needing("first", "", native, "libbest.so"), needing("first", "5", stable, "libworse.so")},
+		{needing("last", "5", stable, "libworse.so"), needing("last", "", native, "libbest.so")},
+		{needing("archive", "", native, "libdirect.so")},
+	}
+	lock := "lock-version = \"1.0\"\ncreated-by = \"mlenv\"\n"
+	for _, dists := range packages {
+		lock += fmt.Sprintf("\n[[packages]]\nname = %q\nversion = \"1.0\"\n", dists[0].Name)
+		var files []string
+		for _, d := range dists {
+			files = append(files, fmt.Sprintf("{name = %q, path = \"wheels/%s\", hashes = {sha256 = %q}}", d.Filename(), d.Filename(), d.SHA256()))
+		}
+		if dists[0].Name == "archive" {
+			lock += "archive = " + files[0] + "\n"
+		} else {
+			lock += "wheels = [" + strings.Join(files, ", ") + "]\n"
+		}
+		indextest.Write(t, filepath.Join(dir, "wheels"), dists...)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "pylock.toml"), []byte(lock), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, _ := checkOnBase(t, dir, env)
+	var got []string
+	for _, m := range regexp.MustCompile(`x\.so of (\S+) needs (\S+),`).FindAllStringSubmatch(out, -1) {
+		got = append(got, m[1]+" "+m[2])
+	}
+	slices.Sort(got)
+	want := []string{"archive libdirect.so", "build libhigh.so", "first libbest.so", "last libbest.so"}
+	if !slices.Equal(got, want) {
+		t.Errorf("missing libraries %q, want %q; stderr %q, stdout\n%s", got, want, errs, out)
 	}
 }
 

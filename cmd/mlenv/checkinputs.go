@@ -229,48 +229,32 @@ func askAbout(ctx context.Context, client *index.Client, p pylock.Package, licen
 	return a, nil
 }
 
-// libraries reads the ELF files of the locked wheels that fit the base.
+// libraries reads the ELF files of the locked wheels that the base would get.
 func (r *checkRun) libraries(ctx context.Context, client *index.Client) error {
-	tags := r.in.Targets[0].TagSet()
 	dir := filepath.Dir(filepath.FromSlash(r.in.Lock.Name))
-	for _, p := range r.in.Lock.Packages {
-		w, ok := bestWheel(p, tags)
-		if !ok {
-			continue // the rule on wheels speaks of it
+	picks, _ := r.in.Lock.Choose(r.in.Targets[0]) // the rule on wheels speaks of packages that have none
+	for _, p := range picks {
+		name := filepath.FromSlash(p.File.Path)
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, name)
 		}
-		name := filepath.Join(dir, filepath.FromSlash(w.Path))
-		if w.Path == "" {
-			f, err := dist.NewFile(p.Name, w.Name, w.URL)
+		if p.File.Path == "" {
+			f, err := dist.NewFile(p.Name, p.File.Name, p.File.URL)
 			if err != nil {
 				return err
 			}
-			f.Hashes, f.Size, f.Index = w.Hashes, w.Size, p.Index
+			f.Hashes, f.Size = p.File.Hashes, p.File.Size
 			if name, err = client.Fetch(ctx, f); err != nil {
-				return fmt.Errorf("fetching %s: %w", w.Name, err)
+				return fmt.Errorf("fetching %s: %w", p.File.Name, err)
 			}
 		}
 		files, err := readELF(name)
 		if err != nil {
-			return fmt.Errorf("reading %s: %w", w.Name, err)
+			return fmt.Errorf("reading %s: %w", p.File.Name, err)
 		}
 		r.in.Libraries.Wheels = append(r.in.Libraries.Wheels, check.WheelLibraries{Name: p.Name, Files: files})
 	}
 	return nil
-}
-
-// bestWheel is the wheel that would be installed.
-func bestWheel(p pylock.Package, tags dist.TagSet) (best pylock.File, ok bool) {
-	lowest := 0
-	for _, w := range p.Wheels {
-		name, err := dist.ParseWheelName(w.Name)
-		if err != nil {
-			continue
-		}
-		if rank, fits := tags.Rank(name.Tags); fits && (!ok || rank < lowest) {
-			best, lowest, ok = w, rank, true
-		}
-	}
-	return best, ok
 }
 
 // maxELF is the largest library that is looked into; it is read into memory.

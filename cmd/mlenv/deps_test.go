@@ -22,7 +22,7 @@ var packages = []struct {
 	imports    string // below mlenv/, sorted, separated by spaces
 }{
 	{"imagebuild", "Recipe, Build, Publish.",
-		"imagebuild/base imagebuild/image imagebuild/layer imagebuild/wheel resolve/dist resolve/pep508 resolve/pylock resolve/serving"},
+		"imagebuild/base imagebuild/image imagebuild/layer imagebuild/wheel resolve/serving"},
 	{"imagebuild/base", "Inspects a base, chooses the default, makes one of the host's Python.",
 		"imagebuild/image imagebuild/layer resolve/dist resolve/pep440"},
 	{"imagebuild/base/basetest", "Base images for tests.",

@@ -11,6 +11,7 @@ import (
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/sink"
 	"mlenv/resolve/lock"
+	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
 )
 
@@ -19,7 +20,7 @@ func imageHint(err error) string {
 	var (
 		noBase    *noBase
 		building  *needsBuilding
-		unbuilt   *imagebuild.Unbuilt
+		unbuilt   *pylock.UnbuiltError
 		collision *imagebuild.Collision
 		tooLarge  *imagebuild.TooLarge
 		tooMany   *imagebuild.TooManyLayers

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
-	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -29,7 +27,7 @@ func (r *imageRun) findLock(ctx context.Context) error {
 			return err
 		}
 		// Where this machine keeps other files than the model's is none of the image's business.
-		r.lock, r.lockText = made, pylock.Format(portable(made))
+		r.lock, r.lockText = made, pylock.Format(pylock.Portable(made))
 		r.lockDir, err = filepath.Abs(r.in.dir())
 		return err
 	}
@@ -90,37 +88,4 @@ func (r *imageRun) makeLock(ctx context.Context, previous *pylock.Lock) (*pylock
 		req.BaseDigest = r.bases[0].Base.Digest
 	}
 	return r.lockModel(ctx, r.c, req)
-}
-
-// portable gives a lock in which local files outside of the lock's directory go by their names alone.
-// Their hashes say which they are.
-func portable(l *pylock.Lock) *pylock.Lock {
-	out := *l
-	out.Packages = slices.Clone(l.Packages)
-	for i := range out.Packages {
-		p := &out.Packages[i]
-		p.Wheels = slices.Clone(p.Wheels)
-		for j := range p.Wheels {
-			p.Wheels[j].Path = inside(p.Wheels[j].Path)
-		}
-		if p.Sdist != nil {
-			sdist := *p.Sdist
-			sdist.Path = inside(sdist.Path)
-			p.Sdist = &sdist
-		}
-		if p.Archive != nil {
-			archive := *p.Archive
-			archive.Path = inside(archive.Path)
-			p.Archive = &archive
-		}
-	}
-	return &out
-}
-
-// inside is a path from a lock's directory, or the name alone where it leads out of it.
-func inside(name string) string {
-	if name != "" && !filepath.IsLocal(filepath.FromSlash(name)) {
-		return path.Base(name)
-	}
-	return name
 }

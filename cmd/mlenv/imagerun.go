@@ -126,7 +126,7 @@ func (r *imageRun) targets() ([]dist.Target, error) {
 }
 
 // picksFor gives the wheels of one platform.
-func (r *imageRun) picksFor(b *openedBase) ([]imagebuild.Pick, error) {
+func (r *imageRun) picksFor(b *openedBase) ([]pylock.Pick, error) {
 	target, err := b.Base.Target()
 	if err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func (r *imageRun) picksFor(b *openedBase) ([]imagebuild.Pick, error) {
 			return nil, err
 		}
 	}
-	return imagebuild.Select(r.lock, target)
+	return r.lock.Select(target)
 }
 
 // built is the images of all platforms.
@@ -262,7 +262,7 @@ func merged(below, above map[string]string) map[string]string {
 	return out
 }
 
-func (r *imageRun) wheels(picks []imagebuild.Pick) ([]imagebuild.Wheel, error) {
+func (r *imageRun) wheels(picks []pylock.Pick) ([]imagebuild.Wheel, error) {
 	var out []imagebuild.Wheel
 	for _, p := range picks {
 		file := dist.File{Name: p.Name, Filename: p.File.Name, URL: p.File.URL, Size: p.File.Size, Hashes: p.File.Hashes, Wheel: true}

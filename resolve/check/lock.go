@@ -2,7 +2,6 @@ package check
 
 import (
 	"slices"
-	"strings"
 
 	"mlenv/resolve"
 	"mlenv/resolve/dist"
@@ -110,55 +109,24 @@ func (c *checker) targets() {
 		if t.Python.IsZero() {
 			continue
 		}
-		tags, env := t.TagSet(), t.Environment()
-		for i := range c.in.Lock.Packages {
-			p := &c.in.Lock.Packages[i]
-			if !p.Marker.IsZero() && !p.Marker.Eval(env) {
-				continue
-			}
-			if why := unfit(p, t, tags); why != "" {
-				c.find(finding.NoFittingWheel, string(p.Name), []finding.Origin{c.lockOrigin(p.Name)},
-					"%s %s cannot be installed on %s with Python %s: %s", p.Name, p.Version, platform(t), t.Python, why)
-			}
+		_, unbuilt := c.in.Lock.Choose(t)
+		for _, u := range unbuilt {
+			p := u.Package
+			c.find(finding.NoFittingWheel, string(p.Name), []finding.Origin{c.lockOrigin(p.Name)},
+				"%s %s cannot be installed on %s with Python %s: %s", p.Name, p.Version, t, t.Python, whyNot(u))
 		}
 	}
 }
 
-func platform(t dist.Target) string {
-	return strings.TrimSpace(t.Platform() + " " + t.Libc.String())
-}
-
-// unfit says why no wheel of a package fits, "" where one does.
-func unfit(p *pylock.Package, t dist.Target, tags dist.TagSet) string {
-	if !t.FitsPython(p.RequiresPython) {
-		return "it requires Python " + p.RequiresPython.String()
+// whyNot says why no wheel of a package fits.
+func whyNot(u pylock.Unbuilt) string {
+	switch u.Why {
+	case pylock.OtherPython:
+		return "it requires Python " + u.Package.RequiresPython.String()
+	case pylock.OtherTargets, pylock.NotAWheel:
+		return "none of its wheels fits"
 	}
-	names := []string{}
-	for _, w := range p.Wheels {
-		names = append(names, w.Name)
-	}
-	if p.Archive != nil {
-		name := p.Archive.Path
-		if name == "" {
-			name, _, _ = strings.Cut(p.Archive.URL, "#")
-		}
-		if name = name[strings.LastIndexByte(name, '/')+1:]; strings.HasSuffix(name, ".whl") {
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 {
-		return "it has only a source distribution"
-	}
-	for _, name := range names {
-		w, err := dist.ParseWheelName(name)
-		if err != nil {
-			continue
-		}
-		if _, ok := tags.Rank(w.Tags); ok {
-			return ""
-		}
-	}
-	return "none of its wheels fits"
+	return "it has only a source distribution"
 }
 
 // releases compares the locked files with what an index lists today.

@@ -157,22 +157,12 @@ func eachFile(list []*pylock.Package, visit func(name string, hashes map[string]
 			visit("", p.Archive.Hashes)
 		}
 		if p.Sdist != nil {
-			visit(fileName(p.Sdist), p.Sdist.Hashes)
+			visit(p.Sdist.FileName(), p.Sdist.Hashes)
 		}
 		for i := range p.Wheels {
-			visit(fileName(&p.Wheels[i]), p.Wheels[i].Hashes)
+			visit(p.Wheels[i].FileName(), p.Wheels[i].Hashes)
 		}
 	}
-}
-
-// fileName is the name of a file; a lock may leave it to the last part of where the file is.
-func fileName(f *pylock.File) string {
-	for _, s := range []string{f.Name, f.Path, f.URL} {
-		if s != "" {
-			return s[strings.LastIndexByte(s, '/')+1:]
-		}
-	}
-	return ""
 }
 
 // graph is who brings what, in one lock.

@@ -266,6 +266,36 @@ func FuzzNewFile(f *testing.F) {
 	})
 }
 
+func TestFit(t *testing.T) {
+	set := target("3.11", "amd64", "glibc:2.28").TagSet()
+	wheels := []string{ // the best first
+		"a-1-10-cp311-cp311-manylinux_2_17_x86_64.whl", "a-1-9z-cp311-cp311-manylinux_2_17_x86_64.whl",
+		"a-1-cp311-cp311-manylinux_2_17_x86_64.whl", "a-1-99-cp311-abi3-manylinux_2_17_x86_64.whl", "a-1-py3-none-any.whl",
+	}
+	var fits []Fit
+	for _, name := range wheels {
+		w, err := ParseWheelName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fit, ok := set.Fit(w.Tags, w.Build)
+		if !ok {
+			t.Fatalf("%s does not fit", name)
+		}
+		fits = append(fits, fit)
+	}
+	for i := range fits {
+		for j := range fits {
+			if got := fits[i].Compare(fits[j]); (got < 0) != (i < j) || (got > 0) != (i > j) {
+				t.Errorf("%s compared with %s: %d", wheels[i], wheels[j], got)
+			}
+		}
+	}
+	if _, ok := set.Fit([]Tag{{"cp39", "cp39", "win32"}}, "1"); ok {
+		t.Error("a wheel for Windows fits")
+	}
+}
+
 func BenchmarkRank(b *testing.B) {
 	set := target("3.11", "amd64", "glibc:2.36").TagSet()
 	w, err := ParseWheelName("numpy-1.26.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl")

@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 )
@@ -136,4 +137,22 @@ func (s TagSet) Rank(tags []Tag) (int, bool) {
 		}
 	}
 	return best, best < math.MaxInt
+}
+
+// Fit says how well a wheel suits a target.
+type Fit struct {
+	rank  int
+	build string
+}
+
+// Fit gives the fit of a wheel with these tags and that build tag, and whether it fits at all.
+func (s TagSet) Fit(tags []Tag, build string) (Fit, bool) {
+	rank, ok := s.Rank(tags)
+	return Fit{rank, build}, ok
+}
+
+// Compare is negative where f suits the target better than g: by its tags, and with equal ones by
+// the greater build number, as installers choose (PEP 425, 427).
+func (f Fit) Compare(g Fit) int {
+	return cmp.Or(cmp.Compare(f.rank, g.rank), CompareBuild(g.build, f.build))
 }

@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -205,16 +206,9 @@ func (j *judge) candidate(c *candidate) {
 	}
 	if len(c.wheels) > 1 {
 		slices.SortStableFunc(c.wheels, func(a, b *dist.File) int {
-			x, _ := j.w.tags.Rank(a.Tags)
-			y, _ := j.w.tags.Rank(b.Tags)
-			if x != y {
-				return x - y
-			}
-			// Of equal tags the greatest build number wins (PEP 427).
-			if d := dist.CompareBuild(b.Build, a.Build); d != 0 {
-				return d
-			}
-			return strings.Compare(a.Filename, b.Filename)
+			x, _ := j.w.tags.Fit(a.Tags, a.Build)
+			y, _ := j.w.tags.Fit(b.Tags, b.Build)
+			return cmp.Or(x.Compare(y), strings.Compare(a.Filename, b.Filename))
 		})
 	}
 }

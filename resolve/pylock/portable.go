@@ -1,0 +1,40 @@
+package pylock
+
+import (
+	"path"
+	"path/filepath"
+	"slices"
+)
+
+// Portable gives a lock in which local files outside of the lock's directory go by their names alone:
+// where a machine keeps them is nobody's business, and their hashes say which they are.
+func Portable(l *Lock) *Lock {
+	out := *l
+	out.Packages = slices.Clone(l.Packages)
+	for i := range out.Packages {
+		p := &out.Packages[i]
+		p.Wheels = slices.Clone(p.Wheels)
+		for j := range p.Wheels {
+			p.Wheels[j].Path = inside(p.Wheels[j].Path)
+		}
+		if p.Sdist != nil {
+			sdist := *p.Sdist
+			sdist.Path = inside(sdist.Path)
+			p.Sdist = &sdist
+		}
+		if p.Archive != nil {
+			archive := *p.Archive
+			archive.Path = inside(archive.Path)
+			p.Archive = &archive
+		}
+	}
+	return &out
+}
+
+// inside is a path from a lock's directory, or the name alone where it leads out of it.
+func inside(name string) string {
+	if name != "" && !filepath.IsLocal(filepath.FromSlash(name)) {
+		return path.Base(name)
+	}
+	return name
+}

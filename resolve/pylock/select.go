@@ -1,0 +1,216 @@
+package pylock
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
+)
+
+// Pick is the file of one package of a lock that a target installs.
+type Pick struct {
+	Name      pep508.Name
+	Version   pep440.Version
+	File      File   // always with its Name
+	DirectURL []byte // direct_url.json (PEP 610) where the lock has the wheel's own address
+}
+
+// Why says why a target can install nothing of a package without running its code.
+type Why int
+
+// The reasons.
+const (
+	OnlySource   Why = iota // it has a source distribution, or an archive of one
+	SourceTree              // it is a directory or in version control
+	OtherTargets            // its wheels are for other targets
+	NotAWheel               // its archive has the suffix of a wheel, but the name of none
+	OtherPython             // its Requires-Python leaves out the target's
+	NoFile                  // the lock names no file of it
+)
+
+// Unbuilt is a package of which a target can install no wheel.
+type Unbuilt struct {
+	Package *Package
+	Why     Why
+}
+
+// String is the package and what there is instead: "foo 1.0 (a source distribution)".
+func (u Unbuilt) String() string {
+	return strings.TrimSpace(string(u.Package.Name)+" "+u.Package.Version.String()) + " (" + u.instead() + ")"
+}
+
+func (u Unbuilt) instead() string {
+	p := u.Package
+	switch {
+	case u.Why == OnlySource:
+		return "a source distribution"
+	case u.Why == SourceTree && p.VCS != nil:
+		return "a source tree in " + p.VCS.Type
+	case u.Why == SourceTree:
+		return "a source tree"
+	case u.Why == OtherTargets && p.Archive != nil:
+		return "its wheel " + path.Base(p.Archive.address()) + " does not fit"
+	case u.Why == OtherTargets:
+		return fmt.Sprintf("its %d wheels are for others", len(p.Wheels))
+	case u.Why == NotAWheel:
+		return "no wheel's name: " + path.Base(p.Archive.address())
+	case u.Why == OtherPython:
+		return "it requires Python " + p.RequiresPython.String()
+	}
+	return "no file"
+}
+
+// UnbuiltError says that a lock holds packages that have no wheel for the target. Their installation
+// would run code, which building an image never does.
+type UnbuiltError struct {
+	Target   dist.Target
+	Packages []Unbuilt // in the lock's order
+}
+
+func (e *UnbuiltError) Error() string {
+	words := make([]string, len(e.Packages))
+	for i, u := range e.Packages {
+		words[i] = u.String()
+	}
+	slices.Sort(words)
+	return fmt.Sprintf("no wheel for %s: %s", e.Target.Platform(), strings.Join(words, ", "))
+}
+
+// Select gives the wheel of every package of the lock that the target needs, sorted by name. A lock
+// that is not for the target is an error, and so are packages without a fitting wheel, an
+// *UnbuiltError.
+func (l *Lock) Select(t dist.Target) ([]Pick, error) {
+	if err := l.isFor(t); err != nil {
+		return nil, err
+	}
+	picks, unbuilt := l.Choose(t)
+	if len(unbuilt) > 0 {
+		return nil, &UnbuiltError{Target: t, Packages: unbuilt}
+	}
+	return picks, nil
+}
+
+// Choose is Select for those who want to know all that is wrong: it gives the wheels that fit, sorted
+// by name, and the packages without one, also of a lock that is not for the target. Of several
+// wheels it takes the one whose tags fit best, as installers do (PEP 425), then the one with the
+// greatest build number (PEP 427), then the first.
+func (l *Lock) Choose(t dist.Target) (picks []Pick, unbuilt []Unbuilt) {
+	tags, env := t.TagSet(), t.Environment()
+	for i := range l.Packages {
+		p := &l.Packages[i]
+		if !p.Marker.Eval(env) {
+			continue
+		}
+		file, why, ok := p.choose(t, tags)
+		if !ok {
+			unbuilt = append(unbuilt, Unbuilt{p, why})
+			continue
+		}
+		picks = append(picks, Pick{Name: p.Name, Version: p.Version, File: file, DirectURL: p.directURL()})
+	}
+	slices.SortStableFunc(picks, func(a, b Pick) int { return strings.Compare(string(a.Name), string(b.Name)) })
+	return picks, unbuilt
+}
+
+// isFor tells whether the lock may be used on a target at all.
+func (l *Lock) isFor(t dist.Target) error {
+	if !t.FitsPython(l.RequiresPython) {
+		return fmt.Errorf("the lock requires Python %s, but the base has %s", l.RequiresPython, t.Python)
+	}
+	if len(l.Environments) == 0 {
+		return nil
+	}
+	env := t.Environment()
+	var texts []string
+	for _, m := range l.Environments {
+		if m.Eval(env) {
+			return nil
+		}
+		texts = append(texts, m.String())
+	}
+	return fmt.Errorf("the lock is for environments where %s, which %s with Python %s is not", strings.Join(texts, " or "), t.Platform(), t.Python)
+}
+
+// choose gives a package's best wheel, or says why there is none.
+func (p *Package) choose(t dist.Target, tags dist.TagSet) (best File, why Why, ok bool) {
+	files := p.Wheels
+	archived := p.Archive != nil && strings.HasSuffix(p.Archive.address(), ".whl")
+	if archived {
+		files = []File{p.Archive.file()}
+	}
+	switch {
+	case !t.FitsPython(p.RequiresPython):
+		return best, OtherPython, false
+	case len(files) == 0:
+		return best, p.source(), false
+	}
+	var bestFit dist.Fit
+	why = OtherTargets
+	for _, f := range files {
+		f.Name = f.FileName()
+		name, err := dist.ParseWheelName(f.Name)
+		if err != nil {
+			if archived {
+				why = NotAWheel
+			}
+			continue
+		}
+		if fit, fits := tags.Fit(name.Tags, name.Build); fits && (!ok || fit.Compare(bestFit) < 0) {
+			best, bestFit, ok = f, fit, true
+		}
+	}
+	return best, why, ok
+}
+
+// source says what a package without wheels has instead.
+func (p *Package) source() Why {
+	switch {
+	case p.Archive != nil, p.Sdist != nil:
+		return OnlySource
+	case p.VCS != nil, p.Directory != nil:
+		return SourceTree
+	}
+	return NoFile
+}
+
+// directURL is direct_url.json (PEP 610) of a package that the lock has by its own address.
+func (p *Package) directURL() []byte {
+	if p.Archive == nil || p.Archive.URL == "" {
+		return nil
+	}
+	data, err := json.Marshal(map[string]any{"url": p.Archive.URL, "archive_info": map[string]any{"hashes": p.Archive.Hashes}})
+	if err != nil {
+		panic("pylock: texts that have no JSON form: " + err.Error())
+	}
+	return data
+}
+
+// file is the archive as a file with a name.
+func (a *Archive) file() File {
+	return File{Name: path.Base(a.address()), URL: a.URL, Path: a.Path, Size: a.Size, Hashes: a.Hashes}
+}
+
+// address is the path, or else the URL without what follows its path.
+func (a *Archive) address() string { return address(a.Path, a.URL) }
+
+func address(path, url string) string {
+	if path != "" {
+		return path
+	}
+	url, _, _ = strings.Cut(url, "#")
+	url, _, _ = strings.Cut(url, "?")
+	return url
+}
+
+// FileName is the file's name; a lock may leave it to the last part of where the file is.
+func (f File) FileName() string {
+	if f.Name != "" {
+		return f.Name
+	}
+	return path.Base(address(f.Path, f.URL))
+}
