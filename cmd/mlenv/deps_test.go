@@ -24,7 +24,7 @@ var packages = []struct {
 	{"imagebuild", "Recipe, Build, Publish.",
 		"imagebuild/base imagebuild/image imagebuild/layer imagebuild/wheel resolve/serving"},
 	{"imagebuild/base", "Inspects a base, chooses the default, makes one of the host's Python.",
-		"imagebuild/image imagebuild/layer resolve/dist resolve/pep440"},
+		"imagebuild/image imagebuild/layer resolve/dist resolve/pep440 resolve/serving"},
 	{"imagebuild/base/basetest", "Base images for tests.",
 		"imagebuild/layer"},
 	{"imagebuild/image", "Names, opens and reads images wherever they lie; Remote is the one way to speak to registries.",

@@ -17,6 +17,7 @@ import (
 
 	"mlenv/resolve/dist"
 	"mlenv/resolve/pep440"
+	"mlenv/resolve/serving"
 )
 
 // Base is what a base image holds.
@@ -88,10 +89,10 @@ func (w *WrongPlatform) Error() string {
 	return fmt.Sprintf("the base is for %s, not for %s", w.Have, w.Want)
 }
 
-// IsFree tells whether there is nothing yet where images have their environment and their model:
+// IsFree tells whether there is nothing yet where images have their environment, their model and its code:
 // what is there would be mixed into them. The error is an *Occupied.
 func (b *Base) IsFree() error {
-	for _, at := range ours {
+	for _, at := range serving.Paths() {
 		if file, ok := b.Inside[at]; ok {
 			return &Occupied{Path: at, File: file}
 		}
@@ -101,7 +102,7 @@ func (b *Base) IsFree() error {
 
 // Occupied says that a base has files where an image has its own.
 type Occupied struct {
-	Path string // ours
+	Path string // of serving.Paths
 	File string // one of the base's in it
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 // format is the version of what is remembered of a base.
-const format = "4"
+const format = "5"
 
 // note is what a file of the cache holds.
 type note struct {

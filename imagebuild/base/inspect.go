@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"mlenv/resolve/serving"
 )
 
 // Error says that an image cannot be a base.
@@ -277,13 +279,10 @@ func (t *tree) sonames() []string {
 	return out
 }
 
-// ours are the paths below which everything of ours lies.
-var ours = []string{"/opt/venv", "/opt/ml/model"}
-
 // findInside notes a file below each of our paths that has any. Empty directories are none.
 func (b *Base) findInside(t *tree) {
 	b.Inside = map[string]string{}
-	for _, name := range ours {
+	for _, name := range serving.Paths() {
 		for _, at := range append([]string{t.resolve(name)}, t.under(name)...) {
 			if n := t.nodes[at]; n != nil && n.typ != tar.TypeDir {
 				b.Inside[name] = at
@@ -329,7 +328,7 @@ func (b *Base) findPlaces(t *tree) {
 			}
 		}
 	}
-	for _, name := range ours {
+	for _, name := range serving.Paths() {
 		visit(name, 0)
 		visit(b.Resolve(name), 0)
 	}

@@ -275,11 +275,12 @@ func TestIsFree(t *testing.T) {
 	}{
 		"nothing":              {slim(t, "3.11.9"), "", ""},
 		"empty directories":    {with(t, dir("opt/venv/lib"), dir("opt/ml/model")), "", ""},
-		"files beside":         {with(t, basetest.Text("opt/venv2/x", ""), basetest.Text("opt/ml/code/x", "")), "", ""},
+		"files beside":         {with(t, basetest.Text("opt/venv2/x", ""), basetest.Text("opt/ml/codes/x", "")), "", ""},
 		"files that went":      {removed, "", ""},
 		"an environment":       {with(t, basetest.Text("opt/venv/pyvenv.cfg", "")), "/opt/venv", "/opt/venv/pyvenv.cfg"},
 		"a link alone":         {with(t, basetest.Link("opt/venv/bin/python", "/usr/local/bin/python3")), "/opt/venv", "/opt/venv/bin/python"},
 		"a model":              {with(t, dir("opt/venv"), basetest.Text("opt/ml/model/MLmodel", "")), "/opt/ml/model", "/opt/ml/model/MLmodel"},
+		"code":                 {with(t, basetest.Text("opt/ml/code/train.py", "")), "/opt/ml/code", "/opt/ml/code/train.py"},
 		"behind a link":        {with(t, basetest.Link("opt/venv", "/srv/venv"), basetest.Text("srv/venv/x", "")), "/opt/venv", "/srv/venv/x"},
 		"a file, no directory": {with(t, basetest.Text("opt/venv", "")), "/opt/venv", "/opt/venv"},
 		"its own Python": {image(t, "amd64", v1.Config{Env: []string{"PATH=/opt/venv/bin"}}, nil, basetest.Glibc("2.36"), []layer.Entry{

@@ -46,6 +46,10 @@ const (
 	LockPath  = Venv + "/pylock.toml"
 )
 
+// Paths are the directories that an image has for itself: everything that is put into it lies below
+// one of them, and nothing else may.
+func Paths() []string { return []string{Venv, ModelPath, CodePath} }
+
 // DefaultPort is the port that MLflow's own images publish.
 const DefaultPort = 8080
 
