@@ -93,7 +93,33 @@ func readFiles(m *model.Model) ([]*envfile.File, error) {
 			From:  finding.Origin{File: v.File, Line: v.Line, Text: "python_version: " + v.Text},
 		}}})
 	}
-	return files, errors.Join(errs...)
+	return files, errors.Join(distinct(errs)...)
+}
+
+// distinct takes errors that were joined apart, and leaves out those that were given before: a file
+// that others include is read with each of them, and what is wrong with it is found each time.
+func distinct(errs []error) []error {
+	var out []error
+	for _, err := range errs {
+		all := []error{err}
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			all = joined.Unwrap()
+		}
+		for _, one := range all {
+			if !slices.ContainsFunc(out, func(before error) bool { return same(before, one) }) {
+				out = append(out, one)
+			}
+		}
+	}
+	return out
+}
+
+func same(a, b error) bool {
+	var x, y *envfile.Error
+	if errors.As(a, &x) && errors.As(b, &y) {
+		return x.Same(y)
+	}
+	return a.Error() == b.Error()
 }
 
 func either(a, b string) string {

@@ -146,7 +146,11 @@ func (r *reader) readFile(in include, o finding.Origin) {
 	data, err := r.bytes(in.name)
 	var e *Error
 	if errors.As(err, &e) && o.File != "" {
-		err = &Error{File: o.File, Line: o.Line, Msg: fmt.Sprintf("cannot include %s: %s", in.name, e.Msg), Hint: e.Hint}
+		line := &Error{File: o.File, Line: o.Line, Msg: fmt.Sprintf("cannot include %s: %s", in.name, e.Msg), Hint: e.Hint}
+		if !r.missing(in.name) {
+			line.Cause = e
+		}
+		err = line
 	}
 	if err != nil {
 		r.failed(err)
@@ -176,6 +180,15 @@ func (r *reader) bytes(name string) ([]byte, error) {
 		return nil, source.Unreadable(name, err)
 	}
 	return source.ReadAll(f, name)
+}
+
+// missing tells whether there is no such file, which is the fault of whoever names it.
+func (r *reader) missing(name string) bool {
+	f, err := r.open(name)
+	if err == nil {
+		f.Close()
+	}
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // findLocked looks for the comment that MLflow writes above the requirements that it locked.

@@ -23,6 +23,21 @@ type Error struct {
 	Line int    // from 1; 0 for the file as a whole
 	Msg  string
 	Hint string // what to do about it, "" if there is nothing to say
+	// Cause is the error of a file that is there but cannot be read, where this is that of a line that
+	// includes it: to mend the file is to mend the line. Else it is nil.
+	Cause *Error
+}
+
+// Same reports whether two errors are of the same fault: one place and one message, or one file that
+// cannot be read.
+func (e *Error) Same(other *Error) bool {
+	if e.Cause != nil {
+		e = e.Cause
+	}
+	if other.Cause != nil {
+		other = other.Cause
+	}
+	return e.File == other.File && e.Line == other.Line && e.Msg == other.Msg
 }
 
 // Error gives "file:line: what is wrong", without the hint.
