@@ -29,6 +29,7 @@ import (
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/base/basetest"
+	mlmodel "mlenv/resolve/model"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/serving"
 )
@@ -159,7 +160,7 @@ func makeRecipe(t testing.TB, model fs.FS) imagebuild.Recipe {
 			makeWheel(t, dir, "beta", "2.0", map[string]string{"beta.py": "y = 2\n", "shared/readme": "same\n",
 				"beta-2.0.dist-info/entry_points.txt": "[console_scripts]\nbeta = beta:main\n"}),
 		},
-		Lock: []byte("lock-version = \"1.0\"\n"), Model: model, Code: []string{"code"}, Runtime: rt,
+		Lock: []byte("lock-version = \"1.0\"\n"), Model: mlmodel.Files(model), Code: []string{"code"}, Runtime: rt,
 		Labels:      map[string]string{"io.mlenv.run.id": "r1"},
 		Annotations: map[string]string{"io.mlenv.run.id": "r1"},
 		Created:     time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),

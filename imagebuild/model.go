@@ -25,19 +25,14 @@ func (w *work) modelFiles() ([]layer.Entry, error) {
 	return files, nil
 }
 
-// treeFiles lists the files below root as they lie below at in the image. What Python has compiled is
-// left out: it comes and goes when a model is tried, and must not change its image. A link to a file
-// is the file.
+// treeFiles lists the files below root as they lie below at in the image. A link to a file is the file.
 func treeFiles(fsys fs.FS, root, at string) ([]layer.Entry, error) {
 	var out []layer.Entry
 	err := fs.WalkDir(fsys, root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		switch {
-		case d.IsDir() && d.Name() == "__pycache__":
-			return fs.SkipDir
-		case d.IsDir() || isCompiled(fsys, name):
+		if d.IsDir() {
 			return nil
 		}
 		info, err := fs.Stat(fsys, name)
@@ -60,16 +55,6 @@ func treeFiles(fsys fs.FS, root, at string) ([]layer.Entry, error) {
 		return nil
 	})
 	return out, err
-}
-
-// isCompiled tells whether a file is a .pyc whose source lies beside it. One without is a module, and
-// stays.
-func isCompiled(fsys fs.FS, name string) bool {
-	if path.Ext(name) != ".pyc" {
-		return false
-	}
-	_, err := fs.Stat(fsys, strings.TrimSuffix(name, "c"))
-	return err == nil
 }
 
 // extraPart is the layer of code that is not the model's own; nil where there is none.

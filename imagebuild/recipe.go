@@ -41,7 +41,7 @@ type Recipe struct {
 	Wheels []Wheel
 	Lock   []byte // pylock.toml, kept in the environment; nil: none
 
-	Model fs.FS    // the model's directory; nil: none
+	Model fs.FS    // the model's directory, of which all files count, see model.Files; nil: none
 	Code  []string // directories of code in Model, slash-separated
 	Extra []Tree   // code that is not the model's own, to lie in serving.CodePath
 
@@ -56,7 +56,7 @@ type Recipe struct {
 	MaxLayer int64
 }
 
-// Tree is a directory or file of code.
+// Tree is a directory or file of code, of which all files count, see model.Files.
 type Tree struct {
 	FS   fs.FS
 	Root string // its path in FS, slash-separated; its last element is its name in the image

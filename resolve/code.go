@@ -18,17 +18,14 @@ import (
 
 // CodeDigest is the "h1:" hash (golang.org/x/mod/sumdb/dirhash) of a directory or file of fsys.
 // The names that are hashed begin with the last element of the path, so that moving the whole
-// changes nothing. Compiled Python (__pycache__, and see IsCompiled) is left out. Files are read as
-// streams.
+// changes nothing. All files count: fsys is one of model.Files. They are read as streams.
 func CodeDigest(fsys fs.FS, root string) (string, error) {
 	var files []string
 	err := fs.WalkDir(fsys, root, func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && d.Name() == "__pycache__":
-			return fs.SkipDir
-		case d.IsDir() || IsCompiled(fsys, name):
+		case d.IsDir():
 			return nil
 		}
 		info, err := fs.Stat(fsys, name)
@@ -55,16 +52,6 @@ func CodeDigest(fsys fs.FS, root string) (string, error) {
 		hashed = append(hashed, name)
 	}
 	return dirhash.Hash1(hashed, func(name string) (io.ReadCloser, error) { return fsys.Open(names[name]) })
-}
-
-// IsCompiled tells whether a file is a .pyc whose source lies beside it. Python does not read it then;
-// without its source such a file is a module.
-func IsCompiled(fsys fs.FS, name string) bool {
-	if path.Ext(name) != ".pyc" {
-		return false
-	}
-	_, err := fs.Stat(fsys, strings.TrimSuffix(name, "c"))
-	return err == nil
 }
 
 // addCode adds the model's own code directories.

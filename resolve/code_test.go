@@ -11,6 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 
 	"mlenv/resolve"
+	"mlenv/resolve/model"
 )
 
 func writeTree(t *testing.T, dir string, files map[string]string) {
@@ -25,7 +26,7 @@ func writeTree(t *testing.T, dir string, files map[string]string) {
 
 func digest(t *testing.T, dir, root string) string {
 	t.Helper()
-	d, err := resolve.CodeDigest(os.DirFS(dir), root)
+	d, err := resolve.CodeDigest(model.Files(os.DirFS(dir)), root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,13 +77,13 @@ func TestCodeDigestOfAFile(t *testing.T) {
 func TestCodeDigestRefuses(t *testing.T) {
 	dir := t.TempDir()
 	writeTree(t, dir, map[string]string{"code/a.py": "", "other/b.py": ""})
-	if _, err := resolve.CodeDigest(os.DirFS(dir), "missing"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := resolve.CodeDigest(model.Files(os.DirFS(dir)), "missing"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing directory: %v", err)
 	}
 	if err := os.Symlink("../other", filepath.Join(dir, "code", "linked")); err != nil {
 		t.Skipf("symbolic links cannot be made here: %v", err)
 	}
-	if _, err := resolve.CodeDigest(os.DirFS(dir), "code"); err == nil || !strings.Contains(err.Error(), "code/linked") {
+	if _, err := resolve.CodeDigest(model.Files(os.DirFS(dir)), "code"); err == nil || !strings.Contains(err.Error(), "code/linked") {
 		t.Errorf("a link to a directory: %v", err)
 	}
 }

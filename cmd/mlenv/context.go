@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"mlenv/render"
+	"mlenv/resolve/model"
 )
 
 // writtenByUs is how a Dockerfile of ours begins, so that a directory may be written over.
@@ -83,12 +84,12 @@ func (r *dockerfileRun) copyTrees(to string) error {
 		}
 		return false
 	}
-	model := r.in.Model.FS
-	if err := copyTree(model, ".", filepath.Join(to, "model"), code); err != nil {
+	from := r.in.Model.FS
+	if err := copyTree(from, ".", filepath.Join(to, "model"), code); err != nil {
 		return err
 	}
 	for _, c := range r.in.Model.Code {
-		if err := copyTree(model, c.Text, filepath.Join(to, "model-code", filepath.FromSlash(c.Text)), nil); err != nil {
+		if err := copyTree(from, c.Text, filepath.Join(to, "model-code", filepath.FromSlash(c.Text)), nil); err != nil {
 			return err
 		}
 	}
@@ -97,7 +98,7 @@ func (r *dockerfileRun) copyTrees(to string) error {
 		if err != nil {
 			return err
 		}
-		if err := copyTree(os.DirFS(filepath.Dir(abs)), filepath.Base(abs), filepath.Join(to, "extra-code", filepath.Base(abs)), nil); err != nil {
+		if err := copyTree(model.Files(os.DirFS(filepath.Dir(abs))), filepath.Base(abs), filepath.Join(to, "extra-code", filepath.Base(abs)), nil); err != nil {
 			return err
 		}
 	}
@@ -111,7 +112,7 @@ func (r *dockerfileRun) copyTrees(to string) error {
 		if !filepath.IsAbs(abs) {
 			abs = filepath.Join(r.in.dir(), abs)
 		}
-		if err := copyTree(os.DirFS(filepath.Dir(abs)), filepath.Base(abs), filepath.Join(to, "source", filepath.Base(abs)), nil); err != nil {
+		if err := copyTree(model.Files(os.DirFS(filepath.Dir(abs))), filepath.Base(abs), filepath.Join(to, "source", filepath.Base(abs)), nil); err != nil {
 			return err
 		}
 	}
@@ -125,7 +126,7 @@ func copyTree(from fs.FS, root, to string, skip func(name string) bool) error {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && d.Name() == "__pycache__" || skip != nil && skip(name) {
+		if skip != nil && skip(name) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}

@@ -161,13 +161,8 @@ func modelSide(name string) (_ diff.Side, err error) {
 // modelSize adds up the files that an image of the model would have.
 func modelSize(fsys fs.FS) (sum int64, err error) {
 	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
+		if err != nil || d.IsDir() {
 			return err
-		case d.IsDir() && d.Name() == "__pycache__":
-			return fs.SkipDir
-		case d.IsDir() || resolve.IsCompiled(fsys, name):
-			return nil
 		}
 		info, err := fs.Stat(fsys, name)
 		if err == nil {

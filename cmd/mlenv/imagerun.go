@@ -19,6 +19,7 @@ import (
 	"mlenv/resolve/dist"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/index"
+	"mlenv/resolve/model"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
 )
@@ -247,7 +248,7 @@ func (r *imageRun) recipe(b *openedBase) (imagebuild.Recipe, error) {
 		if err != nil {
 			return recipe, err
 		}
-		recipe.Extra = append(recipe.Extra, imagebuild.Tree{FS: os.DirFS(filepath.Dir(abs)), Root: filepath.Base(abs)})
+		recipe.Extra = append(recipe.Extra, imagebuild.Tree{FS: model.Files(os.DirFS(filepath.Dir(abs))), Root: filepath.Base(abs)})
 	}
 	return recipe, nil
 }

@@ -92,7 +92,7 @@ func readCodePaths(paths []string) ([]resolve.CodePath, error) {
 		if err != nil {
 			return nil, err
 		}
-		digest, err := resolve.CodeDigest(os.DirFS(filepath.Dir(abs)), filepath.Base(abs))
+		digest, err := resolve.CodeDigest(model.Files(os.DirFS(filepath.Dir(abs))), filepath.Base(abs))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("reading --code-paths %s: %w", p, err))
 			continue

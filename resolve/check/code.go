@@ -93,7 +93,7 @@ func (c *checker) module(name string, e fs.DirEntry, dir model.Value) {
 	base := e.Name()
 	stem, isSource := strings.CutSuffix(base, ".py")
 	switch {
-	case strings.HasPrefix(base, ".") || base == "__pycache__":
+	case strings.HasPrefix(base, "."):
 		return
 	case e.IsDir():
 		if !c.hasPython(name) {
@@ -130,7 +130,7 @@ func (c *checker) hasPython(dir string) bool {
 }
 
 func notProduction(dir string) bool {
-	return dir == "__pycache__" || dir == "tests" || dir == "test" || strings.HasPrefix(dir, ".")
+	return dir == "tests" || dir == "test" || strings.HasPrefix(dir, ".")
 }
 
 func isTest(base string) bool {

@@ -32,7 +32,7 @@ type Field struct {
 // Model is what an MLflow Model directory says of itself. Paths are slash-separated, relative to
 // FS, and never leave it.
 type Model struct {
-	FS      fs.FS    // the model directory
+	FS      fs.FS    // the model directory, as Files gives it
 	MLmodel string   // the path of the MLmodel file in FS
 	Flavors []Flavor // sorted by name
 

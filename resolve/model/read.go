@@ -48,7 +48,7 @@ func Open(path string) (*Model, error) {
 	if err != nil {
 		return nil, source.Unreadable(path, err)
 	}
-	m, err := Read(regularFS{root.FS()})
+	m, err := Read(root.FS())
 	if err != nil {
 		root.Close()
 		return nil, err
@@ -57,9 +57,11 @@ func Open(path string) (*Model, error) {
 	return m, nil
 }
 
-// Read reads the model at the root of fsys. Errors about the model's files are of type *Error,
+// Read reads the model at the root of fsys; of that, the model's FS holds only what counts, see
+// Files. Errors about the model's files are of type *Error,
 // joined with errors.Join when there are several.
 func Read(fsys fs.FS) (*Model, error) {
+	fsys = Files(fsys)
 	r := &reader{fsys: fsys, model: &Model{FS: fsys, MLmodel: mlmodelFile}}
 	data, err := source.ReadFile(fsys, mlmodelFile)
 	if errors.Is(statError(fsys, mlmodelFile), fs.ErrNotExist) {

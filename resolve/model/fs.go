@@ -1,0 +1,125 @@
+package model
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Files gives the part of a file system that counts in a model and in code that goes with it. It
+// leaves out what Python compiled by itself, which comes and goes when a model is tried and must not
+// change a digest or an image: directories named __pycache__, and a .pyc whose source lies beside it.
+// A .pyc without its source is a module, and stays.
+//
+// It opens regular files and directories alone, through symbolic links as fsys does: opening a named
+// pipe would wait for a writer that may never come. Whatever else there is is listed, so that who
+// walks the tree can refuse it. Of nil it is nil.
+func Files(fsys fs.FS) fs.FS {
+	if _, ok := fsys.(filesFS); ok || fsys == nil {
+		return fsys
+	}
+	return filesFS{fsys}
+}
+
+// filesFS is the file system of Files.
+type filesFS struct{ fs.FS }
+
+var errNotRegular = errors.New("is not a regular file")
+
+func (f filesFS) Open(name string) (fs.File, error) {
+	if err := f.check("open", name); err != nil {
+		return nil, err
+	}
+	if info, err := fs.Stat(f.FS, name); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errNotRegular}
+	}
+	file, err := f.FS.Open(name)
+	if dir, ok := file.(fs.ReadDirFile); ok && err == nil {
+		return &directory{ReadDirFile: dir, fsys: f, name: name}, nil
+	}
+	return file, err
+}
+
+func (f filesFS) Stat(name string) (fs.FileInfo, error) {
+	if err := f.check("stat", name); err != nil {
+		return nil, err
+	}
+	return fs.Stat(f.FS, name)
+}
+
+func (f filesFS) Lstat(name string) (fs.FileInfo, error) {
+	if err := f.check("lstat", name); err != nil {
+		return nil, err
+	}
+	return fs.Lstat(f.FS, name)
+}
+
+func (f filesFS) ReadLink(name string) (string, error) {
+	if err := f.check("readlink", name); err != nil {
+		return "", err
+	}
+	return fs.ReadLink(f.FS, name)
+}
+
+func (f filesFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	if err := f.check("readdir", name); err != nil {
+		return nil, err
+	}
+	entries, err := fs.ReadDir(f.FS, name)
+	return f.counting(name, entries), err
+}
+
+// counting drops the entries of a directory that do not count.
+func (f filesFS) counting(dir string, entries []fs.DirEntry) []fs.DirEntry {
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		return e.IsDir() && e.Name() == pycache || !e.IsDir() && f.compiled(path.Join(dir, e.Name()))
+	})
+}
+
+const pycache = "__pycache__"
+
+// check refuses what does not count as if it were not there.
+func (f filesFS) check(op, name string) error {
+	hidden := f.compiled(name)
+	if strings.Contains(name, pycache) {
+		for at := name; at != "." && at != "/" && !hidden; at = path.Dir(at) {
+			if path.Base(at) == pycache {
+				info, err := fs.Lstat(f.FS, at)
+				hidden = err == nil && info.IsDir()
+			}
+		}
+	}
+	if hidden {
+		return &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+	}
+	return nil
+}
+
+// compiled tells whether a file is a .pyc whose source lies beside it. Python does not read it then.
+func (f filesFS) compiled(name string) bool {
+	if path.Ext(name) != ".pyc" {
+		return false
+	}
+	_, err := fs.Stat(f.FS, strings.TrimSuffix(name, "c"))
+	return err == nil
+}
+
+// directory is an open directory that lists only what counts.
+type directory struct {
+	fs.ReadDirFile
+	fsys filesFS
+	name string
+}
+
+func (d *directory) ReadDir(n int) ([]fs.DirEntry, error) {
+	entries, err := d.ReadDirFile.ReadDir(n)
+	for n > 0 && err == nil {
+		if entries = d.fsys.counting(d.name, entries); len(entries) > 0 {
+			return entries, nil
+		}
+		entries, err = d.ReadDirFile.ReadDir(n) // all of them were left out
+	}
+	return d.fsys.counting(d.name, entries), err
+}
