@@ -16,9 +16,9 @@ import (
 
 // Builder builds images.
 type Builder struct {
-	Cache string // directory in which layers are remembered; "": nothing is
-	Jobs  int    // layers made, and beside that wheels fetched and opened, at once; 0: one
-	Fresh bool   // believe nothing that is remembered, and remember anew
+	Memo  Memo // nil: nothing is remembered
+	Jobs  int  // layers made, and beside that wheels fetched and opened, at once; 0: one
+	Fresh bool // believe nothing that is remembered, and remember anew
 	// Progress, where not nil, is told how the layers come along. It may be called from several
 	// goroutines.
 	Progress func(Event)
@@ -70,7 +70,7 @@ type made struct {
 	reused   bool
 }
 
-// remembered is what the memory holds of a part.
+// remembered is what a Memo holds of a part.
 type remembered struct {
 	Sums     []layer.Sum       `json:"sums"`
 	DistInfo map[string]string `json:"distInfo,omitempty"`
@@ -81,7 +81,6 @@ type remembered struct {
 type work struct {
 	*Builder
 	recipe Recipe
-	memory memory
 	shelf  *shelf
 	cpu    chan struct{} // a place for each layer that is made at once
 	paths  paths
@@ -99,7 +98,7 @@ func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &work{Builder: b, recipe: r, memory: memory{b.Cache}, paths: newPaths(r.Base),
+	w := &work{Builder: b, recipe: r, paths: newPaths(r.Base),
 		cpu: make(chan struct{}, max(1, b.Jobs))}
 	w.shelf = newShelf(w.paths.scheme, max(1, b.Jobs))
 	defer func() {
@@ -165,11 +164,15 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 		}
 	}
 	key := partKey{Version: partFormat, Format: layer.Format, Compression: w.recipe.Compression, Max: w.recipe.maxLayer(), Part: p.key}
-	if p.key != nil && !w.Fresh {
+	if p.key != nil {
 		var known remembered
-		if _, ok := w.memory.get("layers", key, &known); ok && known.valid(w.recipe.Compression) && known.isOf(p.key) {
+		_, ok, err := w.recall(ctx, LayersMemo, key, &known)
+		if err != nil {
+			return made{}, err
+		}
+		if ok && known.valid(w.recipe.Compression) && known.isOf(p.key) {
 			w.tell(Event{Part: p.index, Holds: p.holds, Done: true, Reused: true})
-			return w.recall(ctx, p, known), nil
+			return w.madeOf(ctx, p, known), nil
 		}
 	}
 	c, err := p.make(ctx)
@@ -193,7 +196,7 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 	if p.key == nil {
 		return m, nil
 	}
-	return m, w.memory.put("layers", key, remembered{m.sums, m.distInfo, m.notes})
+	return m, w.remember(ctx, LayersMemo, key, remembered{m.sums, m.distInfo, m.notes})
 }
 
 // prepare finds a part's key, which may mean hashing files.
@@ -226,7 +229,7 @@ func (w *work) tell(e Event) {
 // partFormat changes when the meaning of remembered does.
 const partFormat = 2
 
-// partKey is the memory's key of a part.
+// partKey is what the layers of a part depend on.
 type partKey struct {
 	Version     int // partFormat
 	Format      string
@@ -291,9 +294,9 @@ func tarSize(entries []layer.Entry) int64 {
 	return n
 }
 
-// recall gives the layers of a part that was remembered. Its content is read only if somebody wants
+// madeOf gives the layers of a part that was remembered. Its content is read only if somebody wants
 // the bytes, and once for all of its layers.
-func (w *work) recall(ctx context.Context, p part, known remembered) made {
+func (w *work) madeOf(ctx context.Context, p part, known remembered) made {
 	m := made{sums: known.Sums, distInfo: known.DistInfo, notes: known.Notes, reused: true}
 	// The bytes are wanted after Build has returned, when its own context may be over.
 	ctx = context.WithoutCancel(ctx)

@@ -292,12 +292,12 @@ func TestReproducible(t *testing.T) {
 		return img
 	}
 	check("without a cache", &imagebuild.Builder{}, model())
-	check("cold", &imagebuild.Builder{Cache: cache, Jobs: 3}, model())
-	check("warm", &imagebuild.Builder{Cache: cache, Jobs: 1}, model())
+	check("cold", &imagebuild.Builder{Memo: memoIn(cache), Jobs: 3}, model())
+	check("warm", &imagebuild.Builder{Memo: memoIn(cache), Jobs: 1}, model())
 	damage(t, cache, func(data []byte) []byte { return data[:len(data)/2] })
-	check("truncated", &imagebuild.Builder{Cache: cache}, model())
+	check("truncated", &imagebuild.Builder{Memo: memoIn(cache)}, model())
 	damage(t, cache, func(data []byte) []byte { return bytes.Replace(data, []byte("sha256:"), []byte("sha256:0"), 1) })
-	check("changed", &imagebuild.Builder{Cache: cache}, model())
+	check("changed", &imagebuild.Builder{Memo: memoIn(cache)}, model())
 
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)
@@ -311,7 +311,7 @@ func TestReproducible(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, "artifacts/run.sh"), 0o744); err != nil {
 		t.Fatal(err)
 	}
-	check("on disk, with another umask and zone", &imagebuild.Builder{Cache: t.TempDir()}, os.DirFS(dir))
+	check("on disk, with another umask and zone", &imagebuild.Builder{Memo: memoIn(t.TempDir())}, os.DirFS(dir))
 }
 
 func damage(t *testing.T, dir string, change func([]byte) []byte) {
@@ -335,7 +335,7 @@ func damage(t *testing.T, dir string, change func([]byte) []byte) {
 
 // TestRemembered builds twice: the second time no wheel is opened until somebody wants its bytes.
 func TestRemembered(t *testing.T) {
-	b := &imagebuild.Builder{Cache: t.TempDir()}
+	b := &imagebuild.Builder{Memo: memoIn(t.TempDir())}
 	build(t, b, makeRecipe(t, model()))
 	r := makeRecipe(t, model())
 	n := opened(&r)
@@ -353,7 +353,7 @@ func TestRemembered(t *testing.T) {
 
 // TestRelogged changes what changes when a model is logged again: the last layer alone is new.
 func TestRelogged(t *testing.T) {
-	b := &imagebuild.Builder{Cache: t.TempDir()}
+	b := &imagebuild.Builder{Memo: memoIn(t.TempDir())}
 	before := build(t, b, makeRecipe(t, model()))
 	again := model()
 	again["MLmodel"] = &fstest.MapFile{Data: []byte("run_id: r2\n")}

@@ -79,7 +79,7 @@ func TestJobs(t *testing.T) {
 				}
 				g := &gauge{jobs: jobs, full: make(chan struct{})}
 				g.over(r.Wheels)
-				b := &imagebuild.Builder{Cache: t.TempDir(), Jobs: jobs}
+				b := &imagebuild.Builder{Memo: memoIn(t.TempDir()), Jobs: jobs}
 				for range 2 { // the second time layers are remembered, and made when they are read
 					if err := readAll(t, build(t, b, r)); err != nil {
 						t.Error(err)

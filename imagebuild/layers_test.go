@@ -71,7 +71,7 @@ func bulky(t *testing.T) imagebuild.Recipe {
 func TestMaxLayer(t *testing.T) {
 	const limit = 200_000
 	want := extract(t, build(t, &imagebuild.Builder{}, bulky(t)))
-	b := &imagebuild.Builder{Cache: t.TempDir(), Jobs: 2}
+	b := &imagebuild.Builder{Memo: memoIn(t.TempDir()), Jobs: 2}
 	digests := map[string]bool{}
 	for _, reused := range []bool{false, true} {
 		r := bulky(t)
@@ -174,7 +174,7 @@ func TestSizesAreFound(t *testing.T) {
 	}
 	img := build(t, &imagebuild.Builder{}, recipe(true))
 	want := digest(t, img)
-	b := &imagebuild.Builder{Cache: t.TempDir(), Jobs: 3}
+	b := &imagebuild.Builder{Memo: memoIn(t.TempDir()), Jobs: 3}
 	for _, reused := range []bool{false, true} {
 		r := recipe(false)
 		n := opened(&r)
@@ -249,7 +249,7 @@ func TestReserved(t *testing.T) {
 
 // TestNotes holds that what is odd about a wheel is told, also when the wheel is not opened again.
 func TestNotes(t *testing.T) {
-	b := &imagebuild.Builder{Cache: t.TempDir()}
+	b := &imagebuild.Builder{Memo: memoIn(t.TempDir())}
 	var many string
 	for i := range 100 {
 		many += fmt.Sprintf("many/%02d.py,,\n", i)
@@ -290,7 +290,7 @@ func TestCompressions(t *testing.T) {
 		layer.Gzip:   {types.OCILayer, func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }},
 		layer.Zstd:   {types.OCILayerZStd, func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r) }},
 	} {
-		b := &imagebuild.Builder{Cache: t.TempDir(), Jobs: 2}
+		b := &imagebuild.Builder{Memo: memoIn(t.TempDir()), Jobs: 2}
 		first := ""
 		for _, reused := range []bool{false, true} {
 			r := bulky(t)
@@ -374,15 +374,15 @@ func TestLargeFileIsNotReadAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		at := info.ModTime().Add(after)
-		damage(t, filepath.Join(cache, "files"), func(data []byte) []byte { return data })
-		err = filepath.WalkDir(filepath.Join(cache, "files"), func(file string, d fs.DirEntry, err error) error {
+		damage(t, kindDir(cache, "files"), func(data []byte) []byte { return data })
+		err = filepath.WalkDir(kindDir(cache, "files"), func(file string, d fs.DirEntry, err error) error {
 			return errors.Join(err, os.Chtimes(file, at, at))
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	b := &imagebuild.Builder{Cache: cache}
+	b := &imagebuild.Builder{Memo: memoIn(cache)}
 	want := run(b)
 	if n.Load() != 2 {
 		t.Errorf("opened %d times at first, want 2: to hash and to put into a layer", n.Load())
@@ -393,7 +393,7 @@ func TestLargeFileIsNotReadAgain(t *testing.T) {
 		opens   int64
 	}{
 		"long past": {time.Hour, b, 0}, "too fresh": {time.Second, b, 1},
-		"nothing is believed": {time.Hour, &imagebuild.Builder{Cache: cache, Fresh: true}, 2},
+		"nothing is believed": {time.Hour, &imagebuild.Builder{Memo: memoIn(cache), Fresh: true}, 2},
 	} {
 		remember(tt.after)
 		if got := run(tt.builder); got != want || n.Load() != tt.opens {

@@ -147,8 +147,12 @@ func (w *work) digest(ctx context.Context, f layer.Entry) (string, error) {
 		ok = false // quick enough to hash
 	}
 	var sum string
-	if ok && !w.Fresh {
-		if at, found := w.memory.get("files", key, &sum); found && at.After(changed.Add(settled)) {
+	if ok {
+		at, found, err := w.recall(ctx, FilesMemo, key, &sum)
+		if err != nil {
+			return "", err
+		}
+		if found && at.After(changed.Add(settled)) {
 			return sum, nil
 		}
 	}
@@ -168,7 +172,7 @@ func (w *work) digest(ctx context.Context, f layer.Entry) (string, error) {
 	}
 	sum = hex.EncodeToString(h.Sum(nil))
 	if again, _, same := stamp(w.recipe.Model, name); ok && same && again == key {
-		return sum, w.memory.put("files", key, sum)
+		return sum, w.remember(ctx, FilesMemo, key, sum)
 	}
 	return sum, nil
 }

@@ -125,13 +125,13 @@ type outlineKey struct {
 func (w *work) outline(ctx context.Context, one Wheel) (outline, error) {
 	key := outlineKey{unionFormat, layer.Format, w.wheelsKey([]Wheel{one})}
 	var known outline
-	if _, ok := w.memory.get("outlines", key, &known); ok && known.valid() && !w.Fresh {
-		return known, nil
+	if _, ok, err := w.recall(ctx, OutlinesMemo, key, &known); err != nil || ok && known.valid() {
+		return known, err
 	}
 	o, err := w.shelf.take(ctx, one)
 	if err != nil {
 		return outline{}, err
 	}
 	made := outlineOf(o.claims(w.paths))
-	return made, w.memory.put("outlines", key, made)
+	return made, w.remember(ctx, OutlinesMemo, key, made)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -70,7 +69,7 @@ func TestOneWheelMore(t *testing.T) {
 	}
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {
-			b := &imagebuild.Builder{Cache: t.TempDir()}
+			b := &imagebuild.Builder{Memo: memoIn(t.TempDir())}
 			r := makeRecipe(t, nil)
 			alone(&r)
 			build(t, b, r)
@@ -100,11 +99,12 @@ func TestOneWheelMore(t *testing.T) {
 
 // TestOutlinesDamaged damages what is remembered of the wheels: they are opened again.
 func TestOutlinesDamaged(t *testing.T) {
-	b := &imagebuild.Builder{Cache: t.TempDir()}
+	dir := t.TempDir()
+	b := &imagebuild.Builder{Memo: memoIn(dir)}
 	r := makeRecipe(t, nil)
 	alone(&r)
 	build(t, b, r)
-	damage(t, filepath.Join(b.Cache, "outlines"), func(data []byte) []byte { return data[:len(data)-9] })
+	damage(t, kindDir(dir, imagebuild.OutlinesMemo), func(data []byte) []byte { return data[:len(data)-9] })
 	r.Wheels = append(r.Wheels, makeWheel(t, t.TempDir(), "gamma", "3.0", map[string]string{"alpha": "x"}))
 	var c *imagebuild.Collision
 	if _, err := b.Build(context.Background(), r); !errors.As(err, &c) {
@@ -124,7 +124,7 @@ func BenchmarkAgain(b *testing.B) {
 		r.Wheels = append(r.Wheels, makeWheel(b, dir, fmt.Sprintf("package%d", i), "1.0", files))
 	}
 	run := func(b *testing.B) {
-		img, err := (&imagebuild.Builder{Cache: cache, Jobs: 2}).Build(context.Background(), r)
+		img, err := (&imagebuild.Builder{Memo: memoIn(cache), Jobs: 2}).Build(context.Background(), r)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -136,7 +136,7 @@ func BenchmarkAgain(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()
 			for _, kind := range kinds {
-				if err := os.RemoveAll(filepath.Join(cache, kind)); err != nil {
+				if err := os.RemoveAll(kindDir(cache, kind)); err != nil {
 					b.Fatal(err)
 				}
 			}

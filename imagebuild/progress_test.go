@@ -23,7 +23,7 @@ func TestProgressAgreesWithPlan(t *testing.T) {
 		var mu sync.Mutex
 		var plan []imagebuild.Planned
 		total, read, done, reused := map[int]int64{}, map[int]int64{}, map[int]int{}, 0
-		builder := &imagebuild.Builder{Cache: cache, Jobs: 2, Progress: func(e imagebuild.Event) {
+		builder := &imagebuild.Builder{Memo: memoIn(cache), Jobs: 2, Progress: func(e imagebuild.Event) {
 			mu.Lock()
 			defer mu.Unlock()
 			if e.Plan != nil {

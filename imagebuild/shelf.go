@@ -189,8 +189,8 @@ func (u union) entries() []layer.Entry {
 func (w *work) checkUnion(ctx context.Context) error {
 	key := unionKey{unionFormat, w.wheelsKey(w.recipe.Wheels)}
 	var fine bool
-	if _, ok := w.memory.get("unions", key, &fine); ok && fine && !w.Fresh {
-		return nil
+	if _, ok, err := w.recall(ctx, UnionsMemo, key, &fine); err != nil || ok && fine {
+		return err
 	}
 	wheels := sortedWheels(w.recipe.Wheels)
 	outlines := []outline{outlineOf(w.paths.reserved())}
@@ -212,7 +212,7 @@ func (w *work) checkUnion(ctx context.Context) error {
 			return err
 		}
 	}
-	return w.memory.put("unions", key, true)
+	return w.remember(ctx, UnionsMemo, key, true)
 }
 
 // compare opens wheels, and refuses those that do not go together with each other or with the

@@ -33,8 +33,8 @@ func (w *work) findSizes(ctx context.Context) error {
 
 func (w *work) sizeOf(ctx context.Context, one Wheel) (size int64, err error) {
 	key := wheelID{SHA256: one.SHA256}
-	if _, ok := w.memory.get("sizes", key, &size); ok && size > 0 && !w.Fresh {
-		return size, nil
+	if _, ok, err := w.recall(ctx, SizesMemo, key, &size); err != nil || ok && size > 0 {
+		return size, err
 	}
 	name, err := one.Path(ctx)
 	if err != nil {
@@ -44,7 +44,7 @@ func (w *work) sizeOf(ctx context.Context, one Wheel) (size int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("measuring %s: %w", one.Filename, err)
 	}
-	return info.Size(), w.memory.put("sizes", key, info.Size())
+	return info.Size(), w.remember(ctx, SizesMemo, key, info.Size())
 }
 
 // TooLarge says that a file does not go into one layer. A file is never split.

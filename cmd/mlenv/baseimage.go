@@ -14,6 +14,7 @@ import (
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/image"
 	"mlenv/resolve"
+	"mlenv/resolve/cache"
 	"mlenv/resolve/finding"
 )
 
@@ -84,18 +85,18 @@ func (e *otherPython) Error() string {
 // image could be built is an error, whoever asks: what is locked or checked for a base is to be
 // built on it.
 func (a *app) openBase(ctx context.Context, ref, python string, p v1.Platform) (*openedBase, error) {
-	cache, err := a.cacheDir()
+	dir, err := a.cache()
 	if err != nil {
 		return nil, err
 	}
-	return a.openBaseWith(ctx, ref, python, p, filepath.Join(cache, "bases-v1"))
+	return a.openBaseWith(ctx, ref, python, p, dir)
 }
 
-// openBaseWith is openBase with another cache; "" remembers nothing.
-func (a *app) openBaseWith(ctx context.Context, ref, python string, p v1.Platform, cache string) (*openedBase, error) {
+// openBaseWith is openBase with another cache; nil remembers nothing.
+func (a *app) openBaseWith(ctx context.Context, ref, python string, p v1.Platform, dir *cache.Dir) (*openedBase, error) {
 	opts := base.Options{
 		Remote: a.remote(),
-		Cache:  cache, HostDirs: a.pythonDirs(), Python: python,
+		Cache:  dir, HostDirs: a.pythonDirs(), Python: python,
 	}
 	if python == "" && (ref == "" || ref == "host") {
 		return nil, errNoPython
@@ -110,7 +111,7 @@ func (a *app) openBaseWith(ctx context.Context, ref, python string, p v1.Platfor
 	if err != nil {
 		return nil, &noBase{ref: ref, unasked: ref == "", err: err}
 	}
-	if out.Base, err = base.InspectOnce(out.Image, opts.Cache); err != nil {
+	if out.Base, err = base.InspectOnce(ctx, out.Image, opts.Cache); err != nil {
 		if ref == "" {
 			ref = out.Name
 		}

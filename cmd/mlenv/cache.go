@@ -14,8 +14,9 @@ func cacheCommand(a *app) *cli.Command {
 	return &cli.Command{
 		Name:  "cache",
 		Usage: "show or empty the cache",
-		Description: "The cache holds index pages, package metadata, downloaded packages and built layers.\n" +
-			"It lies in MLENV_CACHE_DIR, else in mlenv in the user's cache directory.",
+		Description: "The cache holds index pages, package metadata, downloaded packages, layers of base images, and\n" +
+			"notes on what was built and pushed. It lies in MLENV_CACHE_DIR, else in mlenv in the user's\n" +
+			"cache directory. Losing it costs time and changes no result.",
 		Subcommands: []*cli.Command{
 			{
 				Name:  "dir",
@@ -31,9 +32,13 @@ func cacheCommand(a *app) *cli.Command {
 			},
 			{
 				Name:  "prune",
-				Usage: "remove what is out of date: old pages, remains of interrupted runs, old formats",
+				Usage: "remove what was not used lately",
+				Description: "Removes index pages that were not confirmed in the last N days, and packages, metadata, layers\n" +
+					"of base images and notes that were not used in them; what interrupted runs left a day ago or\n" +
+					"more; and what older versions of mlenv kept in formats that are no longer read. Other commands\n" +
+					"may run meanwhile. Files that are not mlenv's stay.",
 				Flags: []cli.Flag{
-					&cli.IntFlag{Name: "days", Value: 30, Usage: "keep pages that were confirmed in the last `N` days"},
+					&cli.IntFlag{Name: "days", Value: 30, Usage: "keep what was used in the last `N` days"},
 				},
 				Action: func(c *cli.Context) error {
 					dir, err := a.cacheArguments(c)
@@ -45,19 +50,21 @@ func cacheCommand(a *app) *cli.Command {
 						return &usageError{msg: fmt.Sprintf("--days %d is negative", days), command: "cache prune"}
 					}
 					now := time.Now()
-					removed, err := cache.Prune(dir, now, now.AddDate(0, 0, -days))
+					removed, err := cache.Open(dir, nil).Prune(now, now.AddDate(0, 0, -days))
 					return a.reportRemoved(removed, err)
 				},
 			},
 			{
 				Name:  "clean",
 				Usage: "remove everything that is remembered",
+				Description: "Removes all of the cache but what another command is writing just now. Files that are not\n" +
+					"mlenv's stay.",
 				Action: func(c *cli.Context) error {
 					dir, err := a.cacheArguments(c)
 					if err != nil {
 						return err
 					}
-					removed, err := cache.Clean(dir)
+					removed, err := cache.Open(dir, nil).Clean()
 					return a.reportRemoved(removed, err)
 				},
 			},

@@ -1,10 +1,37 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"runtime"
+	"time"
+
+	"mlenv/resolve/cache"
 )
+
+// cache opens the directory in which everything that is remembered lies.
+func (a *app) cache() (*cache.Dir, error) {
+	dir, err := a.cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	return cache.Open(dir, time.Now), nil
+}
+
+// writeOutput writes a file that a flag names, so that nobody sees half of it; a pipe or device is
+// written to.
+func writeOutput(ctx context.Context, name string, data []byte) error {
+	err := cache.WriteTarget(ctx, name, cache.Options{}, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
+}
 
 // cacheDir is where everything that is remembered lies: MLENV_CACHE_DIR, else mlenv in the user's
 // cache directory (XDG Base Directory Specification; on macOS ~/Library/Caches).

@@ -189,10 +189,7 @@ func (r *checkRun) write(found *check.Report) error {
 		_, err = r.app.stdout.Write(data)
 		return err
 	}
-	if err := os.WriteFile(output, data, 0o666); err != nil {
-		return fmt.Errorf("writing the report: %w", err)
-	}
-	return nil
+	return writeOutput(r.c.Context, output, data)
 }
 
 // reportPaint gives the styles of a report their colours.

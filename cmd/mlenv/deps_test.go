@@ -22,9 +22,9 @@ var packages = []struct {
 	imports    string // below mlenv/, sorted, separated by spaces
 }{
 	{"imagebuild", "Recipe, Build, Publish.",
-		"imagebuild/base imagebuild/image imagebuild/layer imagebuild/wheel resolve/serving"},
+		"imagebuild/base imagebuild/image imagebuild/layer imagebuild/wheel resolve/cache resolve/serving"},
 	{"imagebuild/base", "Inspects a base, chooses the default, makes one of the host's Python.",
-		"imagebuild/image imagebuild/layer resolve/dist resolve/pep440 resolve/serving"},
+		"imagebuild/image imagebuild/layer resolve/cache resolve/dist resolve/pep440 resolve/serving"},
 	{"imagebuild/base/basetest", "Base images for tests.",
 		"imagebuild/layer"},
 	{"imagebuild/image", "Names, opens and reads images wherever they lie; Remote is the one way to speak to registries.",
@@ -32,7 +32,7 @@ var packages = []struct {
 	{"imagebuild/layer", "Files into layers.",
 		""},
 	{"imagebuild/sink", "Where images go: registries, layouts, tarballs, engines.",
-		"imagebuild/image imagebuild/layer"},
+		"imagebuild/image imagebuild/layer resolve/cache"},
 	{"imagebuild/wheel", "One wheel into the files that installing it gives.",
 		"imagebuild/layer"},
 	{"render", "Says every file of a build context: its bytes, or where they come from.",

@@ -12,6 +12,7 @@ import (
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/sink"
+	"mlenv/resolve/cache"
 	"mlenv/resolve/finding"
 )
 
@@ -100,23 +101,23 @@ func (o *outputs) push(text string) {
 		o.errs = append(o.errs, bad)
 		return
 	}
-	cache, err := o.cacheDir()
+	dir, err := o.cache()
 	if err != nil {
 		o.errs = append(o.errs, err)
 		return
 	}
 	o.sinks = append(o.sinks, namedSink{name: ref.String(), send: sink.Registry(text, sink.RegistryOptions{
-		Remote: o.remote(), Jobs: o.flags.jobs, Places: &sink.Places{Dir: filepath.Join(cache, "places-v1")},
+		Remote: o.remote(), Jobs: o.flags.jobs, Mounts: &sink.MountSources{Memos: dir.Memos()},
 	})})
 }
 
 func (o *outputs) file(text string) {
 	kind, place, _ := strings.Cut(text, ":")
 	one := namedSink{name: text}
-	find := sink.FileTarget
+	find := cache.FileTarget
 	switch kind {
 	case "oci":
-		find, one.send = sink.DirTarget, sink.Layout(place, o.tag)
+		find, one.send = cache.DirTarget, sink.Layout(place, o.tag)
 	case "oci-tar":
 		one.send = sink.OCITar(place, o.tag)
 	case "docker-tar":

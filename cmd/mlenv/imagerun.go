@@ -90,7 +90,7 @@ func (r *imageRun) prepare(ctx context.Context) error {
 // reopenBases opens the bases again, believing nothing that is remembered of them.
 func (r *imageRun) reopenBases(ctx context.Context) error {
 	for i, b := range r.bases {
-		again, err := r.openBaseWith(ctx, r.c.String("base"), r.in.Spec.Python.Version.String(), b.Platform, "")
+		again, err := r.openBaseWith(ctx, r.c.String("base"), r.in.Spec.Python.Version.String(), b.Platform, nil)
 		if err != nil {
 			return err
 		}
@@ -157,11 +157,11 @@ func (b *built) close() error {
 
 // build builds the image of every platform.
 func (r *imageRun) build(ctx context.Context, fresh bool) (*built, error) {
-	cache, err := r.cacheDir()
+	dir, err := r.cache()
 	if err != nil {
 		return nil, err
 	}
-	builder := &imagebuild.Builder{Cache: filepath.Join(cache, "layers-v1"), Jobs: r.flags.jobs, Fresh: fresh, Progress: r.progress.layer}
+	builder := &imagebuild.Builder{Memo: dir.Memos(), Jobs: r.flags.jobs, Fresh: fresh, Progress: r.progress.layer}
 	out := &built{}
 	var annotations map[string]string
 	for _, b := range r.bases {

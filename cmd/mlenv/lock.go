@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 
@@ -90,7 +89,7 @@ func (a *app) runLock(c *cli.Context) (err error) {
 		show.say("%s is up to date: %s", output, plural(len(l.Packages), "package"))
 		return nil
 	}
-	if err := writeFile(output, data); err != nil {
+	if err := writeOutput(c.Context, output, data); err != nil {
 		return err
 	}
 	if r.Previous != nil {
@@ -168,26 +167,6 @@ func (a *app) checkLock(name string, old, now *pylock.Lock) error {
 		fmt.Fprintf(a.stderr, "  %s\n", changeText(change))
 	}
 	return &findingsError{count: len(changes)}
-}
-
-// writeFile writes a file by rename, so that nobody sees half of it.
-func writeFile(name string, data []byte) error {
-	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return os.WriteFile(name, data, 0o666) // a pipe or a device
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", name, err), os.Remove(f.Name()))
-	}
-	return nil
 }
 
 // collectLate has garbage collected seldom while there is little of it, as in locking from a full

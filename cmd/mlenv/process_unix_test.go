@@ -316,7 +316,7 @@ func TestOutputKilled(t *testing.T) {
 			p := w.fresh(t)
 			want := w.process(p).succeed(t)[:1]
 			out := filepath.Join(p.out, place)
-			if err := errors.Join(os.RemoveAll(out), os.RemoveAll(filepath.Join(p.cache, "bases-v1", "blobs"))); err != nil {
+			if err := errors.Join(os.RemoveAll(out), os.RemoveAll(filepath.Join(p.cache, "blobs-v1"))); err != nil {
 				t.Fatal(err)
 			}
 			run := func() *process {

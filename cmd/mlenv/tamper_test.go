@@ -3,9 +3,9 @@ package main
 import (
 	"archive/tar"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -21,13 +21,15 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"mlenv/resolve/cache"
 )
 
 // remembered gives the digests of the layers of wheels that a cache remembers, by file.
-func remembered(t *testing.T, cache string) map[string]string {
+func remembered(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	err := filepath.WalkDir(filepath.Join(cache, "layers-v1", "layers"), func(name string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(dir, cache.MemosFormat, "layers"), func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -35,19 +37,17 @@ func remembered(t *testing.T, cache string) map[string]string {
 		if err != nil {
 			return err
 		}
-		var memo struct {
-			Value struct {
-				Sums []struct {
-					Digest string `json:"digest"`
-				} `json:"sums"`
-				DistInfo map[string]string `json:"distInfo"`
-			} `json:"value"`
+		var value struct {
+			Sums []struct {
+				Digest string `json:"digest"`
+			} `json:"sums"`
+			DistInfo map[string]string `json:"distInfo"`
 		}
-		if err := json.Unmarshal(data, &memo); err != nil {
+		if err := json.Unmarshal([]byte(valueOf(string(data))), &value); err != nil {
 			return err
 		}
-		if len(memo.Value.DistInfo) > 0 {
-			out[name] = memo.Value.Sums[0].Digest
+		if len(value.DistInfo) > 0 {
+			out[name] = value.Sums[0].Digest
 		}
 		return nil
 	})
@@ -57,24 +57,19 @@ func remembered(t *testing.T, cache string) map[string]string {
 	return out
 }
 
+// valueOf gives what a note's file says below the line with its check.
+func valueOf(data string) string {
+	_, value, _ := strings.Cut(data, "\n")
+	return value
+}
+
 // reseal gives a changed file of the cache a check that fits, as a clever hand would.
-func reseal(t *testing.T, name, text string) []byte {
+func reseal(t *testing.T, name, data string) []byte {
 	t.Helper()
-	var memo struct {
-		Check string          `json:"check"`
-		Value json.RawMessage `json:"value"`
-	}
-	if err := json.Unmarshal([]byte(text), &memo); err != nil {
-		t.Fatal(err)
-	}
-	id := filepath.Base(filepath.Dir(name)) + strings.TrimSuffix(filepath.Base(name), ".json")
-	sum := sha256.Sum256(append([]byte(id), memo.Value...))
-	memo.Check = hex.EncodeToString(sum[:])
-	data, err := json.Marshal(memo)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
+	hash := filepath.Base(filepath.Dir(name)) + filepath.Base(name)
+	value := valueOf(data)
+	check := sha256.Sum256([]byte(hash + "\n" + value))
+	return fmt.Appendf(nil, "mlenv-memo %x\n%s", check, value)
 }
 
 // note is what a cache remembers of a part of an image.
@@ -83,31 +78,25 @@ type note struct {
 	DistInfo map[string]string `json:"distInfo,omitempty"`
 }
 
-// memo is a file of the memory.
-type memo struct {
-	Check string `json:"check"`
-	Value note   `json:"value"`
-}
-
 // forge changes the note of one wheel's layer, with a check that fits.
-func forge(t *testing.T, cache string, change func(n *note)) {
+func forge(t *testing.T, dir string, change func(n *note)) {
 	t.Helper()
-	name := slices.Min(slices.Collect(maps.Keys(remembered(t, cache))))
+	name := slices.Min(slices.Collect(maps.Keys(remembered(t, dir))))
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var m memo
-	decoder := json.NewDecoder(strings.NewReader(string(data)))
+	var n note
+	decoder := json.NewDecoder(strings.NewReader(valueOf(string(data))))
 	decoder.UseNumber()
-	if err := decoder.Decode(&m); err != nil {
+	if err := decoder.Decode(&n); err != nil {
 		t.Fatal(err)
 	}
-	change(&m.Value)
-	if data, err = json.Marshal(m); err != nil {
+	change(&n)
+	if data, err = json.Marshal(n); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(name, reseal(t, name, string(data)), 0o644); err != nil {
+	if err := os.WriteFile(name, reseal(t, name, "\n"+string(data)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

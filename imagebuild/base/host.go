@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"mlenv/imagebuild/layer"
+	"mlenv/resolve/cache"
 )
 
 // Host packs a CPython of this machine into a base image: the interpreter and its standard library
@@ -27,8 +28,8 @@ import (
 // and who and where it is, are left out.
 //
 // Python is the path of the interpreter, as FindHost gives it. Nothing is executed. Where dir is not
-// "" the layers are remembered below it, by the state of the files that they are made of.
-func Host(ctx context.Context, python, dir string) (v1.Image, error) {
+// nil the layers are remembered there, by the state of the files that they are made of.
+func Host(ctx context.Context, python string, dir *cache.Dir) (v1.Image, error) {
 	h, err := readHost(python)
 	if err != nil {
 		return nil, err
@@ -71,12 +72,17 @@ func Host(ctx context.Context, python, dir string) (v1.Image, error) {
 // hostLayer makes a layer of this machine's files, or remembers it: unless one of them has another
 // size, inode or time of modification or change, its digest is what it was. The bytes are checked
 // against it when they are sent.
-func hostLayer(ctx context.Context, entries []layer.Entry, dir string) (v1.Layer, error) {
+func hostLayer(ctx context.Context, entries []layer.Entry, dir *cache.Dir) (v1.Layer, error) {
 	state, ok := stateOf(entries)
-	file := filepath.Join(dir, "host", state+".json")
-	var known layer.Sum
-	if ok = ok && dir != ""; ok && recall(file, &known) {
-		return layer.Known(known, func() (v1.Layer, error) { return layer.New(entries, layer.Options{}) }), nil
+	if ok = ok && dir != nil; ok {
+		var known layer.Sum
+		found, err := recall(ctx, dir, hostMemo, state, &known)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			return layer.Known(known, func() (v1.Layer, error) { return layer.New(entries, layer.Options{}) }), nil
+		}
 	}
 	l, err := layer.New(entries, layer.Options{})
 	if err != nil {
@@ -86,7 +92,7 @@ func hostLayer(ctx context.Context, entries []layer.Entry, dir string) (v1.Layer
 	if err != nil || !ok {
 		return l, err
 	}
-	return l, remember(file, measured)
+	return l, remember(ctx, dir, hostMemo, state, measured)
 }
 
 type host struct {

@@ -10,6 +10,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"mlenv/resolve/cache"
 )
 
 // machinePython gives a CPython of this machine, or skips.
@@ -30,7 +32,7 @@ func TestHost(t *testing.T) {
 		t.Skip("packing the machine's Python takes seconds, and minutes under the race detector, with nothing going on at once")
 	}
 	python := machinePython(t)
-	cache := t.TempDir()
+	cache := cache.Open(t.TempDir(), nil)
 	img, err := Host(context.Background(), python, cache)
 	if err != nil {
 		t.Fatal(err)

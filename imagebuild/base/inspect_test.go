@@ -20,6 +20,7 @@ import (
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/base/basetest"
 	"mlenv/imagebuild/layer"
+	"mlenv/resolve/cache"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/pep440"
 )
@@ -289,7 +290,7 @@ func TestIsFree(t *testing.T) {
 		}), "/opt/venv", "/opt/venv/bin/python3"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, err := base.InspectOnce(tt.image, t.TempDir())
+			b, err := base.InspectOnce(t.Context(), tt.image, cache.Open(t.TempDir(), nil))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -356,11 +357,11 @@ func TestProvides(t *testing.T) {
 func TestInspectOnce(t *testing.T) {
 	dir := t.TempDir()
 	img := slim(t, "3.11.9")
-	first, err := base.InspectOnce(img, dir)
+	first, err := base.InspectOnce(t.Context(), img, cache.Open(dir, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "bases", "*.json"))
+	files, err := filepath.Glob(filepath.Join(dir, cache.MemosFormat, "bases", "*", "*"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("remembered in %v, %v", files, err)
 	}
@@ -377,7 +378,7 @@ func TestInspectOnce(t *testing.T) {
 		if err := os.WriteFile(files[0], []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		again, err := base.InspectOnce(img, dir)
+		again, err := base.InspectOnce(t.Context(), img, cache.Open(dir, nil))
 		if err != nil {
 			t.Fatal(err)
 		}

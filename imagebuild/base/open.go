@@ -7,14 +7,15 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"mlenv/imagebuild/image"
+	"mlenv/resolve/cache"
 )
 
 // Options say where bases come from.
 type Options struct {
 	Remote   image.Remote
-	Cache    string   // directory for layers and findings; "": nothing is kept
-	HostDirs []string // where FindHost looks, for "host"
-	Python   string   // the version that "host" should have, "3.11.7" or "3.11"
+	Cache    *cache.Dir // keeps layers, and what was found in them; nil: nothing is kept
+	HostDirs []string   // where FindHost looks, for "host"
+	Python   string     // the version that "host" should have, "3.11.7" or "3.11"
 }
 
 // Source is a base image where it comes from.
@@ -56,8 +57,8 @@ func (o Options) open(ctx context.Context, ref string, p v1.Platform) (*Source, 
 		return sourceOf(opened.Image)
 	}
 	img := opened.Image
-	if o.Cache != "" {
-		img = &cachedImage{Image: img, dir: o.Cache}
+	if o.Cache != nil {
+		img = &cachedImage{Image: img, blobs: o.Cache.Blobs()}
 	}
 	return &Source{Image: img, Name: opened.Name, Digest: opened.Named}, nil
 }

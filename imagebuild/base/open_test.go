@@ -19,6 +19,7 @@ import (
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/base/basetest"
 	"mlenv/imagebuild/sink"
+	"mlenv/resolve/cache"
 )
 
 var amd64 = v1.Platform{OS: "linux", Architecture: "amd64"}
@@ -76,7 +77,7 @@ func TestOpen(t *testing.T) {
 	}
 	for what, ref := range places(t, sink.Artifact{Image: img}) {
 		t.Run(what, func(t *testing.T) {
-			source, err := base.Open(t.Context(), ref, amd64, base.Options{Cache: t.TempDir()})
+			source, err := base.Open(t.Context(), ref, amd64, base.Options{Cache: cache.Open(t.TempDir(), nil)})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,9 +8,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"mlenv/resolve/cache"
 )
 
-// DockerTar writes what `docker load` reads. tag is the image's name: "churn:latest". See FileTarget
+// DockerTar writes what `docker load` reads. tag is the image's name: "churn:latest". See cache.FileTarget
 // for files that are none.
 func DockerTar(file, tag string) Sink {
 	return cancellable(func(ctx context.Context, a Artifact) (Sent, error) {
@@ -19,7 +21,7 @@ func DockerTar(file, tag string) Sink {
 			return Sent{}, err
 		}
 		var n int64
-		err = writeTarget(ctx, file, func(w io.Writer) (err error) {
+		err = cache.WriteTarget(ctx, file, onDisk, func(w io.Writer) (err error) {
 			n, err = write(w)
 			return err
 		})

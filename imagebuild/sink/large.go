@@ -85,7 +85,7 @@ func (o RegistryOptions) large(a Artifact) ([]blob, error) {
 
 // mountSource finds another repository of the registry that should have a blob.
 func (o RegistryOptions) mountSource(b blob, target name.Repository) (name.Repository, bool) {
-	from, ok := o.Places.find(target.RegistryStr(), b.digest)
+	from, ok := o.Mounts.find(target.RegistryStr(), b.digest)
 	if m, is := b.layer.(*remote.MountableLayer); is {
 		from, ok = m.Reference.Context(), m.Reference.Context().RegistryStr() == target.RegistryStr()
 	}

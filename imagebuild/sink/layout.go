@@ -16,6 +16,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"mlenv/resolve/cache"
 )
 
 func newReader(data []byte) io.Reader { return bytes.NewReader(data) }
@@ -57,7 +59,7 @@ func Layout(dir, name string) Sink {
 			return Sent{}, err
 		}
 		// Of blobs that this image does not have.
-		sweep(filepath.Join(dir, "blobs", "sha256"), ".")
+		cache.Sweep(filepath.Join(dir, "blobs", "sha256"))
 		return Sent{Reference: "oci:" + dir + "@" + desc.Digest.String(), Bytes: sent}, nil
 	})
 }
@@ -99,7 +101,7 @@ func (a Artifact) writeBlob(ctx context.Context, dir string, b blob) (int64, err
 		a.tell(Step{ToSend: -b.size})
 		return 0, nil
 	}
-	return b.size, replace(name, func(w io.Writer) error { return copyBlob(ctx, &meterWriter{w, a}, b) })
+	return b.size, cache.Replace(name, onDisk, func(w io.Writer) error { return copyBlob(ctx, &meterWriter{w, a}, b) })
 }
 
 // isWhole tells whether a file holds the blob already.
@@ -148,51 +150,17 @@ func (c *cancelReader) Read(p []byte) (int, error) {
 }
 
 func writeFile(name string, data []byte) error {
-	return replace(name, func(w io.Writer) error {
+	return cache.Replace(name, onDisk, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err
 	})
 }
 
-// replace writes a file beside its place and renames it when it is whole and on the disk.
-func replace(name string, write func(w io.Writer) error) error {
-	return rename(name, func(f *os.File) error {
-		if err := write(f); err != nil {
-			return err
-		}
-		return f.Sync()
-	})
-}
-
-func rename(name string, write func(f *os.File) error) (err error) {
-	temp, unlock, err := createTemp(name)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	defer func() {
-		if err != nil {
-			os.Remove(temp.Name()) // of a file that nobody knows
-		}
-	}()
-	if err := write(temp); err != nil {
-		return errors.Join(err, temp.Close())
-	}
-	if err := temp.Chmod(0o644); err != nil {
-		return errors.Join(err, temp.Close())
-	}
-	if err := temp.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(temp.Name(), name); err != nil {
-		return err
-	}
-	sweep(filepath.Dir(name), tempPrefix(name))
-	return nil
-}
+// onDisk is how all of an image is written: nobody looks again whether it is there.
+var onDisk = cache.Options{Sync: true}
 
 // OCITar writes an OCI image layout as one tar file, whose bytes depend on the artifact and the
-// name alone. See FileTarget for files that are none.
+// name alone. See cache.FileTarget for files that are none.
 func OCITar(file, name string) Sink {
 	return cancellable(func(ctx context.Context, a Artifact) (Sent, error) {
 		blobs, desc, err := a.blobs()
@@ -206,7 +174,7 @@ func OCITar(file, name string) Sink {
 		}
 		a.tell(Step{ToSend: sizes(blobs)})
 		var n int64
-		err = writeTarget(ctx, file, func(w io.Writer) error {
+		err = cache.WriteTarget(ctx, file, onDisk, func(w io.Writer) error {
 			counted := &cancelWriter{ctx, &meterWriter{w, a}, 0}
 			defer func() { n = counted.n }()
 			return writeOCITar(ctx, counted, blobs, index)

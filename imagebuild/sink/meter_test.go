@@ -120,7 +120,7 @@ func TestProgressOfRepeated(t *testing.T) {
 // What is mounted from another repository is not to be sent.
 func TestProgressOfMounted(t *testing.T) {
 	reg := newRegistry(t)
-	o := sink.RegistryOptions{Places: &sink.Places{Dir: t.TempDir()}}
+	o := sink.RegistryOptions{Mounts: mountsIn(t.TempDir())}
 	l := testLayer(t, "a", strings.Repeat("1", 1<<20))
 	send(t, sink.Registry(reg.host+"/one:1", o), sink.Artifact{Image: testImage(t, l)})
 	// The test's registry shares blobs between repositories, and mounts none: it must do as if.

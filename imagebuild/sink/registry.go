@@ -15,8 +15,8 @@ import (
 // credentials.
 type RegistryOptions struct {
 	Remote image.Remote
-	Jobs   int     // blobs sent at once; 0: 4
-	Places *Places // remembers where blobs are; nil: nothing is remembered
+	Jobs   int           // blobs sent at once; 0: 4
+	Mounts *MountSources // remembers where blobs are; nil: nothing is remembered
 
 	Large int64 // bytes: blobs from this size on are sent in chunks; 0: 64 MiB
 	Chunk int64 // bytes of a chunk, unless the registry wants more; 0: 32 MiB
@@ -49,15 +49,15 @@ func Registry(ref string, o RegistryOptions) Sink {
 		}
 		opts := o.Remote.Options(ctx, remote.WithJobs(o.jobs()))
 		if a.Image != nil {
-			err = remote.Write(target, o.Places.mountable(a.Image, target.Context()), opts...)
+			err = remote.Write(target, o.Mounts.mountable(a.Image, target.Context()), opts...)
 		} else {
-			err = remote.WriteIndex(target, &mountableIndex{a.Index, o.Places, target.Context()}, opts...)
+			err = remote.WriteIndex(target, &mountableIndex{a.Index, o.Mounts, target.Context()}, opts...)
 		}
 		if err != nil {
 			return Sent{}, fmt.Errorf("pushing to %s: %w", target, err)
 		}
 		counter.finish()
-		if err := o.Places.remember(a, target.Context()); err != nil {
+		if err := o.Mounts.remember(ctx, a, target.Context()); err != nil {
 			return Sent{}, err
 		}
 		// Without the tag: podman and skopeo refuse a reference that has both.
@@ -78,8 +78,8 @@ type imageIndex = v1.ImageIndex
 // mountableIndex gives an index's images with layers that can be mounted.
 type mountableIndex struct {
 	imageIndex
-	places *Places
-	target name.Repository
+	sources *MountSources
+	target  name.Repository
 }
 
 func (m *mountableIndex) Image(h v1.Hash) (v1.Image, error) {
@@ -87,5 +87,5 @@ func (m *mountableIndex) Image(h v1.Hash) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.places.mountable(img, m.target), nil
+	return m.sources.mountable(img, m.target), nil
 }

@@ -166,7 +166,7 @@ func TestRegistry(t *testing.T) {
 
 func TestRegistryIndex(t *testing.T) {
 	reg := newRegistry(t)
-	sent := send(t, sink.Registry(reg.host+"/m:1", sink.RegistryOptions{Places: &sink.Places{Dir: t.TempDir()}}), sink.Artifact{Index: testIndex(t)})
+	sent := send(t, sink.Registry(reg.host+"/m:1", sink.RegistryOptions{Mounts: mountsIn(t.TempDir())}), sink.Artifact{Index: testIndex(t)})
 	ref, err := name.ParseReference(sent.Reference)
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +186,7 @@ func TestRegistryIndex(t *testing.T) {
 // TestMount pushes an image to a second repository of the registry, which is asked to mount.
 func TestMount(t *testing.T) {
 	reg := newRegistry(t)
-	o := sink.RegistryOptions{Places: &sink.Places{Dir: t.TempDir()}}
+	o := sink.RegistryOptions{Mounts: mountsIn(t.TempDir())}
 	l := testLayer(t, "a", "1")
 	send(t, sink.Registry(reg.host+"/one:1", o), sink.Artifact{Image: testImage(t, l)})
 	// The test's registry shares blobs between repositories, so it must deny that it has them.

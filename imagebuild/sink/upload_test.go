@@ -367,7 +367,7 @@ func TestChunkMount(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			reg := newChunkRegistry(t)
 			o := chunked
-			o.Places = &sink.Places{Dir: t.TempDir()}
+			o.Mounts = mountsIn(t.TempDir())
 			img := testImage(t, blobLayer(1, testBlob))
 			send(t, sink.Registry(reg.host+"/one:1", o), sink.Artifact{Image: img})
 			reg.log = nil

@@ -1,257 +1,190 @@
-// Package cache keeps on disk what an index said and sent: small checksummed records (pages and
-// metadata) and whole distributions addressed by their SHA-256.
+// Package cache is the one directory on disk in which mlenv remembers things, and the one way in
+// which mlenv replaces a file. Losing any of it, or all, costs time and changes no result.
 //
-// Nothing is ever written in place. A record or a file is written under a temporary name in the
-// same file system and then renamed, so any number of processes may share a cache, and a process
-// killed at any point leaves at most a temporary file behind. Only the beginning of a large file,
-// which another process may go on with, is locked. What is read is verified: a record by its
-// CRC-32C, a distribution by its SHA-256. What fails is treated as absent, and the next writer
-// replaces it.
+// # Sections
+//
+// Each section is a directory that is named after what it holds and the version of its format. When
+// a format changes, so does the name, and Prune removes the old one.
+//
+//	section   holds                              keyed by                         kept
+//	index-v1  pages/: what an index said         index URL and project            while confirmed
+//	          metadata/: core metadata           SHA-256 of the file, or its URL  while used
+//	          origins/: what a URL gave          URL                              while used
+//	          files/: packages                   SHA-256 of the bytes             while used
+//	          tmp/: downloads that broke off     SHA-256 and URL of the file      for a day
+//	memos-v1  small JSON values (Memos)          kind and key, see below          while used
+//	blobs-v1  layers of base images (Blobs)      SHA-256 of the bytes             while used
+//
+//	memo      remembers                          keyed by
+//	layers    digests and sizes of the layers    what they are made of
+//	unions    that wheels go together            the wheels, and where they are installed
+//	outlines  hashes of a wheel's paths          the wheel, and where it is installed
+//	sizes     the size of a wheel                its SHA-256
+//	files     the SHA-256 of a large file        its device, inode, size and times
+//	bases     what was found in a base image     its digest
+//	host      a layer of this machine's Python   the state of its files
+//	mounts    the repository that has a blob     registry and digest
+//
+// The directory itself has a CACHEDIR.TAG, by which backup programs leave it out.
+//
+// # What Prune keeps
+//
+// "While confirmed" means that a page is kept if it was fetched or confirmed by its index since a
+// given time; reading it does not count, since an old page has to be confirmed anyway. "While used"
+// means that an entry is kept if it was written or read since then. What is in use is not counted
+// by references: whoever reads a base's layers has read or written the memo of the base, so the
+// layers never outlive it by more than one such period.
+//
+// When an entry was read last is its access time. The kernel does not always keep that (noatime),
+// or keeps it to the day (relatime), so reading sets it by itself, once an hour: on the way to an
+// entry this costs nothing but a comparison. The modification time stays that of writing.
+//
+// Prune also removes what a writer that was killed left behind, once it is a day old, and sections
+// in older formats. Prune and Clean remove regular files alone, and only those whose path is one
+// that mlenv gives: whatever else lies in the directory stays.
+//
+// # Writing and reading
+//
+// Nothing is written in place. A file is written under a temporary name and renamed when it is whole,
+// so any number of processes may share a cache, and one that is killed leaves a temporary file at
+// most. What is read is checked: a record of the index by its CRC-32C, a memo by the SHA-256 of its
+// key and value, a package or layer by its own SHA-256. What fails is absent, and is written anew.
+//
+// # Who is trusted
+//
+// The checks find damage, not forgery: whoever may write to the directory can write an entry whose
+// check fits. So nobody may write there who may not change the images that are built with it. What
+// is found out of a forged entry:
+//
+//   - A package or layer whose bytes are not those of its SHA-256 is never used.
+//   - A memo of layers that cannot be true (another media type, the same layer twice) is not used.
+//     One with another digest, size or number of layers is found out when the bytes are made, or when
+//     a registry is asked for a blob and has one of another size; the image is built anew.
+//   - Not found out: the digest of another layer that the registry has, and another diffID, for which
+//     the layer would have to be inflated. The first gives an image of other content; the second one
+//     that engines refuse, since they compare diffIDs when they unpack.
+//   - A forged page, core metadata, or memo of a base or of a file decides what is locked or built,
+//     and is not found out. A lock's hashes hold whatever the cache says.
+//   - A wrong mount source costs one request.
 package cache
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"hash/crc32"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
+	"time"
 )
 
-// Format names the directory of the current layout below the cache's directory. Another layout
-// gets another name, and Prune removes the old one.
-const Format = "index-v1"
-
+// The names of the sections.
 const (
-	filesDir = "files" // files/ab/<sha256>/<file name>
-	tempDir  = "tmp"
+	IndexFormat = "index-v1"
+	MemosFormat = "memos-v1"
+	BlobsFormat = "blobs-v1"
 )
 
-// magic opens every record; its last byte is the version of the records' frame.
-const magic = "mle\x01"
-
-const frame = len(magic) + 4 // magic and CRC-32C
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-var hexDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
-// A Store is one cache directory. It may be used by many goroutines and processes at once.
-type Store struct {
-	root string // the directory of the current format
-	tag  string // CACHEDIR.TAG
+// A Dir is a cache directory. It may be used by many goroutines and processes at once. The nil Dir
+// remembers nothing, and neither do its sections.
+type Dir struct {
+	path string
+	now  func() time.Time
 }
 
-// New gives the store in dir, which need not exist: it is made by the first write.
-func New(dir string) *Store {
-	return &Store{root: filepath.Join(dir, Format), tag: filepath.Join(dir, "CACHEDIR.TAG")}
+// Open gives the cache in the directory of that path, which need not exist: the first write makes it.
+// The path "" remembers nothing. now is by what Prune will know what was used lately; nil leaves that
+// to the file system.
+func Open(path string, now func() time.Time) *Dir {
+	if path == "" {
+		return nil
+	}
+	return &Dir{path: path, now: now}
 }
 
-// Read gives the content of a record. The key is a slash-separated relative path. A record that
-// is absent, damaged or of another frame gives an error that is fs.ErrNotExist.
-func (s *Store) Read(key string) ([]byte, error) {
-	path, err := s.record(key)
-	if err != nil {
-		return nil, err
+// Index is the section of pages, metadata and packages. It is nil if nothing is remembered.
+func (d *Dir) Index() *Store {
+	if d == nil {
+		return nil
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	if len(data) < frame || string(data[:len(magic)]) != magic ||
-		binary.LittleEndian.Uint32(data[len(magic):]) != crc32.Checksum(data[frame:], castagnoli) {
-		return nil, fmt.Errorf("reading cache record %s: damaged: %w", key, fs.ErrNotExist)
-	}
-	return data[frame:], nil
+	return &Store{dir: d, root: filepath.Join(d.path, IndexFormat)}
 }
 
-// Write replaces the content of a record.
-func (s *Store) Write(key string, data []byte) error {
-	path, err := s.record(key)
-	if err != nil {
-		return err
+// Memos is the section of small values.
+func (d *Dir) Memos() *Memos {
+	if d == nil {
+		return nil
 	}
-	t, err := s.Create()
-	if err != nil {
-		return err
-	}
-	defer t.Discard()
-	var head [frame]byte
-	copy(head[:], magic)
-	binary.LittleEndian.PutUint32(head[len(magic):], crc32.Checksum(data, castagnoli))
-	if _, err := t.Write(head[:]); err != nil {
-		return err
-	}
-	if _, err := t.Write(data); err != nil {
-		return err
-	}
-	return t.rename(path)
+	return &Memos{dir: d, root: filepath.Join(d.path, MemosFormat)}
 }
 
-// Remove removes a record; one that is absent is no error.
-func (s *Store) Remove(key string) error {
-	path, err := s.record(key)
-	if err != nil {
-		return err
+// Blobs is the section of base layers.
+func (d *Dir) Blobs() *Blobs {
+	if d == nil {
+		return nil
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-func (s *Store) record(key string) (string, error) {
-	if !fs.ValidPath(key) {
-		return "", fmt.Errorf("cache key %q is no relative path", key)
-	}
-	return filepath.Join(s.root, filepath.FromSlash(key)), nil
-}
-
-// File gives the path of the distribution with that SHA-256 (in hexadecimal), after reading it
-// whole and comparing. A file that no longer has its hash is removed. Absent or damaged gives
-// fs.ErrNotExist.
-//
-// The hash is taken on every call: at well over 1 GB/s it costs less than whatever is about to be
-// done with the file, and no note of "verified before" can go stale.
-func (s *Store) File(sha, filename string) (string, error) {
-	path, err := s.filePath(sha, filename)
-	if err != nil {
-		return "", err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, f, make([]byte, 1<<18)); err != nil {
-		return "", fmt.Errorf("reading cached %s: %w", filename, err)
-	}
-	if hex.EncodeToString(h.Sum(nil)) != sha {
-		os.Remove(path)
-		return "", fmt.Errorf("cached %s is damaged: %w", filename, fs.ErrNotExist)
-	}
-	return path, nil
-}
-
-func (s *Store) filePath(sha, filename string) (string, error) {
-	if !hexDigest.MatchString(sha) {
-		return "", fmt.Errorf("%q is no hexadecimal SHA-256: %w", sha, fs.ErrNotExist)
-	}
-	if filename == "" || filename != filepath.Base(filename) || filename[0] == '.' {
-		return "", fmt.Errorf("%q is no file name", filename)
-	}
-	return filepath.Join(s.root, filesDir, sha[:2], sha, filename), nil
-}
-
-// A Temp is a file that is being written and that nobody else sees.
-type Temp struct {
-	*os.File
-	store *Store
-	over  bool     // it was ended
-	held  *os.File // what locks a file of Resume; nil for one of Create
-	note  string   // the key of the note on a file of Resume
-}
-
-// Create opens a new temporary file. The caller ends it by Keep or Discard.
-func (s *Store) Create() (*Temp, error) {
-	f, err := s.openTemp(func(dir string) (*os.File, error) { return os.CreateTemp(dir, "w-*") })
-	if err != nil {
-		return nil, err
-	}
-	return &Temp{File: f, store: s}, nil
-}
-
-// openTemp opens a file in the directory of temporary files, which it makes if need be.
-func (s *Store) openTemp(open func(dir string) (*os.File, error)) (*os.File, error) {
-	dir := filepath.Join(s.root, tempDir)
-	s.mark()
-	f, err := open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("making the cache directory: %w", err)
-		}
-		f, err = open(dir)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("writing to the cache: %w", err)
-	}
-	return f, nil
+	return &Blobs{dir: d, root: filepath.Join(d.path, BlobsFormat)}
 }
 
 // tag tells backup programs to leave the directory out (bford.info/cachedir).
 const tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is mlenv's cache.\n"
 
+const tagName = "CACHEDIR.TAG"
+
 // mark puts the tag into the cache's directory. One that is cut short, as a full disk leaves it, is
 // written again. Where that fails nothing is lost, and what follows tells why.
-func (s *Store) mark() {
-	info, err := os.Stat(s.tag)
+func (d *Dir) mark() {
+	name := filepath.Join(d.path, tagName)
+	info, err := os.Stat(name)
 	if err == nil && info.Size() > int64(strings.IndexByte(tag, '\n')) {
 		return
 	}
-	if os.MkdirAll(filepath.Dir(s.tag), 0o755) == nil {
-		os.WriteFile(s.tag, []byte(tag), 0o644)
+	if os.MkdirAll(d.path, 0o755) == nil {
+		os.WriteFile(name, []byte(tag), 0o644)
 	}
 }
 
-// Keep closes the temporary file and makes it the distribution with that SHA-256, which the
-// caller has computed from what it wrote. It gives the path.
-func (t *Temp) Keep(sha, filename string) (string, error) {
-	path, err := t.store.filePath(sha, filename)
+// create opens a temporary file for an entry of the cache. It makes the directories.
+func (d *Dir) create(target string) (*temp, error) {
+	d.mark()
+	return createTemp(target, 0o644)
+}
+
+// read reads a file of the cache, and notes that it was used. What it gives is to be checked.
+func (d *Dir) read(name string) ([]byte, fs.FileInfo, error) {
+	f, err := os.Open(name)
 	if err != nil {
-		t.Discard()
-		return "", err
+		return nil, nil, err
 	}
-	if err := t.rename(path); err != nil {
-		t.Discard()
-		return "", err
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
 	}
-	return path, nil
+	data, err := readAll(f, info)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.used(name, info)
+	return data, info, nil
 }
 
-// Discard closes and removes the temporary file. After Keep or Leave it does nothing.
-func (t *Temp) Discard() {
-	if t.over {
+// useStep is how exactly the time of use is kept.
+const useStep = time.Hour
+
+// used notes that a file of the cache was used, unless that was noted within the last useStep. Where
+// it cannot be noted, as in a cache that belongs to somebody else, it is not.
+func (d *Dir) used(name string, info fs.FileInfo) {
+	if d.now == nil {
 		return
 	}
-	t.over = true
-	t.Close()
-	os.Remove(t.Name())
-	t.unlock()
-}
-
-// unlock lets go of a file of Resume whose name is no longer in use.
-func (t *Temp) unlock() {
-	if t.held != nil {
-		t.store.Remove(t.note)
-		t.held.Close()
+	if now := d.now(); now.Sub(lastUse(info)) > useStep {
+		os.Chtimes(name, now, time.Time{}) // the zero time leaves the time of modification alone
 	}
 }
 
-func (t *Temp) rename(path string) error {
-	if err := t.Chmod(0o644); err != nil {
-		return err
+// lastUse is when a file was written or read last.
+func lastUse(info fs.FileInfo) time.Time {
+	if t := accessTime(info); t.After(info.ModTime()) {
+		return t
 	}
-	if err := t.Close(); err != nil {
-		return err
-	}
-	err := os.Rename(t.Name(), path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return fmt.Errorf("making a cache directory: %w", err)
-		}
-		err = os.Rename(t.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("writing to the cache: %w", err)
-	}
-	t.over = true
-	t.unlock()
-	return nil
+	return info.ModTime()
 }

@@ -7,8 +7,11 @@ import (
 	"syscall"
 )
 
+const canLock = true
+
 // lock locks an open file, by another descriptor that is open for longer, and makes sure that it
-// still has its name (errMoved).
+// still has its name (errMoved). errLocked says that another process has locked it. Any other error
+// says that files cannot be locked here.
 func lock(f *os.File, path string) (*os.File, error) {
 	held, err := os.Open(path)
 	if os.IsNotExist(err) {
@@ -17,8 +20,10 @@ func lock(f *os.File, path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = syscall.Flock(int(held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if err == nil && !same(f, held, path) {
+	switch err = syscall.Flock(int(held.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+	case err == syscall.EWOULDBLOCK:
+		err = errLocked
+	case err == nil && !same(f, held, path):
 		err = errMoved
 	}
 	if err != nil {
@@ -40,4 +45,14 @@ func same(f, held *os.File, path string) bool {
 	}
 	c, err := os.Stat(path)
 	return err == nil && os.SameFile(a, b) && os.SameFile(b, c)
+}
+
+// removeAbandoned removes a file that no process has locked, and tells whether it did.
+func removeAbandoned(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil && same(f, f, path) && os.Remove(path) == nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 )
 
@@ -16,15 +15,16 @@ func (s *Store) Resume(id string) (*Temp, error) {
 		return nil, fmt.Errorf("%q is no name of a temporary file", id)
 	}
 	path := filepath.Join(s.root, tempDir, "p-"+id)
-	for range 100 {
-		f, err := s.openTemp(func(string) (*os.File, error) { return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) })
+	s.dir.mark()
+	for range tries {
+		f, err := openNew(path, 0, 0o644)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("writing to the cache: %w", err)
 		}
 		held, err := lock(f, path)
 		switch {
 		case err == nil:
-			return &Temp{File: f, store: s, held: held, note: tempDir + "/p-" + id + ".note"}, nil
+			return &Temp{temp: &temp{File: f, held: held}, store: s, note: tempDir + "/p-" + id + ".note"}, nil
 		case errors.Is(err, errMoved): // kept or removed by another process, in this moment
 			if err := f.Close(); err != nil {
 				return nil, err
@@ -36,15 +36,12 @@ func (s *Store) Resume(id string) (*Temp, error) {
 	return nil, nil
 }
 
-// errMoved says that a file no longer has the name under which it was opened.
-var errMoved = errors.New("the file was moved")
-
 // Resumable tells whether Leave leaves anything to Resume.
-func (t *Temp) Resumable() bool { return t.held != nil }
+func (t *Temp) Resumable() bool { return t.note != "" }
 
 // Note gives what Remember said of the content; nil if nothing.
 func (t *Temp) Note() []byte {
-	if t.held == nil {
+	if t.note == "" {
 		return nil
 	}
 	data, err := t.store.Read(t.note)
@@ -57,7 +54,7 @@ func (t *Temp) Note() []byte {
 // Remember says something of the content that whoever resumes should know. nil forgets it.
 func (t *Temp) Remember(data []byte) error {
 	switch {
-	case t.held == nil:
+	case t.note == "":
 		return nil
 	case data == nil:
 		return t.store.Remove(t.note)
@@ -67,11 +64,18 @@ func (t *Temp) Remember(data []byte) error {
 
 // Leave closes a file of Resume and leaves it to another process. It discards one of Create.
 func (t *Temp) Leave() {
-	if t.held == nil || t.over {
+	if t.note == "" || t.over {
 		t.Discard()
 		return
 	}
 	t.over = true
 	t.Close()
-	t.held.Close()
+	t.unlock()
+}
+
+// forget removes the note.
+func (t *Temp) forget() {
+	if t.note != "" {
+		t.store.Remove(t.note)
+	}
 }

@@ -144,9 +144,7 @@ func New(s Settings) (*Client, error) {
 		c.indexes = nil
 	}
 	c.s = s
-	if s.CacheDir != "" {
-		c.store = cache.New(s.CacheDir)
-	}
+	c.store = cache.Open(s.CacheDir, s.Now).Index()
 	var err error
 	c.t, err = newTransport(&c.s, keys)
 	return c, err

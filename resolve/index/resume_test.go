@@ -24,7 +24,7 @@ const cutAt = 9_000_000 // bytes that the first run receives
 // temporary lists the temporary files of a cache.
 func temporary(t *testing.T, dir string) []string {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, cache.Format, "tmp", "*"))
+	names, err := filepath.Glob(filepath.Join(dir, cache.IndexFormat, "tmp", "*"))
 	if err != nil {
 		t.Fatal(err)
 	}

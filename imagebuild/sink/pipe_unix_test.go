@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"mlenv/imagebuild/sink"
+	"mlenv/resolve/cache"
 )
 
 func fifo(t *testing.T, name string) {
@@ -86,7 +87,7 @@ func TestPipeBreaks(t *testing.T) {
 		}
 		f.Close()
 	}()
-	if _, err := sink.DockerTar(name, "churn:1")(context.Background(), sink.Artifact{Image: img}); !errors.Is(err, sink.ErrBrokenOff) {
+	if _, err := sink.DockerTar(name, "churn:1")(context.Background(), sink.Artifact{Image: img}); !errors.Is(err, cache.ErrBrokenOff) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -151,56 +152,6 @@ func TestLinkToFile(t *testing.T) {
 		}
 		if err := validate.Image(got); err != nil {
 			t.Error(err)
-		}
-	}
-}
-
-func TestTargets(t *testing.T) {
-	dir := t.TempDir()
-	if real, err := filepath.EvalSymlinks(dir); err != nil {
-		t.Fatal(err)
-	} else {
-		dir = real
-	}
-	at := func(name string) string { return filepath.Join(dir, name) }
-	fifo(t, at("pipe"))
-	if err := os.WriteFile(at("file"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(at("dir"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for name, to := range map[string]string{"loop": "loop", "todir": "dir", "topipe": "pipe", "tofile": "dir/../file", "tonew": "dir/new"} {
-		if err := os.Symlink(to, at(name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tests := []struct {
-		name string
-		find func(string) (sink.Target, error)
-		want sink.Target // the zero value: an error
-	}{
-		{"file", sink.FileTarget, sink.Target{Path: at("file")}},
-		{"tofile", sink.FileTarget, sink.Target{Path: at("file")}},
-		{"todir/../file", sink.FileTarget, sink.Target{Path: at("file")}},
-		{"todir/x", sink.FileTarget, sink.Target{Path: at("dir/x")}},
-		{"tonew", sink.FileTarget, sink.Target{Path: at("dir/new")}},
-		{"pipe", sink.FileTarget, sink.Target{Path: at("pipe"), Stream: true}},
-		{"topipe", sink.FileTarget, sink.Target{Path: at("topipe"), Stream: true}},
-		{"dir", sink.FileTarget, sink.Target{}},
-		{"todir", sink.FileTarget, sink.Target{}},
-		{"loop", sink.FileTarget, sink.Target{}},
-		{"none/x", sink.FileTarget, sink.Target{}},
-		{"file/x", sink.FileTarget, sink.Target{}},
-		{"dir", sink.DirTarget, sink.Target{Path: at("dir")}},
-		{"todir/a/b", sink.DirTarget, sink.Target{Path: at("dir/a/b")}},
-		{"file", sink.DirTarget, sink.Target{}},
-		{"file/a", sink.DirTarget, sink.Target{}},
-	}
-	for _, tt := range tests {
-		got, err := tt.find(at(tt.name))
-		if (err != nil) != (tt.want == sink.Target{}) || err == nil && got != tt.want {
-			t.Errorf("%s: got %+v, %v, want %+v", tt.name, got, err, tt.want)
 		}
 	}
 }

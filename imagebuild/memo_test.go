@@ -1,10 +1,11 @@
 package imagebuild_test
 
 import (
+	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/layer"
+	"mlenv/resolve/cache"
 )
 
 // sums is what the memory holds of the layers of a part.
@@ -24,38 +26,40 @@ type sums struct {
 	DistInfo map[string]string `json:"distInfo,omitempty"`
 }
 
+// memoIn remembers in a directory.
+func memoIn(dir string) imagebuild.Memo { return cache.Open(dir, nil).Memos() }
+
+// kindDir is where memoIn remembers one kind of notes.
+func kindDir(dir, kind string) string { return filepath.Join(dir, cache.MemosFormat, kind) }
+
 // forge changes what a cache remembers of split parts, with checks that fit.
-func forge(t *testing.T, cache string, change func(s *sums)) {
+func forge(t *testing.T, dir string, change func(s *sums)) {
 	t.Helper()
 	forged := 0
-	err := filepath.WalkDir(filepath.Join(cache, "layers"), func(name string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(kindDir(dir, imagebuild.LayersMemo), func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		var memo struct {
-			Check string          `json:"check"`
-			Value json.RawMessage `json:"value"`
-		}
-		var value sums
 		data, err := os.ReadFile(name)
-		if err := errors.Join(err, json.Unmarshal(data, &memo), json.Unmarshal(memo.Value, &value)); err != nil {
+		if err != nil {
 			return err
 		}
-		if len(value.Sums) < 2 {
+		var s sums
+		_, value, _ := bytes.Cut(data, []byte("\n"))
+		if err := json.Unmarshal(value, &s); err != nil {
+			return err
+		}
+		if len(s.Sums) < 2 {
 			return nil
 		}
 		forged++
-		change(&value)
-		if memo.Value, err = json.Marshal(value); err != nil {
+		change(&s)
+		if value, err = json.Marshal(s); err != nil {
 			return err
 		}
-		id := filepath.Base(filepath.Dir(name)) + strings.TrimSuffix(filepath.Base(name), ".json")
-		sum := sha256.Sum256(append([]byte(id), memo.Value...))
-		memo.Check = hex.EncodeToString(sum[:])
-		if data, err = json.Marshal(memo); err != nil {
-			return err
-		}
-		return os.WriteFile(name, data, 0o644)
+		hash := filepath.Base(filepath.Dir(name)) + filepath.Base(name)
+		check := sha256.Sum256([]byte(hash + "\n" + string(value)))
+		return os.WriteFile(name, fmt.Appendf(nil, "mlenv-memo %x\n%s", check, value), 0o644)
 	})
 	if err != nil || forged == 0 {
 		t.Fatalf("forged %d notes: %v", forged, err)
@@ -111,9 +115,10 @@ func TestForgedSplit(t *testing.T) {
 	}
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {
-			b := &imagebuild.Builder{Cache: t.TempDir()}
+			dir := t.TempDir()
+			b := &imagebuild.Builder{Memo: memoIn(dir)}
 			want := digest(t, build(t, b, recipe(t)))
-			forge(t, b.Cache, tt.change)
+			forge(t, dir, tt.change)
 			img := build(t, b, recipe(t))
 			same, err := digest(t, img) == want, readAll(t, img)
 			if ok := what == "nothing" || tt.anew; ok && (!same || err != nil) {

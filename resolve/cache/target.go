@@ -1,4 +1,4 @@
-package sink
+package cache
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// ErrBrokenOff says that a part of an artifact is in a pipe or device, which cannot take it back.
-var ErrBrokenOff = errors.New("a part of the image is written, and cannot be taken back")
+// ErrBrokenOff says that a part of what was written is in a pipe or device, which cannot take it back.
+var ErrBrokenOff = errors.New("a part of it is written, and cannot be taken back")
 
 // Target is what a path to write to stands for.
 type Target struct {
@@ -101,15 +101,15 @@ func followDir(dir string) (string, error) {
 	return filepath.Join(up, filepath.Base(dir)), err
 }
 
-// writeTarget writes the file that a path stands for: beside its place, to be renamed when it is
-// whole, or into a pipe or device as it comes.
-func writeTarget(ctx context.Context, name string, write func(io.Writer) error) error {
+// WriteTarget writes the file that a path stands for: Replace does it, or, where it is a pipe or
+// device, what is written goes there as it comes. Breaking off after that is an ErrBrokenOff.
+func WriteTarget(ctx context.Context, name string, o Options, write func(io.Writer) error) error {
 	t, err := FileTarget(name)
 	switch {
 	case err != nil:
 		return err
 	case !t.Stream:
-		return replace(t.Path, write)
+		return Replace(t.Path, o, write)
 	}
 	f, err := openStream(ctx, t.Path)
 	if err != nil {

@@ -1,6 +1,8 @@
 package sink_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -8,6 +10,7 @@ import (
 	"testing"
 
 	"mlenv/imagebuild/sink"
+	"mlenv/resolve/cache"
 )
 
 // apart is a registry whose repositories do not share their blobs, as the test registry's do: one
@@ -61,7 +64,7 @@ func TestMountAfterDeletion(t *testing.T) {
 	for what, large := range map[string]int64{"in one piece": 0, "in chunks": 1} {
 		t.Run(what, func(t *testing.T) {
 			reg := newApart(t)
-			o := sink.RegistryOptions{Places: &sink.Places{Dir: t.TempDir()}, Large: large}
+			o := sink.RegistryOptions{Mounts: mountsIn(t.TempDir()), Large: large}
 			a := sink.Artifact{Image: testImage(t, testLayer(t, "weights", strings.Repeat("w", 9000)))}
 			steps := []struct {
 				repo, remove string
@@ -86,27 +89,34 @@ func TestMountAfterDeletion(t *testing.T) {
 	}
 }
 
-// TestPlacesDamaged gives the notes other contents: nothing worse than an upload comes of it.
-func TestPlacesDamaged(t *testing.T) {
+// mountsIn remembers in a directory.
+func mountsIn(dir string) *sink.MountSources {
+	return &sink.MountSources{Memos: cache.Open(dir, nil).Memos()}
+}
+
+// TestMountsForged gives the notes other contents: nothing worse than an upload comes of it.
+func TestMountsForged(t *testing.T) {
 	a := sink.Artifact{Image: testImage(t, testLayer(t, "a", "1"))}
-	for what, text := range map[string]string{
+	for what, value := range map[string]string{
 		"empty":                   "",
-		"cut short":               `{"registry":"re`,
-		"another registry":        `{"registry":"elsewhere.example","repository":"one"}`,
-		"no name":                 `{"registry":"REGISTRY","repository":"UPPER CASE"}`,
-		"a repository that isn't": `{"registry":"REGISTRY","repository":"never/was"}`,
+		"no text":                 `{"registry":"elsewhere.example"}`,
+		"another registry":        `"elsewhere.example/one"`,
+		"no name":                 `"UPPER CASE"`,
+		"a repository that isn't": `"never/was"`,
 	} {
 		t.Run(what, func(t *testing.T) {
 			reg := newApart(t)
 			dir := t.TempDir()
-			o := sink.RegistryOptions{Places: &sink.Places{Dir: dir}}
+			o := sink.RegistryOptions{Mounts: mountsIn(dir)}
 			send(t, sink.Registry(reg.host+"/one:1", o), a)
-			notes, err := filepath.Glob(filepath.Join(dir, "*", "*", "*.json"))
+			notes, err := filepath.Glob(filepath.Join(dir, cache.MemosFormat, "mounts", "*", "*"))
 			if err != nil || len(notes) == 0 {
 				t.Fatalf("notes %v, %v", notes, err)
 			}
 			for _, note := range notes {
-				if err := os.WriteFile(note, []byte(strings.ReplaceAll(text, "REGISTRY", reg.host)), 0o644); err != nil {
+				hash := filepath.Base(filepath.Dir(note)) + filepath.Base(note)
+				check := sha256.Sum256([]byte(hash + "\n" + value))
+				if err := os.WriteFile(note, fmt.Appendf(nil, "mlenv-memo %x\n%s", check, value), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}

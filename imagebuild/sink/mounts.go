@@ -1,0 +1,103 @@
+package sink
+
+import (
+	"context"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"mlenv/resolve/cache"
+)
+
+// MountSources remembers in which repository of a registry a blob was seen last, so that it can be
+// mounted into another. A source that is wrong costs one request: the registry then takes an upload,
+// and the repository that has the blob now becomes the source.
+type MountSources struct {
+	Memos *cache.Memos // nil: nothing is remembered
+}
+
+// mountsMemo is the kind of notes on repositories: the value is a repository's name in the registry.
+const mountsMemo = "mounts"
+
+type mountKey struct{ Registry, Digest string }
+
+func (s *MountSources) find(registry string, h v1.Hash) (name.Repository, bool) {
+	if s == nil || s.Memos == nil {
+		return name.Repository{}, false
+	}
+	key, err := cache.NewKey(mountsMemo, mountKey{registry, h.String()})
+	if err != nil {
+		return name.Repository{}, false
+	}
+	note, ok, err := s.Memos.Get(context.Background(), key)
+	var in string
+	if err != nil || !ok || !note.Decode(&in) {
+		return name.Repository{}, false
+	}
+	repo, err := name.NewRepository(registry + "/" + in)
+	return repo, err == nil
+}
+
+// remember notes where the layers of an artifact now are. The repository that was pushed to last has
+// them for sure; an earlier one may have been deleted since.
+func (s *MountSources) remember(ctx context.Context, a Artifact, repo name.Repository) error {
+	if s == nil || s.Memos == nil {
+		return nil
+	}
+	blobs, _, err := a.blobs()
+	if err != nil {
+		return err
+	}
+	note, err := cache.NewNote(repo.RepositoryStr())
+	if err != nil {
+		return err
+	}
+	for _, b := range blobs {
+		if old, ok := s.find(repo.RegistryStr(), b.digest); ok && old.RepositoryStr() == repo.RepositoryStr() {
+			continue
+		}
+		key, err := cache.NewKey(mountsMemo, mountKey{repo.RegistryStr(), b.digest.String()})
+		if err != nil {
+			return err
+		}
+		if err := s.Memos.Put(ctx, key, note); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mountable gives the image with those layers ready for mounting of which another repository of the
+// target's registry is known to have a copy.
+func (s *MountSources) mountable(img v1.Image, target name.Repository) v1.Image {
+	return &mountableImage{img, s, target}
+}
+
+type mountableImage struct {
+	v1.Image
+	sources *MountSources
+	target  name.Repository
+}
+
+func (m *mountableImage) Layers() ([]v1.Layer, error) {
+	layers, err := m.Image.Layers()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]v1.Layer, len(layers))
+	for i, l := range layers {
+		out[i] = l
+		if _, ok := l.(*remote.MountableLayer); ok {
+			continue
+		}
+		h, err := l.Digest()
+		if err != nil {
+			return nil, err
+		}
+		if repo, ok := m.sources.find(m.target.RegistryStr(), h); ok && repo.String() != m.target.String() {
+			out[i] = &remote.MountableLayer{Layer: l, Reference: repo.Digest(h.String())}
+		}
+	}
+	return out, nil
+}
