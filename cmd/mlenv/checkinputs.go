@@ -68,17 +68,17 @@ func (r *checkRun) surroundings(ctx context.Context, in *inputs) error {
 	if err := r.targets(ctx, spec); err != nil {
 		return err
 	}
-	if r.in.Lock == nil && r.c.Bool("online") {
-		if err := r.solve(ctx, in); err != nil {
-			return err
-		}
-	}
-	if r.in.Lock == nil || !r.c.Bool("online") && r.in.Libraries == nil {
+	if !r.c.Bool("online") && (r.in.Lock == nil || r.in.Libraries == nil) {
 		return nil
 	}
 	client, err := r.app.indexClient(r.c, spec, nil)
 	if err != nil {
 		return err
+	}
+	if r.in.Lock == nil {
+		if err := r.solve(ctx, client, in); err != nil || r.in.Lock == nil {
+			return err
+		}
 	}
 	if r.in.Libraries != nil {
 		if err := r.libraries(ctx, client); err != nil {
@@ -92,7 +92,7 @@ func (r *checkRun) surroundings(ctx context.Context, in *inputs) error {
 }
 
 // solve makes a lock for the check alone. That there is none is a finding.
-func (r *checkRun) solve(ctx context.Context, in *inputs) error {
+func (r *checkRun) solve(ctx context.Context, client *index.Client, in *inputs) error {
 	targets := slices.Clone(r.in.Targets)
 	if len(targets) == 0 {
 		t, err := r.targetOf(v1.Platform{OS: "linux", Architecture: "amd64"})
@@ -108,7 +108,7 @@ func (r *checkRun) solve(ctx context.Context, in *inputs) error {
 			}
 		}
 	}
-	made, err := r.app.lockModel(ctx, r.c, lockRequest{Inputs: in, Targets: targets, BaseName: r.in.BaseName, Dir: "."})
+	made, err := r.app.lockModel(ctx, r.c, lockRequest{Inputs: in, Targets: targets, BaseName: r.in.BaseName, Dir: ".", Client: client})
 	var none *lock.NoSolution
 	var refused *lock.Refused
 	switch {

@@ -119,7 +119,7 @@ func (r *dockerfileRun) prepare(ctx context.Context, flags servingValues) (err e
 	if r.out.Title, err = imageName(r.in.Path); err != nil {
 		return err
 	}
-	request := lockRequest{Inputs: r.withoutSources(), Dir: r.in.dir(), Progress: r.show.event, Warn: r.show.warn}
+	request := lockRequest{Inputs: r.withoutSources(), Dir: r.in.dir(), Warn: r.show.warn}
 	digest, err := r.findBase(ctx, &request)
 	if err != nil {
 		return err
@@ -288,6 +288,9 @@ func (r *dockerfileRun) findLock(ctx context.Context, request lockRequest) (err 
 		r.out.LocalWheels = len(r.wheels) > 0
 		return nil
 	}
+	if request.Client, err = r.indexClient(r.c, r.in.Spec, r.show.event); err != nil {
+		return err
+	}
 	if file := r.c.String("lock"); file != "" {
 		if r.lock, _, err = readLock(file); err == nil && r.lock == nil {
 			err = &os.PathError{Op: "reading the lock", Path: file, Err: fs.ErrNotExist}
@@ -303,7 +306,7 @@ func (r *dockerfileRun) findLock(ctx context.Context, request lockRequest) (err 
 	r.wheels = localFiles(r.lock, r.dir)
 	r.out.Lock, r.out.LocalWheels = r.lock, len(r.wheels) > 0
 	if r.out.Installer == render.UV && len(request.Targets) > 0 {
-		if r.out.InstallerLock, err = r.lockUV(ctx, request.Targets); err != nil {
+		if r.out.InstallerLock, err = r.lockUV(ctx, request.Client, request.Targets); err != nil {
 			return fmt.Errorf("locking uv, which installs the packages: %w", err)
 		}
 	}
@@ -311,11 +314,7 @@ func (r *dockerfileRun) findLock(ctx context.Context, request lockRequest) (err 
 }
 
 // lockUV pins the installer, so that not even that may change between two builds.
-func (r *dockerfileRun) lockUV(ctx context.Context, targets []dist.Target) (*pylock.Lock, error) {
-	client, err := r.indexClient(r.c, r.in.Spec, r.show.event)
-	if err != nil {
-		return nil, err
-	}
+func (r *dockerfileRun) lockUV(ctx context.Context, client *index.Client, targets []dist.Target) (*pylock.Lock, error) {
 	cutoff, err := parseCutoff(r.c)
 	if err != nil {
 		return nil, err

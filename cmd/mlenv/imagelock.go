@@ -83,7 +83,9 @@ func (r *imageRun) makeLock(ctx context.Context, previous *pylock.Lock) (*pylock
 	}
 	show := r.lockProgress(r.c)
 	defer show.end()
-	req := lockRequest{Inputs: r.in, Targets: targets, Previous: previous, Dir: r.in.dir(), Progress: show.event, Warn: show.warn}
+	r.progress.locking(show)
+	defer r.progress.locking(nil)
+	req := lockRequest{Inputs: r.in, Targets: targets, Previous: previous, Dir: r.in.dir(), Client: r.client, Warn: show.warn}
 	if req.BaseName = r.bases[0].Name; len(r.bases) == 1 {
 		req.BaseDigest = r.bases[0].Base.Digest
 	}

@@ -71,7 +71,10 @@ func (a *app) runLock(c *cli.Context) (err error) {
 	}
 	defer collectLate()()
 	show := a.lockProgress(c)
-	r.Progress, r.Warn = show.event, show.warn
+	if r.Client, err = a.indexClient(c, in.Spec, show.event); err != nil {
+		return err
+	}
+	r.Warn = show.warn
 	l, err := a.lockModel(c.Context, c, r)
 	show.end()
 	if err != nil {

@@ -42,7 +42,7 @@ type lockRequest struct {
 	BaseDigest string
 	Previous   *pylock.Lock // kept where it still fits; may be nil
 	Dir        string       // directory of the lock; local files are named from there
-	Progress   func(index.Event)
+	Client     *index.Client // the run's only one, so that all of it sees the same moment of the indexes
 	Warn       func(string)
 }
 
@@ -52,11 +52,7 @@ func (a *app) lockModel(ctx context.Context, c *cli.Context, r lockRequest) (*py
 	if err != nil {
 		return nil, err
 	}
-	client, err := a.indexClient(c, r.Inputs.Spec, r.Progress)
-	if err != nil {
-		return nil, err
-	}
-	return lock.Solve(ctx, client, p)
+	return lock.Solve(ctx, r.Client, p)
 }
 
 // lockProblem turns flags and Spec into what lock.Solve takes.
