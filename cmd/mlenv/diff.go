@@ -132,7 +132,7 @@ func looksLikeReference(name string) bool {
 func sideErrors(name string, err error) error {
 	var out []error
 	for _, e := range split(err) {
-		if errors.As(e, new(*model.Error)) && strings.HasPrefix(e.Error(), name) {
+		if bad := (*model.Error)(nil); errors.As(e, &bad) && strings.HasPrefix(bad.File, name) {
 			out = append(out, e) // it says so itself
 			continue
 		}

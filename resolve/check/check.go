@@ -101,21 +101,25 @@ func FromError(err error, p *Policy, today time.Time) (*Report, bool) {
 		if bad.Hint != "" {
 			message += "; " + bad.Hint
 		}
-		rule := finding.UnreadableFile
-		switch inside := strings.Contains(bad.Msg, "not inside the model"); {
-		case strings.Contains(bad.Msg, "but the model has no such file"):
-			rule = finding.MissingModelFile
-		case inside && bad.File == "MLmodel":
-			rule = finding.PathOutsideModel
-		case inside:
-			rule = finding.LocalPath
-		}
-		findings.Add(rule, bad.File, []finding.Origin{{File: bad.File, Line: bad.Line}}, "%s", message)
+		findings.Add(ruleOf(bad), bad.File, []finding.Origin{{File: bad.File, Line: bad.Line}}, "%s", message)
 	}
 	if len(findings) == 0 {
 		return nil, false
 	}
 	return p.apply(findings, today), true
+}
+
+// ruleOf is the rule that an error of a file breaks.
+func ruleOf(e *envfile.Error) finding.ID {
+	switch {
+	case e.Kind == envfile.NotThere:
+		return finding.MissingModelFile
+	case e.Kind == envfile.Outside && e.File == "MLmodel":
+		return finding.PathOutsideModel
+	case e.Kind == envfile.Outside:
+		return finding.LocalPath
+	}
+	return finding.UnreadableFile
 }
 
 // flatten takes joined errors apart.

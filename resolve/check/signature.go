@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -43,10 +42,12 @@ func (c *checker) signature() {
 // signaturePart is the part of the signature that an error of Parse names.
 func (c *checker) signaturePart(err error) model.Value {
 	s := c.in.Model.Signature
-	switch part, _, _ := strings.Cut(err.Error(), ":"); part {
-	case "inputs":
+	part := &signature.PartError{}
+	errors.As(err, &part)
+	switch part.Part {
+	case signature.Inputs:
 		return s.Inputs
-	case "outputs":
+	case signature.Outputs:
 		return s.Outputs
 	}
 	return s.Params
@@ -106,7 +107,7 @@ func (c *checker) example(rule finding.ID, name string, check func([]byte) ([]si
 		}
 		from := []finding.Origin{locate(name, data, m.Column)}
 		part := c.in.Model.Signature.Inputs
-		if slices.ContainsFunc([]string{"parameter " + m.Column, "parameters"}, func(s string) bool { return strings.Contains(m.Message, s) }) {
+		if m.Part == signature.Params {
 			part = c.in.Model.Signature.Params
 		}
 		if part.Line > 0 {
@@ -133,10 +134,8 @@ func (c *checker) readExample(name string) ([]byte, error) {
 
 // lineOf is the line in an error of package signature, 1 where it names none.
 func lineOf(err error) int {
-	_, rest, _ := strings.Cut(err.Error(), "line ")
-	number, _, _ := strings.Cut(rest, ":")
-	if n, err := strconv.Atoi(number); err == nil {
-		return n
+	if syntax := (*signature.SyntaxError)(nil); errors.As(err, &syntax) {
+		return syntax.Line
 	}
 	return 1
 }

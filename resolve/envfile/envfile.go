@@ -108,6 +108,18 @@ type Note struct {
 // Error is one thing wrong with a file; Errors of several are joined with errors.Join.
 type Error = source.Error
 
+// ErrorKind is what an Error says is wrong.
+type ErrorKind = source.ErrorKind
+
+// The kinds of Errors.
+const (
+	Malformed  = source.Malformed  // the file's text is not what its format allows
+	NotText    = source.NotText    // it is not UTF-8
+	Unreadable = source.Unreadable // it is not there, may not be read, is no regular file or too large
+	NotThere   = source.NotThere   // it names a file of the model that is not there
+	Outside    = source.Outside    // it names a path that is not inside the model
+)
+
 // StripCredentials takes user names and passwords out of every URL in a text, and reports whether
 // there were any. The user of an ssh URL without a password is not a credential.
 func StripCredentials(text string) (string, bool) { return source.Scrub(text) }

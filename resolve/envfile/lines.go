@@ -73,7 +73,7 @@ func declaredLatin(name string, data []byte) (bool, error) {
 		case "latin-1", "latin1", "iso-8859-1", "iso8859-1", "l1":
 			return true, nil
 		}
-		return false, &Error{File: name, Line: n, Msg: fmt.Sprintf("the encoding %q is not supported", m[1]), Hint: "save the file as UTF-8"}
+		return false, &Error{File: name, Line: n, Kind: source.NotText, Msg: fmt.Sprintf("the encoding %q is not supported", m[1]), Hint: "save the file as UTF-8"}
 	}
 	return false, nil
 }

@@ -183,7 +183,7 @@ func (r *reader) path(req *Requirement, name string) bool {
 	}
 	p, ok := source.Clean("", name)
 	if !ok {
-		r.fail(req.From, "copy it into the model, for example into its code directory", "the path %q is not inside the model", name)
+		r.outside(req.From, "copy it into the model, for example into its code directory", "the path %q is not inside the model", name)
 		return false
 	}
 	req.Path = p

@@ -91,6 +91,11 @@ func (r *reader) fail(o finding.Origin, hint, format string, args ...any) {
 	r.failed(&Error{File: o.File, Line: o.Line, Msg: fmt.Sprintf(format, args...), Hint: hint})
 }
 
+// outside reports a path that leaves the model.
+func (r *reader) outside(o finding.Origin, hint, format string, args ...any) {
+	r.failed(&Error{File: o.File, Line: o.Line, Kind: source.Outside, Msg: fmt.Sprintf(format, args...), Hint: hint})
+}
+
 func (r *reader) failed(err error) {
 	switch {
 	case len(r.errs) < maxErrors:
@@ -119,7 +124,7 @@ func (r *reader) include(name string, constraint bool, o finding.Origin) {
 	if r.confined {
 		var ok bool
 		if full, ok = source.Clean(dir, name); !ok {
-			r.fail(o, "copy the file into the model", "the file %q is not inside the model", name)
+			r.outside(o, "copy the file into the model", "the file %q is not inside the model", name)
 			return
 		}
 	} else if !source.IsAbs(name) {
@@ -146,7 +151,7 @@ func (r *reader) readFile(in include, o finding.Origin) {
 	data, err := r.bytes(in.name)
 	var e *Error
 	if errors.As(err, &e) && o.File != "" {
-		line := &Error{File: o.File, Line: o.Line, Msg: fmt.Sprintf("cannot include %s: %s", in.name, e.Msg), Hint: e.Hint}
+		line := &Error{File: o.File, Line: o.Line, Kind: e.Kind, Msg: fmt.Sprintf("cannot include %s: %s", in.name, e.Msg), Hint: e.Hint}
 		if !r.missing(in.name) {
 			line.Cause = e
 		}
@@ -177,7 +182,7 @@ func (r *reader) readFile(in include, o finding.Origin) {
 func (r *reader) bytes(name string) ([]byte, error) {
 	f, err := r.open(name)
 	if err != nil {
-		return nil, source.Unreadable(name, err)
+		return nil, source.ReadError(name, err)
 	}
 	return source.ReadAll(f, name)
 }

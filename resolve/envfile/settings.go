@@ -143,7 +143,7 @@ func (r *reader) findLinks(d Declaration) {
 		}
 	}
 	if !ok {
-		r.fail(d.From, "copy the distributions into the model", "--find-links %q is not inside the model", d.Value)
+		r.outside(d.From, "copy the distributions into the model", "--find-links %q is not inside the model", d.Value)
 		return
 	}
 	d.Value = p

@@ -2,6 +2,7 @@ package model
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -19,9 +20,10 @@ func (r *reader) environment() {
 			continue
 		}
 		if info, err := fs.Stat(r.fsys, v.Text); errors.Is(err, fs.ErrNotExist) {
-			r.fail(v.Line, "", "env names %q, but the model has no such file", v.Text)
+			r.errs = append(r.errs, &Error{File: mlmodelFile, Line: v.Line, Kind: source.NotThere,
+				Msg: fmt.Sprintf("env names %q, but the model has no such file", v.Text)})
 		} else if err != nil {
-			r.errs = append(r.errs, source.Unreadable(v.Text, err))
+			r.errs = append(r.errs, source.ReadError(v.Text, err))
 		} else if info.IsDir() {
 			r.fail(v.Line, "", "env names %q, which is a directory", v.Text)
 		}
@@ -41,10 +43,10 @@ func (r *reader) noticed(name string) string {
 	case errors.Is(err, fs.ErrNotExist):
 		return ""
 	case err != nil:
-		r.errs = append(r.errs, source.Unreadable(name, err))
+		r.errs = append(r.errs, source.ReadError(name, err))
 		return ""
 	case info.IsDir():
-		r.errs = append(r.errs, &Error{File: name, Msg: "is a directory, not a file"})
+		r.errs = append(r.errs, &Error{File: name, Kind: source.Unreadable, Msg: "is a directory, not a file"})
 		return ""
 	}
 	return name
@@ -70,7 +72,7 @@ func (r *reader) files() {
 	}
 	entries, err := fs.ReadDir(r.fsys, wheelsDirectory)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.errs = append(r.errs, source.Unreadable(wheelsDirectory, err))
+		r.errs = append(r.errs, source.ReadError(wheelsDirectory, err))
 	}
 	for _, entry := range entries {
 		if !entry.IsDir() && strings.HasSuffix(entry.Name(), ".whl") {

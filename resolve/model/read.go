@@ -32,21 +32,21 @@ const (
 func Open(path string) (*Model, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &Error{File: path, Msg: "there is no such directory or file"}
+		return nil, &Error{File: path, Kind: source.Unreadable, Msg: "there is no such directory or file"}
 	}
 	if err != nil {
-		return nil, source.Unreadable(path, err)
+		return nil, source.ReadError(path, err)
 	}
 	dir := path
 	if !info.IsDir() {
 		if filepath.Base(path) != mlmodelFile {
-			return nil, &Error{File: path, Msg: "is neither a model directory nor an MLmodel file", Hint: "give the directory that holds MLmodel"}
+			return nil, &Error{File: path, Kind: source.Unreadable, Msg: "is neither a model directory nor an MLmodel file", Hint: "give the directory that holds MLmodel"}
 		}
 		dir = filepath.Dir(path)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, source.Unreadable(path, err)
+		return nil, source.ReadError(path, err)
 	}
 	m, err := Read(root.FS())
 	if err != nil {
@@ -97,7 +97,7 @@ func statError(fsys fs.FS, name string) error {
 
 // missing says what there is where MLmodel is not.
 func missing(fsys fs.FS) error {
-	e := &Error{File: mlmodelFile, Msg: "there is no such file, so this is not an MLflow Model"}
+	e := &Error{File: mlmodelFile, Kind: source.Unreadable, Msg: "there is no such file, so this is not an MLflow Model"}
 	entries, err := fs.ReadDir(fsys, ".")
 	if err != nil {
 		return e
@@ -282,7 +282,8 @@ func (r *reader) path(v Value, what string) Value {
 	}
 	p, ok := source.Clean("", v.Text)
 	if !ok {
-		r.fail(v.Line, "", "%s names %q, which is not inside the model", what, v.Text)
+		r.errs = append(r.errs, &Error{File: mlmodelFile, Line: v.Line, Kind: source.Outside,
+			Msg: fmt.Sprintf("%s names %q, which is not inside the model", what, v.Text)})
 		return Value{}
 	}
 	v.Text = p

@@ -9,16 +9,17 @@ import (
 // Mismatch is one thing in which an example does not fit its signature.
 type Mismatch struct {
 	Column  string // or the parameter; "" for the example as a whole
+	Part    Part   // Inputs or Params: of what the example differs from
 	Message string
 }
 
 func mismatch(column, format string, args ...any) Mismatch {
-	return Mismatch{Column: column, Message: fmt.Sprintf(format, args...)}
+	return Mismatch{Column: column, Part: Inputs, Message: fmt.Sprintf(format, args...)}
 }
 
 // whole is an error that ended the reading of the example.
 func whole(err error) []Mismatch {
-	m := Mismatch{Message: err.Error()}
+	m := mismatch("", "%v", err)
 	var c *columnError
 	if errors.As(err, &c) {
 		m.Column = c.name

@@ -3,6 +3,7 @@ package signature
 import (
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -101,15 +102,19 @@ func TestMismatchesNameTheColumn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests := []struct{ in, column, message string }{
-		{`{"dataframe_split":{"columns":["a"],"data":[[1]]}}`, "b", "the column b (string) is required, but the example lacks it"},
-		{`{"dataframe_records":[{"a":"x","b":"y"}]}`, "a", `the column a should be long: "x" is not an integer`},
-		{`{"dataframe_records":[{"a":1,"b":"y","c":["z"]}]}`, "c", `the column c should be array(double): the list's items should be double: text cannot be converted to it without loss`},
-		{`{"dataframe_records":[{"a":1,"b":"y"}],"params":{"k":"z"}}`, "k", `the parameter k should be long: "z" is not`},
+	tests := []struct {
+		in, column string
+		part       Part
+		message    string
+	}{
+		{`{"dataframe_split":{"columns":["a"],"data":[[1]]}}`, "b", Inputs, "the column b (string) is required, but the example lacks it"},
+		{`{"dataframe_records":[{"a":"x","b":"y"}]}`, "a", Inputs, `the column a should be long: "x" is not an integer`},
+		{`{"dataframe_records":[{"a":1,"b":"y","c":["z"]}]}`, "c", Inputs, `the column c should be array(double): the list's items should be double: text cannot be converted to it without loss`},
+		{`{"dataframe_records":[{"a":1,"b":"y"}],"params":{"k":"z"}}`, "k", Params, `the parameter k should be long: "z" is not`},
 	}
 	for _, test := range tests {
 		found, err := s.CheckServing([]byte(test.in))
-		if err != nil || len(found) != 1 || found[0] != (Mismatch{test.column, test.message}) {
+		if err != nil || len(found) != 1 || found[0] != (Mismatch{test.column, test.part, test.message}) {
 			t.Errorf("%s: %+v, %v", test.in, found, err)
 		}
 	}
@@ -144,7 +149,9 @@ func TestParseErrors(t *testing.T) {
 		{"", `[{"name":"p","type":"long","default":"x"}]`, `params: "p": the default does not fit: "x" is not`},
 	}
 	for _, test := range tests {
-		if _, err := Parse(test.inputs, "", test.params); err == nil || err.Error() != test.want {
+		_, err := Parse(test.inputs, "", test.params)
+		var part *PartError
+		if !errors.As(err, &part) || err.Error() != test.want || !strings.HasPrefix(test.want, string(part.Part)) {
 			t.Errorf("%s %s: %v, want %s", test.inputs, test.params, err, test.want)
 		}
 	}

@@ -15,6 +15,10 @@ func (s *Signature) param(name string) *Param {
 	return &s.Params[i]
 }
 
+func ofParams(name, format string, args ...any) Mismatch {
+	return Mismatch{Column: name, Part: Params, Message: fmt.Sprintf(format, args...)}
+}
+
 // enforceParams is MLflow's _enforce_params_schema: unknown parameters are passed over, missing
 // ones have their default.
 func (s *Signature) enforceParams(v any) []Mismatch {
@@ -23,7 +27,7 @@ func (s *Signature) enforceParams(v any) []Mismatch {
 	}
 	o, ok := v.(*object)
 	if !ok {
-		return []Mismatch{mismatch("params", "the parameters must be an object, but they are %s", typeName(v))}
+		return []Mismatch{ofParams("params", "the parameters must be an object, but they are %s", typeName(v))}
 	}
 	var out []Mismatch
 	for _, p := range s.Params {
@@ -36,7 +40,7 @@ func (s *Signature) enforceParams(v any) []Mismatch {
 			if p.List {
 				kind = "a list of " + kind
 			}
-			out = append(out, mismatch(p.Name, "the parameter %s should be %s: %v", p.Name, kind, err))
+			out = append(out, ofParams(p.Name, "the parameter %s should be %s: %v", p.Name, kind, err))
 		}
 	}
 	return out

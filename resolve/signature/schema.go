@@ -81,20 +81,40 @@ type Signature struct {
 	FromTypeHint bool
 }
 
+// Part is a part of a signature, by MLmodel's key.
+type Part string
+
+// The parts.
+const (
+	Inputs  Part = "inputs"
+	Outputs Part = "outputs"
+	Params  Part = "params"
+)
+
+// PartError says what is wrong with a part of a signature; it wraps a *SyntaxError where the part is
+// not JSON.
+type PartError struct {
+	Part Part
+	Err  error
+}
+
+func (e *PartError) Error() string { return string(e.Part) + ": " + e.Err.Error() }
+func (e *PartError) Unwrap() error { return e.Err }
+
 // Parse reads the JSON texts of a signature; "" and "null" stand for a part that is not there. The
-// error names the part.
+// error is a *PartError.
 func Parse(inputs, outputs, params string) (*Signature, error) {
 	s := &Signature{}
 	var err error
 	if s.Inputs, err = parseColumns(inputs); err != nil {
-		return nil, fmt.Errorf("inputs: %w", err)
+		return nil, &PartError{Inputs, err}
 	}
 	if s.Outputs, err = parseColumns(outputs); err != nil {
-		return nil, fmt.Errorf("outputs: %w", err)
+		return nil, &PartError{Outputs, err}
 	}
 	if s.HasParams = present(params); s.HasParams {
 		if s.Params, err = parseParams(params); err != nil {
-			return nil, fmt.Errorf("params: %w", err)
+			return nil, &PartError{Params, err}
 		}
 	}
 	return s, nil

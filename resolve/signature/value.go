@@ -63,7 +63,17 @@ func parseJSON(data []byte) (any, error) {
 
 func (p *parser) fail(format string, args ...any) error {
 	line := 1 + strings.Count(p.in[:min(p.at, len(p.in))], "\n")
-	return fmt.Errorf("is not JSON: line %d: %s", line, fmt.Sprintf(format, args...))
+	return &SyntaxError{Line: line, Problem: fmt.Sprintf(format, args...)}
+}
+
+// SyntaxError says where a text is not JSON.
+type SyntaxError struct {
+	Line    int // from 1
+	Problem string
+}
+
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("is not JSON: line %d: %s", e.Line, e.Problem)
 }
 
 func (p *parser) space() {

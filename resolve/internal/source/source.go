@@ -17,10 +17,23 @@ import (
 // MaxBytes is the largest file that is read.
 const MaxBytes = 10 << 20
 
+// ErrorKind is what is wrong with a file, for those who decide by it.
+type ErrorKind int
+
+// The kinds.
+const (
+	Malformed  ErrorKind = iota // its text is not what its format allows
+	NotText                     // it is not UTF-8
+	Unreadable                  // it is not there, may not be read, is no regular file or too large
+	NotThere                    // it names a file of the model that is not there
+	Outside                     // it names a path that is not inside the model
+)
+
 // Error is one thing wrong with a file. Neither Msg nor Hint carries credentials.
 type Error struct {
 	File string // slash-separated, relative to the model; "command line" for a flag
 	Line int    // from 1; 0 for the file as a whole
+	Kind ErrorKind
 	Msg  string
 	Hint string // what to do about it, "" if there is nothing to say
 	// Cause is the error of a file that is there but cannot be read, where this is that of a line that
@@ -73,11 +86,11 @@ func IsAbs(name string) bool {
 func ReadFile(fsys fs.FS, name string) ([]byte, error) {
 	// Opening a named pipe would wait for a writer, so what it is comes first.
 	if info, err := fs.Stat(fsys, name); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
-		return nil, &Error{File: name, Msg: "is not a regular file"}
+		return nil, &Error{File: name, Kind: Unreadable, Msg: "is not a regular file"}
 	}
 	f, err := fsys.Open(name)
 	if err != nil {
-		return nil, Unreadable(name, err)
+		return nil, ReadError(name, err)
 	}
 	return ReadAll(f, name)
 }
@@ -87,28 +100,28 @@ func ReadAll(f fs.File, name string) ([]byte, error) {
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, Unreadable(name, err)
+		return nil, ReadError(name, err)
 	}
 	if info.IsDir() {
-		return nil, &Error{File: name, Msg: "is a directory, not a file"}
+		return nil, &Error{File: name, Kind: Unreadable, Msg: "is a directory, not a file"}
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &Error{File: name, Msg: "is not a regular file"}
+		return nil, &Error{File: name, Kind: Unreadable, Msg: "is not a regular file"}
 	}
 	data, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
 	if err != nil {
-		return nil, Unreadable(name, err)
+		return nil, ReadError(name, err)
 	}
 	if len(data) > MaxBytes {
-		return nil, &Error{File: name, Msg: fmt.Sprintf("is larger than %d MiB, which no environment file is", MaxBytes>>20)}
+		return nil, &Error{File: name, Kind: Unreadable, Msg: fmt.Sprintf("is larger than %d MiB, which no environment file is", MaxBytes>>20)}
 	}
 	return data, nil
 }
 
-// Unreadable says in a sentence why a file could not be opened or read, without the path of the
+// ReadError says in a sentence why a file could not be opened or read, without the path of the
 // directory that the model is in.
-func Unreadable(name string, err error) *Error {
-	e := &Error{File: name}
+func ReadError(name string, err error) *Error {
+	e := &Error{File: name, Kind: Unreadable}
 	var p *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -144,6 +157,7 @@ func CheckUTF8(name string, data []byte) *Error {
 	return &Error{
 		File: name,
 		Line: 1 + bytes.Count(data[:i], []byte("\n")),
+		Kind: NotText,
 		Msg:  fmt.Sprintf("byte 0x%02x is not UTF-8", data[i]),
 		Hint: "save the file as UTF-8",
 	}
