@@ -13,20 +13,21 @@ import (
 
 	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/layer"
+	"mlenv/resolve/finding"
 )
 
 // assemble puts the layers on the base and writes configuration and manifest. The base's layers are
 // named, never read.
 func (w *work) assemble(parts []part, done []made) (*Image, error) {
-	baseManifest, err := w.recipe.BaseImage.Manifest()
+	baseManifest, err := w.recipe.Base.Image.Manifest()
 	if err != nil {
 		return nil, fmt.Errorf("reading the base's manifest: %w", err)
 	}
-	baseConfig, err := w.recipe.BaseImage.ConfigFile()
+	baseConfig, err := w.recipe.Base.Image.ConfigFile()
 	if err != nil {
 		return nil, fmt.Errorf("reading the base's configuration: %w", err)
 	}
-	baseLayers, err := w.recipe.BaseImage.Layers()
+	baseLayers, err := w.recipe.Base.Image.Layers()
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +36,7 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 	}
 	img := &assembled{config: w.config(baseConfig)}
 	img.manifest = &v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Annotations: maps.Clone(w.recipe.Annotations)}
-	out := &Image{Image: img, closers: []func() error{w.shelf.close}}
+	out := &Image{Image: img, closers: []func() error{w.wheels.close}, files: w.files}
 	for i, d := range baseManifest.Layers {
 		d.MediaType = ociLayer(d.MediaType)
 		img.manifest.Layers = append(img.manifest.Layers, d)
@@ -43,11 +44,9 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 		out.Contents = append(out.Contents, Layer{Holds: "base", Digest: d.Digest, DiffID: baseConfig.RootFS.DiffIDs[i], Size: d.Size, Reused: true, Base: true})
 	}
 	for i, m := range done {
-		out.Notes = append(out.Notes, m.notes...)
+		out.Findings = append(out.Findings, m.findings...)
 		for j, sum := range m.sums {
-			if sum.Size > w.recipe.maxLayer() {
-				out.Notes = append(out.Notes, fmt.Sprintf("the layer of %s has %.1f GB; several registries take no more than 8 or 10 GB", parts[i].holds, float64(sum.Size)/1e9))
-			}
+			out.Findings = append(out.Findings, large(parts[i].holds, sum.Size, w.recipe.maxLayer())...)
 			img.add(m.layers[j], sum, parts[i], v1.Time{Time: w.recipe.Created})
 			out.Contents = append(out.Contents, Layer{Holds: parts[i].holds, Digest: sum.Digest, DiffID: sum.DiffID, Size: sum.Size, Reused: m.reused})
 		}
@@ -56,6 +55,14 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 		return nil, &TooManyLayers{Need: n, Base: len(baseLayers), Most: most}
 	}
 	return out, img.seal()
+}
+
+// large warns of a layer that is larger than layers should be, for the one file in it is.
+func large(holds string, size, most int64) (out finding.List) {
+	if size > most {
+		out.Add(finding.LargeLayer, holds, nil, "the layer of %s has %.1f GB; several registries take no more than 8 or 10 GB", holds, float64(size)/1e9)
+	}
+	return out
 }
 
 // config is the base's configuration with ours on top.

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"mlenv/imagebuild/layer"
+	"mlenv/imagebuild/sink"
+	"mlenv/resolve/finding"
 )
 
 // Builder builds images.
@@ -22,6 +24,9 @@ type Builder struct {
 	// Progress, where not nil, is told how the layers come along. It may be called from several
 	// goroutines.
 	Progress func(Event)
+	// Review, where not nil, is told by Publish what was found while the images were built, before
+	// anything is sent. An error ends Publish.
+	Review func(finding.List) error
 }
 
 // Event is a step on the way of one layer.
@@ -33,6 +38,11 @@ type Event struct {
 	Bytes  int64     // of the tar stream, since the last event
 	Done   bool
 	Reused bool // with Done: nothing was read
+
+	// What Publish tells besides.
+	Again   bool      // what was remembered was wrong: everything is built once more
+	Sending string    // name of the sink that begins
+	Step    sink.Step // of the sink that began last
 }
 
 // Planned is a layer to be made, or a part of the image that is too large for one.
@@ -58,7 +68,7 @@ type part struct {
 type contents struct {
 	entries  []layer.Entry
 	distInfo map[string]string // of the wheels among them the .dist-info directories, by SHA-256
-	notes    []string          // what is odd about these wheels
+	findings finding.List      // what is odd about these wheels
 }
 
 // made is a part that was made or remembered.
@@ -66,7 +76,7 @@ type made struct {
 	layers   []v1.Layer
 	sums     []layer.Sum
 	distInfo map[string]string // by the wheel's SHA-256
-	notes    []string
+	findings finding.List
 	reused   bool
 }
 
@@ -74,17 +84,20 @@ type made struct {
 type remembered struct {
 	Sums     []layer.Sum       `json:"sums"`
 	DistInfo map[string]string `json:"distInfo,omitempty"`
-	Notes    []string          `json:"notes,omitempty"`
+	Findings finding.List      `json:"findings,omitempty"`
 }
 
 // work is one run of Build.
 type work struct {
 	*Builder
 	recipe Recipe
-	shelf  *shelf
+	wheels *openWheels
 	cpu    chan struct{} // a place for each layer that is made at once
 	paths  paths
 	small  []layer.Entry // files of the model that go into the last layer
+
+	mu    sync.Mutex
+	files []source
 }
 
 // Build builds the image of one platform. What is wrong with the wheels is a *wheel.Error, a
@@ -98,12 +111,12 @@ func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &work{Builder: b, recipe: r, paths: newPaths(r.Base),
-		cpu: make(chan struct{}, max(1, b.Jobs))}
-	w.shelf = newShelf(w.paths.scheme, max(1, b.Jobs))
+	w := &work{Builder: b, recipe: r, paths: newPaths(r.Base.Base), cpu: make(chan struct{}, max(1, b.Jobs))}
+	w.wheels = newOpenWheels(w.paths.scheme, max(1, b.Jobs))
 	defer func() {
 		if err != nil {
-			w.shelf.close()
+			w.wheels.close()
+			err = w.whyContent(ctx, err)
 		}
 	}()
 	if err := w.findSizes(ctx); err != nil {
@@ -184,7 +197,7 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 	if err != nil {
 		return made{}, err
 	}
-	m := made{distInfo: c.distInfo, notes: c.notes}
+	m := made{distInfo: c.distInfo, findings: c.findings}
 	for _, l := range layers {
 		sum, err := w.measure(ctx, l)
 		if err != nil {
@@ -196,7 +209,7 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 	if p.key == nil {
 		return m, nil
 	}
-	return m, w.remember(ctx, LayersMemo, key, remembered{m.sums, m.distInfo, m.notes})
+	return m, w.remember(ctx, LayersMemo, key, remembered{m.sums, m.distInfo, m.findings})
 }
 
 // prepare finds a part's key, which may mean hashing files.
@@ -220,14 +233,14 @@ func (w *work) measure(ctx context.Context, l *layer.Layer) (layer.Sum, error) {
 	return l.Measure(ctx, nil)
 }
 
-func (w *work) tell(e Event) {
-	if w.Progress != nil {
-		w.Progress(e)
+func (b *Builder) tell(e Event) {
+	if b.Progress != nil {
+		b.Progress(e)
 	}
 }
 
 // partFormat changes when the meaning of remembered does.
-const partFormat = 2
+const partFormat = 3
 
 // partKey is what the layers of a part depend on.
 type partKey struct {
@@ -297,7 +310,7 @@ func tarSize(entries []layer.Entry) int64 {
 // madeOf gives the layers of a part that was remembered. Its content is read only if somebody wants
 // the bytes, and once for all of its layers.
 func (w *work) madeOf(ctx context.Context, p part, known remembered) made {
-	m := made{sums: known.Sums, distInfo: known.DistInfo, notes: known.Notes, reused: true}
+	m := made{sums: known.Sums, distInfo: known.DistInfo, findings: known.Findings, reused: true}
 	// The bytes are wanted after Build has returned, when its own context may be over.
 	ctx = context.WithoutCancel(ctx)
 	again := sync.OnceValues(func() ([]*layer.Layer, error) {

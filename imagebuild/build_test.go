@@ -154,13 +154,13 @@ func makeRecipe(t testing.TB, model fs.FS) imagebuild.Recipe {
 	first := makeWheel(t, dir, "alpha", "1.0", map[string]string{"alpha/__init__.py": "x = 1\n", "shared/readme": "same\n"})
 	first.Requested = true
 	return imagebuild.Recipe{
-		Base: b, BaseImage: img, BaseName: "registry.example/python:3.11.9-slim",
+		Base: &base.Found{Base: b, Image: img, Name: "registry.example/python:3.11.9-slim"},
 		Wheels: []imagebuild.Wheel{
 			first,
 			makeWheel(t, dir, "beta", "2.0", map[string]string{"beta.py": "y = 2\n", "shared/readme": "same\n",
 				"beta-2.0.dist-info/entry_points.txt": "[console_scripts]\nbeta = beta:main\n"}),
 		},
-		Lock: []byte("lock-version = \"1.0\"\n"), Model: mlmodel.Files(model), Code: []string{"code"}, Runtime: rt,
+		Lock: []byte("lock-version = \"1.0\"\n"), Model: imagebuild.Model{FS: mlmodel.Files(model), Code: []string{"code"}}, Runtime: rt,
 		Labels:      map[string]string{"io.mlenv.run.id": "r1"},
 		Annotations: map[string]string{"io.mlenv.run.id": "r1"},
 		Created:     time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
@@ -385,7 +385,7 @@ func TestBuildOnBuilt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Base, r.BaseImage = b, img
+	r.Base = &base.Found{Base: b, Image: img}
 	_, err = (&imagebuild.Builder{}).Build(context.Background(), r)
 	var occupied *base.Occupied
 	if !errors.As(err, &occupied) || occupied.Path != serving.Venv || !strings.HasPrefix(occupied.File, serving.Venv+"/") {

@@ -25,9 +25,19 @@ func TestEnvironment(t *testing.T) {
 		"a base with another Python's paths": {&base.Base{Env: []string{"PATH=/bin", "PYTHONPATH=/usr/lib/x", "PYTHONHOME=/usr", "LANG=C", "A=b=c"}}, runtime,
 			[]string{"PATH=/opt/venv/bin:/bin", "LANG=de_DE.UTF-8", "A=b=c", "PYTHONUNBUFFERED=1", "PYTHONPATH=/opt/ml/code"}},
 	} {
-		r := Recipe{Base: tt.base, Runtime: tt.run}
+		r := Recipe{Base: &base.Found{Base: tt.base}, Runtime: tt.run}
 		if got := r.environment(); !slices.Equal(got, tt.want) {
 			t.Errorf("%s:\n got %q\nwant %q", what, got, tt.want)
 		}
+	}
+}
+
+func TestLargeLayer(t *testing.T) {
+	if found := large("weights", maxLayer, maxLayer); len(found) != 0 {
+		t.Errorf("%+v", found)
+	}
+	if found := large("weights", maxLayer+1, maxLayer); len(found) != 1 || found[0].Rule != "large-layer" ||
+		found[0].Message != "the layer of weights has 8.6 GB; several registries take no more than 8 or 10 GB" {
+		t.Errorf("%+v", found)
 	}
 }

@@ -27,6 +27,7 @@ import (
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/layer"
+	"mlenv/resolve/finding"
 )
 
 // noise does not shrink.
@@ -262,7 +263,14 @@ func TestNotes(t *testing.T) {
 			packWheel(t, dir, "many", "1.0", map[string]zipped{"many-1.0.dist-info/RECORD": {body: many}}))
 		n := opened(&r)
 		img := build(t, b, r)
-		notes := strings.Join(img.Notes, "\n")
+		var said []string
+		for _, f := range img.Findings {
+			said = append(said, f.Message)
+			if f.Rule != "wheel-record" || f.Severity != finding.Warning {
+				t.Errorf("%+v", f)
+			}
+		}
+		notes := strings.Join(said, "\n")
 		for _, want := range []string{
 			"odd-1.0-py3-none-any.whl: odd/gone.py: RECORD lists it, but the wheel lacks it",
 			"many-1.0-py3-none-any.whl: and 95 more",
@@ -271,8 +279,8 @@ func TestNotes(t *testing.T) {
 				t.Errorf("remembered %v: nobody says %q:\n%s", reused, want, notes)
 			}
 		}
-		if len(img.Notes) != 1+6 || (n.Load() == 0) != reused {
-			t.Errorf("remembered %v: %d notes, wheels were opened %d times", reused, len(img.Notes), n.Load())
+		if len(img.Findings) != 1+6 || (n.Load() == 0) != reused {
+			t.Errorf("remembered %v: %d notes, wheels were opened %d times", reused, len(img.Findings), n.Load())
 		}
 	}
 }

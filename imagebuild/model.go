@@ -2,8 +2,6 @@ package imagebuild
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
@@ -18,7 +16,7 @@ import (
 
 // modelFiles lists the files of the model, sorted by path.
 func (w *work) modelFiles() ([]layer.Entry, error) {
-	files, err := treeFiles(w.recipe.Model, ".", w.paths.model)
+	files, err := treeFiles(w.recipe.Model.FS, ".", w.paths.model)
 	if err != nil {
 		return nil, fmt.Errorf("reading the model's files: %w", err)
 	}
@@ -60,7 +58,7 @@ func treeFiles(fsys fs.FS, root, at string) ([]layer.Entry, error) {
 // extraPart is the layer of code that is not the model's own; nil where there is none.
 func (w *work) extraPart() (*part, error) {
 	var entries []layer.Entry
-	for _, t := range w.recipe.Extra {
+	for _, t := range w.recipe.Model.Extra {
 		files, err := treeFiles(t.FS, t.Root, path.Join(w.paths.code, path.Base(t.Root)))
 		if err != nil {
 			return nil, fmt.Errorf("reading code: %w", err)
@@ -73,10 +71,10 @@ func (w *work) extraPart() (*part, error) {
 	if err := w.checkSizes(entries); err != nil {
 		return nil, err
 	}
-	entries = layer.WithParents(entries, w.paths.code)
-	least := len(layer.Split(entries, w.recipe.maxLayer()))
-	return &part{holds: "code", least: least, make: func(context.Context) (contents, error) {
-		return contents{entries: entries}, nil
+	least := len(layer.Split(layer.WithParents(entries, w.paths.code), w.recipe.maxLayer()))
+	return &part{holds: "code", least: least, make: func(ctx context.Context) (contents, error) {
+		err := w.hashAll(ctx, entries)
+		return contents{entries: layer.WithParents(entries, w.paths.code)}, err
 	}}, nil
 }
 
@@ -85,7 +83,7 @@ func (w *work) sortModel(files []layer.Entry) (code, large, small []layer.Entry)
 	for _, f := range files {
 		rel := strings.TrimPrefix(f.Path, w.paths.model+"/")
 		switch {
-		case isBelow(rel, w.recipe.Code):
+		case isBelow(rel, w.recipe.Model.Code):
 			code = append(code, f)
 		case f.Content.Size > smallFile && rel != "MLmodel":
 			large = append(large, f)
@@ -142,41 +140,43 @@ const settled = 2 * time.Second
 // had come to rest by then: the times are those of the file system, which sets the second itself.
 func (w *work) digest(ctx context.Context, f layer.Entry) (string, error) {
 	name := strings.TrimPrefix(f.Path, w.paths.model+"/")
-	key, changed, ok := stamp(w.recipe.Model, name)
+	key, changed, ok := stamp(w.recipe.Model.FS, name)
 	if f.Content.Size <= largeFile {
 		ok = false // quick enough to hash
 	}
-	var sum string
+	file := source{name: name, path: f.Path, open: f.Content.Open, fsys: w.recipe.Model.FS, stamp: key}
 	if ok {
-		at, found, err := w.recall(ctx, FilesMemo, key, &sum)
+		at, found, err := w.recall(ctx, FilesMemo, key, &file.sum)
 		if err != nil {
 			return "", err
 		}
 		if found && at.After(changed.Add(settled)) {
-			return sum, nil
+			file.remembered = true
+			w.keep(file)
+			return file.sum, nil
 		}
 	}
-	file, err := f.Content.Open()
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, readerFunc(func(p []byte) (int, error) {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		return file.Read(p)
-	})); err != nil {
+	var err error
+	if file.sum, err = hashFile(ctx, f.Content.Open); err != nil {
 		return "", fmt.Errorf("reading the model's %s: %w", name, err)
 	}
-	sum = hex.EncodeToString(h.Sum(nil))
-	if again, _, same := stamp(w.recipe.Model, name); ok && same && again == key {
-		return sum, w.remember(ctx, FilesMemo, key, sum)
+	w.keep(file)
+	if again, _, same := stamp(w.recipe.Model.FS, name); ok && same && again == key {
+		return file.sum, w.remember(ctx, FilesMemo, key, file.sum)
 	}
-	return sum, nil
+	return file.sum, nil
 }
 
-type readerFunc func(p []byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+// hashAll puts the digests of small files into them, which are in no key, so that a change is
+// noticed and the file that changed is named.
+func (w *work) hashAll(ctx context.Context, files []layer.Entry) error {
+	for i, f := range files {
+		sum, err := hashFile(ctx, f.Content.Open)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", f.Source, err)
+		}
+		files[i].Content.Sum = v1.Hash{Algorithm: "sha256", Hex: sum}
+		w.keep(source{name: f.Source, path: f.Path, open: f.Content.Open, sum: sum})
+	}
+	return nil
+}

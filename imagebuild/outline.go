@@ -128,7 +128,7 @@ func (w *work) outline(ctx context.Context, one Wheel) (outline, error) {
 	if _, ok, err := w.recall(ctx, OutlinesMemo, key, &known); err != nil || ok && known.valid() {
 		return known, err
 	}
-	o, err := w.shelf.take(ctx, one)
+	o, err := w.wheels.take(ctx, one)
 	if err != nil {
 		return outline{}, err
 	}

@@ -82,7 +82,7 @@ func (w *work) parts(b budget) ([]part, error) {
 		parts = append(parts, *extra)
 		free -= extra.least - 1
 	}
-	if w.recipe.Model != nil {
+	if w.recipe.Model.FS != nil {
 		files, err := w.modelFiles()
 		if err != nil {
 			return nil, err
@@ -170,7 +170,7 @@ func (w *work) wheelPart(group []Wheel) part {
 	}
 	least := leastLayers(group, w.recipe.maxLayer())
 	return part{holds: holds, plan: plan, key: w.wheelsKey(group), least: least, make: func(ctx context.Context) (contents, error) {
-		c, err := w.shelf.takeAll(ctx, group)
+		c, err := w.wheels.takeAll(ctx, group)
 		c.entries = layer.WithParents(c.entries, w.paths.venv)
 		return c, err
 	}}
@@ -204,6 +204,9 @@ func (w *work) makeLast(ctx context.Context, index int, done []made) (*made, err
 			return nil, fmt.Errorf("the .dist-info directory of %s is not known", one.Filename)
 		}
 		entries = append(entries, layer.Entry{Path: w.paths.requested(dir), Content: layer.Bytes(nil)})
+	}
+	if err := w.hashAll(ctx, w.small); err != nil {
+		return nil, err
 	}
 	entries = append(entries, w.small...)
 	if len(entries) == 0 {

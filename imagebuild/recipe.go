@@ -29,21 +29,18 @@ import (
 
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/layer"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/serving"
 )
 
 // Recipe is all that an image is made of.
 type Recipe struct {
-	Base      *base.Base
-	BaseImage v1.Image
-	BaseName  string // for the annotation; "" where the base has no name that others know
+	Base *base.Found
 
 	Wheels []Wheel
 	Lock   []byte // pylock.toml, kept in the environment; nil: none
 
-	Model fs.FS    // the model's directory, of which all files count, see model.Files; nil: none
-	Code  []string // directories of code in Model, slash-separated
-	Extra []Tree   // code that is not the model's own, to lie in serving.CodePath
+	Model Model
 
 	Runtime     *serving.Runtime  // nil: as the base has it
 	Labels      map[string]string // of the configuration
@@ -78,7 +75,7 @@ type Wheel struct {
 var hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func (r *Recipe) check() error {
-	if r.Base == nil || r.BaseImage == nil {
+	if r.Base == nil || r.Base.Base == nil || r.Base.Image == nil {
 		return fmt.Errorf("the recipe has no base")
 	}
 	if err := r.Base.IsFree(); err != nil {
@@ -121,8 +118,9 @@ type Layer struct {
 // Image is an image that was built.
 type Image struct {
 	v1.Image
-	Contents []Layer  // of the image's layers, in order
-	Notes    []string // what is odd about the wheels, though no reason to refuse them
+	Contents []Layer      // of the image's layers, in order
+	Findings finding.List // what is odd about the wheels or the layers, though no reason to refuse them
+	files    []source     // which can change while the image is sent
 	closers  []func() error
 }
 

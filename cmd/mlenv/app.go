@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -42,6 +41,8 @@ func (a *app) commands() []*cli.Command {
 
 // tree is the whole command tree.
 func (a *app) tree() *cli.App {
+	s, version := &flagSet{}, false
+	s.on(&version, "version", "print the version")
 	root := &cli.App{
 		Name:        "mlenv",
 		Usage:       "turn an MLflow Model into its environment: a spec, a lock, a Dockerfile, an image",
@@ -52,21 +53,19 @@ func (a *app) tree() *cli.App {
 		Reader:      a.stdin,
 		Writer:      a.stdout,
 		ErrWriter:   a.stderr,
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "version", Usage: "print the version", DisableDefaultText: true},
-		},
+		Flags:       s.flags,
 		// A requirement such as "numpy>=1,<2" holds commas: they never separate values.
 		DisableSliceFlagSeparator: true,
-		ExitErrHandler:            func(*cli.Context, error) {},
+		ExitErrHandler:            noExit,
 		OnUsageError:              asUsageError,
-		Action: func(c *cli.Context) error {
-			if c.Bool("version") {
-				_, err := fmt.Fprintln(a.stdout, versionLine())
-				return err
-			}
-			return writeHelp(a.stdout, []*cli.Command{{Name: "mlenv", Usage: c.App.Usage, Flags: c.App.Flags, Subcommands: c.App.Commands}})
-		},
 	}
+	root.Action = s.action(func(context.Context, []string) error {
+		if version {
+			_, err := fmt.Fprintln(a.stdout, versionLine())
+			return err
+		}
+		return writeHelp(a.stdout, []*cli.Command{{Name: "mlenv", Usage: root.Usage, Flags: root.Flags, Subcommands: root.Commands}})
+	})
 	settle(root.Commands)
 	root.Setup()
 	return root
@@ -81,11 +80,6 @@ func settle(commands []*cli.Command) {
 		c.OnUsageError = asUsageError
 		settle(c.Subcommands)
 	}
-}
-
-func asUsageError(c *cli.Context, err error, _ bool) error {
-	command := strings.TrimSpace(strings.TrimPrefix(c.Command.HelpName, "mlenv"))
-	return &usageError{msg: strings.Replace(err.Error(), "for flag -", "for flag --", 1), command: command}
 }
 
 func (a *app) run(ctx context.Context, args []string) error {

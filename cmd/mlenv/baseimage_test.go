@@ -138,7 +138,7 @@ func labelsOf(t *testing.T, reference string) map[string]string {
 // write sends an image, or an index, to a file or directory.
 func write(t *testing.T, s sink.Sink, a sink.Artifact) {
 	t.Helper()
-	if _, err := s(t.Context(), a); err != nil {
+	if _, err := s.Send(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
 }

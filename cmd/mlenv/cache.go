@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 
 // cacheCommand shows and empties the directory in which everything that is remembered lies.
 func cacheCommand(a *app) *cli.Command {
+	s, days := &flagSet{}, 30
+	s.number(&days, "days", "keep what was used in the last `N` days")
+	none := &flagSet{}
 	return &cli.Command{
 		Name:  "cache",
 		Usage: "show or empty the cache",
@@ -19,16 +23,9 @@ func cacheCommand(a *app) *cli.Command {
 			"cache directory. Losing it costs time and changes no result.",
 		Subcommands: []*cli.Command{
 			{
-				Name:  "dir",
-				Usage: "print the cache's directory",
-				Action: func(c *cli.Context) error {
-					dir, err := a.cacheArguments(c)
-					if err != nil {
-						return err
-					}
-					_, err = fmt.Fprintln(a.stdout, dir)
-					return err
-				},
+				Name:   "dir",
+				Usage:  "print the cache's directory",
+				Action: none.action(func(_ context.Context, args []string) error { return a.cacheDirectory(args) }),
 			},
 			{
 				Name:  "prune",
@@ -37,52 +34,61 @@ func cacheCommand(a *app) *cli.Command {
 					"of base images and notes that were not used in them; what interrupted runs left a day ago or\n" +
 					"more; and what older versions of mlenv kept in formats that are no longer read. Other commands\n" +
 					"may run meanwhile. Files that are not mlenv's stay.",
-				Flags: []cli.Flag{
-					&cli.IntFlag{Name: "days", Value: 30, Usage: "keep what was used in the last `N` days"},
-				},
-				Action: func(c *cli.Context) error {
-					dir, err := a.cacheArguments(c)
-					if err != nil {
-						return err
-					}
-					days := c.Int("days")
-					if days < 0 {
-						return &usageError{msg: fmt.Sprintf("--days %d is negative", days), command: "cache prune"}
-					}
-					now := time.Now()
-					removed, err := cache.Open(dir, nil).Prune(now, now.AddDate(0, 0, -days))
-					return a.reportRemoved(removed, err)
-				},
+				Flags:  s.flags,
+				Action: s.action(func(_ context.Context, args []string) error { return a.pruneCache(args, days) }),
 			},
 			{
 				Name:  "clean",
 				Usage: "remove everything that is remembered",
 				Description: "Removes all of the cache but what another command is writing just now. Files that are not\n" +
 					"mlenv's stay.",
-				Action: func(c *cli.Context) error {
-					dir, err := a.cacheArguments(c)
-					if err != nil {
-						return err
-					}
-					removed, err := cache.Open(dir, nil).Clean()
-					return a.reportRemoved(removed, err)
-				},
+				Action: none.action(func(_ context.Context, args []string) error { return a.cleanCache(args) }),
 			},
 		},
-		Action: func(c *cli.Context) error {
-			if c.NArg() > 0 {
-				return &usageError{msg: fmt.Sprintf("cache has no command %q", c.Args().First()), command: "cache"}
+		Action: none.action(func(_ context.Context, args []string) error {
+			if len(args) > 0 {
+				return &usageError{msg: fmt.Sprintf("cache has no command %q", args[0])}
 			}
-			return &usageError{msg: "cache needs one of dir, prune, clean", command: "cache"}
-		},
+			return &usageError{msg: "cache needs one of dir, prune, clean"}
+		}),
 	}
 }
 
+func (a *app) cacheDirectory(args []string) error {
+	dir, err := a.cacheArguments("dir", args)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(a.stdout, dir)
+	return err
+}
+
+func (a *app) pruneCache(args []string, days int) error {
+	dir, err := a.cacheArguments("prune", args)
+	if err != nil {
+		return err
+	}
+	if days < 0 {
+		return &usageError{msg: fmt.Sprintf("--days %d is negative", days)}
+	}
+	now := time.Now()
+	removed, err := cache.Open(dir, nil).Prune(now, now.AddDate(0, 0, -days))
+	return a.reportRemoved(removed, err)
+}
+
+func (a *app) cleanCache(args []string) error {
+	dir, err := a.cacheArguments("clean", args)
+	if err != nil {
+		return err
+	}
+	removed, err := cache.Open(dir, nil).Clean()
+	return a.reportRemoved(removed, err)
+}
+
 // cacheArguments gives the cache's directory to a command that takes no arguments.
-func (a *app) cacheArguments(c *cli.Context) (string, error) {
-	if c.NArg() > 0 {
-		return "", &usageError{msg: fmt.Sprintf("cache %s takes no argument, but there is %q", c.Command.Name, c.Args().First()),
-			command: "cache " + c.Command.Name}
+func (a *app) cacheArguments(command string, args []string) (string, error) {
+	if len(args) > 0 {
+		return "", &usageError{msg: fmt.Sprintf("cache %s takes no argument, but there is %q", command, args[0])}
 	}
 	return a.cacheDir()
 }

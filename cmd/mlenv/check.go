@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,11 +15,42 @@ import (
 
 	"mlenv/render/report"
 	"mlenv/resolve/check"
+	"mlenv/resolve/check/gather"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/pylock"
 )
 
+// checkOptions are the flags of check.
+type checkOptions struct {
+	model modelOptions
+	lock  lockOptions
+	base  baseOptions
+
+	format, output string
+	failOn         string
+	lockFile       string
+	policy         string
+	osv            []string
+	online         bool
+	date           string
+	listRules      bool
+}
+
 func checkCommand(a *app) *cli.Command {
+	s, o := &flagSet{}, &checkOptions{output: "-"}
+	s.oneOf(&o.format, "format", "output format", report.Formats...)
+	s.text(&o.output, "output, o", "write the report to `FILE`, - for stdout")
+	s.oneOf(&o.failOn, "fail-on", "exit with 2 if there are findings of this severity or worse", "error", "warning", "never")
+	s.text(&o.lockFile, "lock", "check the lock `FILE` too")
+	s.text(&o.policy, "policy", "obey the policy `FILE` (docs/policy.md)")
+	s.list(&o.osv, "osv", "look the lock's packages up in the OSV records of the folder or zip `PATH`")
+	s.list(&o.base.names, "platform", "every locked package must have a wheel for `OS/ARCH`")
+	s.text(&o.base.ref, "base", "the lock must fit the base `IMAGE`, and what wheels need of it must be there")
+	s.on(&o.online, "online", "ask the index whether locked files are yanked or gone, and for licences; without --lock, whether the requirements can be met")
+	s.text(&o.date, "date", "check as of `YYYY-MM-DD` instead of today")
+	s.on(&o.listRules, "list-rules", "print the rules and exit")
+	o.lock.bind(s, &o.model.index)
+	o.model.bind(s, "check")
 	return &cli.Command{
 		Name:      "check",
 		Usage:     "find what would go wrong with a model before it is deployed",
@@ -26,37 +58,25 @@ func checkCommand(a *app) *cli.Command {
 		Description: "Compares what MODEL, a model directory or its MLmodel file, declares with what its files hold,\n" +
 			"with a lock and with a policy. Needs no network unless --online is given. docs/rules.md\n" +
 			"describes the rules. Exits with 2 if there are findings at or above --fail-on.",
-		Flags: slices.Concat([]cli.Flag{
-			choiceFlag("format", "output format", report.Formats...),
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "-", Usage: "write the report to `FILE`, - for stdout"},
-			choiceFlag("fail-on", "exit with 2 if there are findings of this severity or worse", "error", "warning", "never"),
-			&cli.StringFlag{Name: "lock", Usage: "check the lock `FILE` too"},
-			&cli.StringFlag{Name: "policy", Usage: "obey the policy `FILE` (docs/policy.md)"},
-			&cli.StringSliceFlag{Name: "osv", Usage: "look the lock's packages up in the OSV records of the folder or zip `PATH` (repeatable)"},
-			&cli.StringSliceFlag{Name: "platform", Usage: "every locked package must have a wheel for `OS/ARCH` (repeatable)"},
-			&cli.StringFlag{Name: "base", Usage: "the lock must fit the base `IMAGE`, and what wheels need of it must be there"},
-			&cli.BoolFlag{Name: "online", Usage: "ask the index whether locked files are yanked or gone, and for licences; without --lock, whether the requirements can be met", DisableDefaultText: true},
-			&cli.StringFlag{Name: "date", Usage: "check as of `YYYY-MM-DD` instead of today"},
-			&cli.BoolFlag{Name: "list-rules", Usage: "print the rules and exit", DisableDefaultText: true},
-		}, lockFlags(), inputFlags()),
-		Action: a.runCheck,
+		Flags:  s.flags,
+		Action: s.action(func(ctx context.Context, args []string) error { return a.check(ctx, args, o) }),
 	}
 }
 
-func (a *app) runCheck(c *cli.Context) error {
-	if c.Bool("list-rules") {
+func (a *app) check(ctx context.Context, args []string, o *checkOptions) error {
+	if o.listRules {
 		_, err := a.stdout.Write(listRules(finding.Rules()))
 		return err
 	}
-	r := &checkRun{app: a, c: c}
-	if err := r.prepare(); err != nil {
+	r := &checkRun{app: a, o: o}
+	if err := r.prepare(args); err != nil {
 		return err
 	}
-	found, err := r.check()
+	found, err := r.check(ctx, args)
 	if err != nil {
 		return err
 	}
-	if err := r.write(found); err != nil {
+	if err := r.write(ctx, found); err != nil {
 		return err
 	}
 	if s := r.threshold(); s != "" {
@@ -70,21 +90,21 @@ func (a *app) runCheck(c *cli.Context) error {
 // checkRun is one run of the command.
 type checkRun struct {
 	app   *app
-	c     *cli.Context
+	o     *checkOptions
 	model string
 	in    check.Input
 }
 
 // prepare reads everything but the model, so that what is wrong with the command line is said
 // whatever the model is like.
-func (r *checkRun) prepare() (err error) {
-	if r.model, err = oneArgument(r.c, "MODEL"); err != nil {
+func (r *checkRun) prepare(args []string) (err error) {
+	if r.model, err = oneArgument(args, "check", "MODEL"); err != nil {
 		return err
 	}
-	if r.in.Today, err = checkDate(r.c); err != nil {
+	if r.in.Today, err = checkDate(r.o.date); err != nil {
 		return err
 	}
-	if name := r.c.String("policy"); name != "" {
+	if name := r.o.policy; name != "" {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			return fmt.Errorf("reading the policy: %w", err)
@@ -93,29 +113,31 @@ func (r *checkRun) prepare() (err error) {
 			return err
 		}
 	}
-	if name := r.c.String("lock"); name != "" {
-		if r.in.Lock, err = readCheckedLock(name); err != nil {
+	if r.o.lockFile != "" {
+		if r.in.Lock, err = readCheckedLock(r.o.lockFile); err != nil {
 			return err
 		}
 	}
-	for _, flag := range []string{"osv", "platform"} {
-		if r.c.IsSet(flag) && r.in.Lock == nil && !r.c.Bool("online") {
-			return &usageError{msg: "--" + flag + " checks a lock: give it with --lock, or make one with --online", command: r.c.Command.Name}
+	for _, flag := range []struct {
+		name  string
+		given bool
+	}{{"osv", len(r.o.osv) > 0}, {"platform", len(r.o.base.names) > 0}} {
+		if flag.given && r.in.Lock == nil && !r.o.online {
+			return &usageError{msg: "--" + flag.name + " checks a lock: give it with --lock, or make one with --online"}
 		}
 	}
-	r.in.Advisories, err = readAdvisories(r.c.StringSlice("osv"))
+	r.in.Advisories, err = gather.Advisories(r.o.osv)
 	return err
 }
 
 // checkDate is the day of checking: the flag's, else today (UTC).
-func checkDate(c *cli.Context) (time.Time, error) {
-	text := c.String("date")
+func checkDate(text string) (time.Time, error) {
 	if text == "" {
 		return time.Now().UTC(), nil
 	}
 	day, err := time.Parse(time.DateOnly, text)
 	if err != nil {
-		return day, &usageError{msg: fmt.Sprintf("--date %s is not a day such as 2027-01-31", text), command: c.Command.Name}
+		return day, &usageError{msg: fmt.Sprintf("--date %s is not a day such as 2027-01-31", text)}
 	}
 	return day, nil
 }
@@ -134,8 +156,8 @@ func readCheckedLock(name string) (*check.Lock, error) {
 
 // check reads the model and applies the rules. A model whose files cannot be understood is a
 // finding: a pipeline wants its report all the same.
-func (r *checkRun) check() (_ *check.Report, err error) {
-	in, err := r.app.readInputs(r.c)
+func (r *checkRun) check(ctx context.Context, args []string) (_ *check.Report, err error) {
+	in, err := r.o.model.open(args)
 	if err != nil {
 		if found, ok := check.FromError(err, r.in.Policy, r.in.Today); ok && r.isModel() {
 			return found, nil
@@ -144,7 +166,7 @@ func (r *checkRun) check() (_ *check.Report, err error) {
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	r.in.Model, r.in.Spec = in.Model, in.Spec
-	if err := r.surroundings(r.c.Context, in); err != nil {
+	if err := r.gather(ctx, in); err != nil {
 		return nil, err
 	}
 	return check.Run(r.in)
@@ -158,14 +180,14 @@ func (r *checkRun) isModel() bool {
 
 // threshold is the severity that fails the check, "" for none.
 func (r *checkRun) threshold() finding.Severity {
-	if on := r.c.String("fail-on"); on != "never" {
-		return finding.Severity(on)
+	if r.o.failOn != "never" {
+		return finding.Severity(r.o.failOn)
 	}
 	return ""
 }
 
 // write writes the report.
-func (r *checkRun) write(found *check.Report) error {
+func (r *checkRun) write(ctx context.Context, found *check.Report) error {
 	out := &report.Report{
 		Model: filepath.ToSlash(r.model), Tool: "mlenv " + versionNumber(),
 		Findings: found.Findings, Excepted: found.Excepted, Rules: finding.Rules(), FailOn: r.threshold(),
@@ -176,20 +198,19 @@ func (r *checkRun) write(found *check.Report) error {
 	if r.in.Policy != nil {
 		out.Outside = append(out.Outside, r.in.Policy.Name)
 	}
-	output := r.c.String("output")
 	var paint report.Paint
-	if output == "-" {
+	if r.o.output == "-" {
 		paint = r.app.reportPaint()
 	}
-	data, err := out.Format(r.c.String("format"), paint)
+	data, err := out.Format(r.o.format, paint)
 	if err != nil {
 		return err
 	}
-	if output == "-" {
+	if r.o.output == "-" {
 		_, err = r.app.stdout.Write(data)
 		return err
 	}
-	return writeOutput(r.c.Context, output, data)
+	return writeOutput(ctx, r.o.output, data)
 }
 
 // reportPaint gives the styles of a report their colours.

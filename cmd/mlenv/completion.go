@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -20,14 +21,13 @@ func completionCommand(a *app) *cli.Command {
 			"  source <(mlenv completion bash)\n" +
 			"  source <(mlenv completion zsh)\n" +
 			"  mlenv completion fish | source",
-		Action: func(c *cli.Context) error {
-			script, ok := completionScripts[c.Args().First()]
-			if !ok || c.NArg() != 1 {
-				return &usageError{msg: "completion takes one of bash, zsh, fish", command: "completion"}
+		Action: (&flagSet{}).action(func(_ context.Context, args []string) error {
+			if len(args) != 1 || completionScripts[args[0]] == "" {
+				return &usageError{msg: "completion takes one of bash, zsh, fish"}
 			}
-			_, err := fmt.Fprint(a.stdout, script)
+			_, err := fmt.Fprint(a.stdout, completionScripts[args[0]])
 			return err
-		},
+		}),
 	}
 }
 

@@ -93,7 +93,7 @@ func (r *dockerfileRun) copyTrees(to string) error {
 			return err
 		}
 	}
-	for _, name := range r.c.StringSlice("code-paths") {
+	for _, name := range r.o.model.codePaths {
 		abs, err := filepath.Abs(name)
 		if err != nil {
 			return err

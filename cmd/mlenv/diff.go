@@ -21,7 +21,18 @@ import (
 	"mlenv/resolve/serving"
 )
 
+// diffOptions are the flags of diff.
+type diffOptions struct {
+	format   string
+	exitCode bool
+	platform string
+}
+
 func diffCommand(a *app) *cli.Command {
+	s, o := &flagSet{}, &diffOptions{}
+	s.oneOf(&o.format, "format", "output format", changes.Formats...)
+	s.on(&o.exitCode, "exit-code", "exit with 2 if the environments differ")
+	s.text(&o.platform, "platform", "compare the images for `OS/ARCH` (default: the only one, else linux/amd64)")
 	return &cli.Command{
 		Name:      "diff",
 		Usage:     "say what a new version of a model changes",
@@ -31,44 +42,39 @@ func diffCommand(a *app) *cli.Command {
 			"image, the lock and the model's small files are read; nothing is run. Sides of different kinds are\n" +
 			"compared in what both have. With --exit-code it exits with 0 if they are the same and with 2, not\n" +
 			"with 1 as git diff does, if they differ: 1 is for what could not be done.",
-		Flags: []cli.Flag{
-			choiceFlag("format", "output format", changes.Formats...),
-			&cli.BoolFlag{Name: "exit-code", Usage: "exit with 2 if the environments differ", DisableDefaultText: true},
-			&cli.StringFlag{Name: "platform", Usage: "compare the images for `OS/ARCH` (default: the only one, else linux/amd64)"},
-		},
-		Action: a.runDiff,
+		Flags:  s.flags,
+		Action: s.action(func(ctx context.Context, args []string) error { return a.diff(ctx, args, o) }),
 	}
 }
 
-func (a *app) runDiff(c *cli.Context) error {
-	switch c.NArg() {
-	case 2:
-	case 0, 1:
-		return &usageError{msg: "OLD and NEW are needed", command: c.Command.Name}
-	default:
-		return &usageError{msg: fmt.Sprintf("diff takes OLD and NEW, but there is also %q", c.Args().Get(2)), command: c.Command.Name}
+func (a *app) diff(ctx context.Context, args []string, o *diffOptions) error {
+	switch {
+	case len(args) < 2:
+		return &usageError{msg: "OLD and NEW are needed"}
+	case len(args) > 2:
+		return &usageError{msg: fmt.Sprintf("diff takes OLD and NEW, but there is also %q", args[2])}
 	}
 	var platform *v1.Platform
-	if text := c.String("platform"); text != "" {
+	if o.platform != "" {
 		var err error
-		if platform, err = v1.ParsePlatform(text); err != nil || platform.OS == "" || platform.Architecture == "" {
-			return &usageError{msg: fmt.Sprintf("--platform %s is not of the form OS/ARCH", text), command: c.Command.Name}
+		if platform, err = v1.ParsePlatform(o.platform); err != nil || platform.OS == "" || platform.Architecture == "" {
+			return &usageError{msg: fmt.Sprintf("--platform %s is not of the form OS/ARCH", o.platform)}
 		}
 	}
-	old, errOld := a.readSide(c.Context, c.Args().Get(0), platform)
-	now, errNew := a.readSide(c.Context, c.Args().Get(1), platform)
+	old, errOld := a.readSide(ctx, args[0], platform)
+	now, errNew := a.readSide(ctx, args[1], platform)
 	if err := errors.Join(errOld, errNew); err != nil {
 		return err
 	}
 	found := diff.Compare(old, now)
-	data, err := changes.Format(found, c.String("format"), a.changesPaint())
+	data, err := changes.Format(found, o.format, a.changesPaint())
 	if err != nil {
 		return err
 	}
 	if _, err := a.stdout.Write(data); err != nil {
 		return err
 	}
-	if c.Bool("exit-code") && !found.Same {
+	if o.exitCode && !found.Same {
 		return &findingsError{count: 1}
 	}
 	return nil

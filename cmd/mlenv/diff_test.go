@@ -48,7 +48,7 @@ func writeBase(t testing.TB, dir, python string) {
 	t.Helper()
 	img, err := basetest.Slim(python)
 	if err == nil {
-		_, err = sink.Layout(dir, "base")(t.Context(), sink.Artifact{Image: img})
+		_, err = sink.Layout(dir, "base").Send(t.Context(), sink.Artifact{Image: img})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -6,14 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
 	"text/template"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/urfave/cli/v2"
 
 	"mlenv/imagebuild/base"
@@ -30,7 +28,35 @@ import (
 // condaBase is where micromamba comes from; it is Debian's current release below it.
 const condaBase = "mambaorg/micromamba:2-debian12-slim"
 
+// dockerfileOptions are the flags of dockerfile.
+type dockerfileOptions struct {
+	model     modelOptions
+	lock      lockOptions
+	base      baseOptions
+	container containerOptions
+	out       outputOptions
+
+	output    string
+	installer string
+	template  string
+	noLock    bool
+	lockFile  string
+	condaLock string
+}
+
 func dockerfileCommand(a *app) *cli.Command {
+	s, o := &flagSet{}, &dockerfileOptions{output: "mlenv-dockerfile"}
+	s.text(&o.output, "output, o", "write the build context to `DIR`, or the Dockerfile alone to - (stdout)")
+	s.text(&o.installer, "installer", "install by uv, pip or conda (default: conda if the model needs conda packages, else uv)")
+	s.text(&o.template, "template", "use your own template `FILE`, or a DIR of them")
+	s.on(&o.noLock, "no-lock", "leave the choice of versions to the installer")
+	s.text(&o.lockFile, "lock", "install exactly what the lock `FILE` says, resolving nothing")
+	s.text(&o.condaLock, "conda-lock", "install the conda packages of the explicit lock `FILE`")
+	o.out.bind(s)
+	o.container.bind(s)
+	o.base.bind(s)
+	o.lock.bind(s, &o.model.index)
+	o.model.bind(s, "dockerfile")
 	return &cli.Command{
 		Name:      "dockerfile",
 		Usage:     "write a build context for docker, BuildKit, buildah or Kaniko",
@@ -38,56 +64,49 @@ func dockerfileCommand(a *app) *cli.Command {
 		Description: "Writes a directory that 'docker build' makes the image of MODEL from: a Dockerfile, the lock,\n" +
 			"the model, its code and its wheels. For what only running a build can give: conda packages,\n" +
 			"source distributions, system packages. -o - prints the Dockerfile alone.",
-		Flags: slicesOf([]cli.Flag{
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "mlenv-dockerfile", Usage: "write the build context to `DIR`, or the Dockerfile alone to - (stdout)"},
-			&cli.StringFlag{Name: "installer", Usage: "install by uv, pip or conda (default: conda if the model needs conda packages, else uv)"},
-			&cli.StringFlag{Name: "template", Usage: "use your own template `FILE`, or a DIR of them"},
-			&cli.BoolFlag{Name: "no-lock", Usage: "leave the choice of versions to the installer", DisableDefaultText: true},
-			&cli.StringFlag{Name: "lock", Usage: "install exactly what the lock `FILE` says, resolving nothing"},
-			&cli.StringFlag{Name: "conda-lock", Usage: "install the conda packages of the explicit lock `FILE`"},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors alone", DisableDefaultText: true},
-			&cli.BoolFlag{Name: "verbose", Usage: "print every step", DisableDefaultText: true},
-			strictFlag(),
-		}, servingFlags(), baseFlags(), lockFlags(), inputFlags()),
-		Action: a.dockerfile,
+		Flags:  s.flags,
+		Action: s.action(func(ctx context.Context, args []string) error { return a.dockerfile(ctx, args, o) }),
 	}
 }
 
 // dockerfileRun is one run of the dockerfile command.
 type dockerfileRun struct {
 	*app
-	c      *cli.Context
-	in     *inputs
-	out    render.Input
-	lock   *pylock.Lock
-	dir    string // to which the lock's paths are relative
-	show   *lockProgress
-	wheels []string // local wheels that the context needs
+	o       *dockerfileOptions
+	in      *inputs
+	client  *index.Client
+	bases   []*base.Found // none where none could be looked into
+	targets []dist.Target
+	out     render.Input
+	lock    *pylock.Lock
+	dir     string // to which the lock's paths are relative
+	show    *lockProgress
+	wheels  []string // local wheels that the context needs
 }
 
-func (a *app) dockerfile(c *cli.Context) (err error) {
-	flags, err := a.readServingFlags(c)
+func (a *app) dockerfile(ctx context.Context, args []string, o *dockerfileOptions) (err error) {
+	box, err := a.container(o.container, o.lock.serve, o.model.codePaths)
 	if err != nil {
 		return err
 	}
-	r := &dockerfileRun{app: a, c: c, show: a.lockProgress(c)}
+	r := &dockerfileRun{app: a, o: o, show: a.lockProgress(o.out)}
 	defer r.show.end()
-	if r.in, err = a.readInputs(c); err != nil {
+	if r.in, err = o.model.open(args); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.in.Close()) }()
-	if err := a.reportForLock(c, r.in.Spec.Findings); err != nil {
+	if err := a.reportForLock(o.out, r.in.Spec.Findings); err != nil {
 		return err
 	}
-	if err := r.prepare(c.Context, flags); err != nil {
+	if err := r.prepare(ctx, box); err != nil {
 		return err
 	}
-	tmpl, name, err := ownTemplate(c.String("template"))
+	tmpl, name, err := ownTemplate(o.template)
 	if err != nil {
 		return err
 	}
 	r.show.end()
-	if c.String("output") == "-" {
+	if o.output == "-" {
 		data, err := render.Dockerfile(r.out, tmpl, name)
 		if err == nil {
 			_, err = a.stdout.Write(data)
@@ -98,152 +117,138 @@ func (a *app) dockerfile(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := r.writeContext(c.String("output"), files); err != nil {
+	if err := r.writeContext(o.output, files); err != nil {
 		return err
 	}
-	r.show.say("wrote %s; build it with: DOCKER_BUILDKIT=1 docker build %s", c.String("output"), c.String("output"))
+	r.show.say("wrote %s; build it with: DOCKER_BUILDKIT=1 docker build %s", o.output, o.output)
 	return nil
 }
 
 // prepare gathers all that the Dockerfile depends on.
-func (r *dockerfileRun) prepare(ctx context.Context, flags servingValues) (err error) {
+func (r *dockerfileRun) prepare(ctx context.Context, box container) (err error) {
 	spec := r.in.Spec
-	r.out = render.Input{Spec: spec, ModelCode: len(r.in.Model.Code) > 0, ExtraCode: len(r.c.StringSlice("code-paths")) > 0}
-	if r.out.Installer, err = render.ParseInstaller(r.c.String("installer"), spec); err != nil {
-		return &usageError{msg: err.Error(), command: r.c.Command.Name}
+	r.out = render.Input{Spec: spec, ModelCode: len(r.in.Model.Code) > 0, ExtraCode: len(r.o.model.codePaths) > 0}
+	if r.out.Installer, err = render.ParseInstaller(r.o.installer, spec); err != nil {
+		return &usageError{msg: err.Error()}
 	}
 	if len(spec.Conda.Packages) > 0 && r.out.Installer != render.Conda {
 		return &usageError{msg: fmt.Sprintf("the model needs conda packages, which %s cannot install", r.out.Installer),
-			hint: "use --installer conda", command: r.c.Command.Name}
+			hint: "use --installer conda"}
 	}
 	if r.out.Title, err = imageName(r.in.Path); err != nil {
 		return err
 	}
-	request := lockRequest{Inputs: r.withoutSources(), Dir: r.in.dir(), Warn: r.show.warn}
-	digest, err := r.findBase(ctx, &request)
+	digest, err := r.findBase(ctx)
 	if err != nil {
 		return err
 	}
 	if err := r.findIndexes(); err != nil {
 		return err
 	}
-	if err := r.findLock(ctx, request); err != nil {
+	if err := r.findLock(ctx); err != nil {
 		return err
 	}
-	if file := r.c.String("conda-lock"); file != "" {
+	if file := r.o.condaLock; file != "" {
 		if r.out.CondaExplicit, err = readCondaLock(file); err != nil {
 			return err
 		}
 	}
-	contract, err := r.in.contract(r.c, flags, r.lock)
+	contract, err := serving.ForModel(r.in.Model, spec, r.lock, box.choices)
 	if err != nil {
 		return err
 	}
 	r.out.Runtime = contract.Runtime
-	facts := contract.Facts
-	facts.BaseName, facts.BaseDigest, _ = strings.Cut(r.out.Base, "@")
-	facts.BaseDigest = digest
+	r.label(contract.Facts, digest, box.labels)
+	return nil
+}
+
+// label adds the labels of the image: what they say of the model, the base and the lock, and the
+// user's own, which win.
+func (r *dockerfileRun) label(facts serving.Facts, digest string, own map[string]string) {
+	facts.BaseName, facts.BaseDigest = r.baseName(), digest
 	if r.lock != nil {
 		sum := sha256.Sum256(pylock.Format(r.lock))
 		facts.LockDigest = "sha256:" + hex.EncodeToString(sum[:])
 	}
 	for _, v := range serving.Labels(facts) {
-		if _, own := flags.labels[v.Name]; !own {
+		if _, ok := own[v.Name]; !ok {
 			r.out.Labels = append(r.out.Labels, v)
 		}
 	}
-	for _, name := range sortedKeys(flags.labels) {
-		r.out.Labels = append(r.out.Labels, serving.Var{Name: name, Value: flags.labels[name]})
+	for _, name := range sortedKeys(own) {
+		r.out.Labels = append(r.out.Labels, serving.Var{Name: name, Value: own[name]})
 	}
-	return nil
 }
 
-// withoutSources is the model less what comes as source, which only building can resolve.
-func (r *dockerfileRun) withoutSources() *inputs {
-	in, spec := *r.in, *r.in.Spec
-	spec.Requirements = render.WithoutSources(r.in.Spec)
-	in.Spec = &spec
-	return &in
+// baseName is the full name of the base, or, where it could not be looked into, the one in FROM.
+func (r *dockerfileRun) baseName() string {
+	if name, _ := base.Recorded(r.bases); name != "" {
+		return name
+	}
+	name, _, _ := strings.Cut(r.out.Base, "@")
+	return name
 }
 
-// findBase names the base, pinned by digest where its registry can be asked, and fills in the
-// targets to lock for.
-func (r *dockerfileRun) findBase(ctx context.Context, request *lockRequest) (digest string, err error) {
-	ref, python := r.c.String("base"), r.in.Spec.Python.Version.String()
+// findBase names the base, pinned by digest where its registry can be asked, and finds the targets
+// to lock for. It gives the digest that labels tell: the platform's, as an image has it, or of
+// several platforms the index's.
+func (r *dockerfileRun) findBase(ctx context.Context) (digest string, err error) {
+	ref, python := r.o.base.ref, r.in.Spec.Python.Version
 	if ref == "host" || base.IsFile(ref) {
-		return "", &usageError{msg: "--base " + ref + " is nothing that a Dockerfile can build on", hint: "name an image of a registry", command: r.c.Command.Name}
+		return "", &usageError{msg: "--base " + ref + " is nothing that a Dockerfile can build on", hint: "name an image of a registry"}
 	}
 	switch {
 	case ref != "":
 		r.out.Base = ref
 	case r.out.Installer == render.Conda:
 		r.out.Base = condaBase
-	case python == "":
-		return "", errNoPython
+	case python.IsZero():
+		return "", base.ErrNoPython
 	default:
-		r.out.Base = "python:" + python + "-slim"
+		r.out.Base = base.DefaultRef(python.String())
 	}
 	if r.out.Installer == render.Conda {
 		return r.pinBase(ctx)
 	}
-	wanted, err := platforms(r.c)
-	if err != nil {
+	if !r.o.model.index.offline {
+		bases, findings, err := r.openBases(ctx, r.o.base, python)
+		if err != nil && ref != "" {
+			return "", err
+		}
+		r.bases = bases
+		if err := r.reportForLock(r.o.out, findings); err != nil {
+			return "", err
+		}
+	}
+	if len(r.bases) == 0 {
+		r.show.warn(fmt.Sprintf("no registry could be asked for %s: it is not pinned by its digest", r.out.Base))
+		r.targets, err = defaultTargets(r.o.base, python, "")
 		return "", err
 	}
-	for _, p := range wanted {
-		var b *openedBase
-		if !r.c.Bool("offline") {
-			if b, err = r.openBase(ctx, ref, python, p); err != nil && ref != "" {
-				return "", err
-			}
-		}
-		if b == nil {
-			r.show.warn(fmt.Sprintf("no registry could be asked for %s: it is not pinned by its digest", r.out.Base))
-			if err := r.plainTarget(request, p); err != nil {
-				return "", err
-			}
-			continue
-		}
-		if err := r.reportForLock(r.c, b.Findings); err != nil {
-			return "", err
-		}
-		t, err := b.Base.Target()
-		if err != nil {
-			return "", err
-		}
-		request.Targets = append(request.Targets, t)
-		request.BaseName, request.BaseDigest = b.Name, b.Digest
-		if digest = b.Digest; ref == "" {
-			r.out.Base = b.Name
-		}
+	first := r.bases[0]
+	if ref == "" {
+		r.out.Base = first.Name
 	}
-	if digest != "" && !strings.Contains(r.out.Base, "@") {
-		r.out.Base += "@" + digest
+	if !strings.Contains(r.out.Base, "@") {
+		r.out.Base += "@" + first.Named
+	}
+	if r.targets, err = base.Targets(r.bases); err != nil {
+		return "", err
+	}
+	if _, digest = base.Recorded(r.bases); digest == "" {
+		digest = first.Named
 	}
 	return digest, nil
 }
 
-// plainTarget locks for a platform whose base could not be looked into.
-func (r *dockerfileRun) plainTarget(request *lockRequest, p v1.Platform) error {
-	if r.in.Spec.Python.Version.IsZero() {
-		return errNoPython
-	}
-	t, err := dist.NewTarget(p.OS, p.Architecture, r.in.Spec.Python.Version, "")
-	if err != nil {
-		return err
-	}
-	request.Targets = append(request.Targets, t)
-	return nil
-}
-
 // pinBase pins a base without looking into it: micromamba's has no Python yet.
 func (r *dockerfileRun) pinBase(ctx context.Context) (string, error) {
-	if strings.Contains(r.out.Base, "@") || r.c.Bool("offline") {
+	if strings.Contains(r.out.Base, "@") || r.o.model.index.offline {
 		return "", nil
 	}
 	digest, err := r.remote().Digest(ctx, r.out.Base)
 	if err != nil {
-		if r.c.String("base") != "" {
+		if r.o.base.ref != "" {
 			return "", err
 		}
 		r.show.warn(fmt.Sprintf("no registry could be asked for %s: it is not pinned by its digest", r.out.Base))
@@ -255,7 +260,7 @@ func (r *dockerfileRun) pinBase(ctx context.Context) (string, error) {
 
 // findIndexes tells the installer which indexes the lock was made from, without credentials.
 func (r *dockerfileRun) findIndexes() error {
-	settings, err := r.indexSettings(r.c, r.in.Spec)
+	settings, err := r.indexSettings(r.o.model.index, r.in.Spec)
 	if err != nil {
 		return err
 	}
@@ -280,48 +285,56 @@ func (r *dockerfileRun) findIndexes() error {
 }
 
 // findLock reads or makes the lock, and that of the installer itself.
-func (r *dockerfileRun) findLock(ctx context.Context, request lockRequest) (err error) {
-	if r.c.Bool("no-lock") || r.out.Installer == render.Conda {
+func (r *dockerfileRun) findLock(ctx context.Context) (err error) {
+	if r.o.noLock || r.out.Installer == render.Conda {
 		for _, p := range render.LocalWheels(r.in.Spec) {
 			r.wheels = append(r.wheels, filepath.Join(r.in.dir(), filepath.FromSlash(p)))
 		}
 		r.out.LocalWheels = len(r.wheels) > 0
 		return nil
 	}
-	if request.Client, err = r.indexClient(r.c, r.in.Spec, r.show.event); err != nil {
+	if r.client, err = r.indexClient(r.o.model.index, r.in.Spec, r.show.event); err != nil {
 		return err
 	}
-	if file := r.c.String("lock"); file != "" {
-		if r.lock, _, err = readLock(file); err == nil && r.lock == nil {
-			err = &os.PathError{Op: "reading the lock", Path: file, Err: fs.ErrNotExist}
-		}
+	if file := r.o.lockFile; file != "" {
+		r.lock, _, err = mustReadLock(file)
 		r.dir = filepath.Dir(file)
 	} else {
-		r.lock, err = r.lockModel(ctx, r.c, request)
-		r.dir = request.Dir
+		r.dir = r.in.dir()
+		r.lock, err = r.o.lock.solve(ctx, lockRequest{
+			in: r.withoutSources(), client: r.client, targets: r.targets, bases: r.bases, dir: r.dir, warn: r.show.warn,
+		})
 	}
 	if err != nil {
 		return err
 	}
 	r.wheels = localFiles(r.lock, r.dir)
 	r.out.Lock, r.out.LocalWheels = r.lock, len(r.wheels) > 0
-	if r.out.Installer == render.UV && len(request.Targets) > 0 {
-		if r.out.InstallerLock, err = r.lockUV(ctx, request.Client, request.Targets); err != nil {
+	if r.out.Installer == render.UV && len(r.targets) > 0 {
+		if r.out.InstallerLock, err = r.lockUV(ctx); err != nil {
 			return fmt.Errorf("locking uv, which installs the packages: %w", err)
 		}
 	}
 	return nil
 }
 
+// withoutSources is the model less what comes as source, which only building can resolve.
+func (r *dockerfileRun) withoutSources() *inputs {
+	in, spec := *r.in, *r.in.Spec
+	spec.Requirements = render.WithoutSources(r.in.Spec)
+	in.Spec = &spec
+	return &in
+}
+
 // lockUV pins the installer, so that not even that may change between two builds.
-func (r *dockerfileRun) lockUV(ctx context.Context, client *index.Client, targets []dist.Target) (*pylock.Lock, error) {
-	cutoff, err := parseCutoff(r.c)
+func (r *dockerfileRun) lockUV(ctx context.Context) (*pylock.Lock, error) {
+	cutoff, err := parseCutoff(r.o.lock.newer)
 	if err != nil {
 		return nil, err
 	}
-	return lock.Solve(ctx, client, lock.Problem{
+	return lock.Solve(ctx, r.client, lock.Problem{
 		Roots:   []lock.Root{{Requirement: pep508.Requirement{Name: "uv", Spelling: "uv"}, From: []string{"installer uv"}}},
-		Targets: targets, Limits: lock.Limits{Cutoff: cutoff}, Dir: "/",
+		Targets: r.targets, Limits: lock.Limits{Cutoff: cutoff}, Dir: "/",
 	})
 }
 
@@ -387,5 +400,5 @@ func readCondaLock(file string) ([]byte, error) {
 			return data, nil
 		}
 	}
-	return nil, fmt.Errorf("%s is no explicit conda lock: it has no line @EXPLICIT", file)
+	return nil, fmt.Errorf("%s is not an explicit conda lock: it has no line @EXPLICIT", file)
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,20 +10,97 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// choice is the value of a flag that takes one of a few words. The first word is the default.
-type choice struct {
-	words []string
-	value string
+// flagSet binds the flags of one command to the fields of a plain struct. A flag is declared
+// together with the variable that it sets, and whatever runs afterwards sees the variables alone:
+// a flag that is read but was never declared does not compile. Package cli's own context is seen
+// in this file only.
+type flagSet struct {
+	flags []cli.Flag
+	read  []func(*cli.Context)
 }
 
-// choiceFlag makes a flag whose value must be one of words; the first of them is the default.
-// Read it with c.String(name).
-func choiceFlag(name, usage string, words ...string) *cli.GenericFlag {
-	return &cli.GenericFlag{
+// names takes "output, o" apart.
+func names(text string) (name string, aliases []string) {
+	all := strings.Split(text, ", ")
+	return all[0], all[1:]
+}
+
+func (s *flagSet) add(f cli.Flag, read func(*cli.Context)) {
+	s.flags = append(s.flags, f)
+	s.read = append(s.read, read)
+}
+
+// text declares a flag with one value; what is in the variable is its default.
+func (s *flagSet) text(to *string, name, usage string) {
+	first, aliases := names(name)
+	s.add(&cli.StringFlag{Name: first, Aliases: aliases, Usage: usage, Value: *to}, func(c *cli.Context) { *to = c.String(first) })
+}
+
+// list declares a flag that may be given several times.
+func (s *flagSet) list(to *[]string, name, usage string) {
+	first, aliases := names(name)
+	s.add(&cli.StringSliceFlag{Name: first, Aliases: aliases, Usage: usage + " (repeatable)"}, func(c *cli.Context) { *to = c.StringSlice(first) })
+}
+
+// number declares a flag with a number; what is in the variable is its default.
+func (s *flagSet) number(to *int, name, usage string) {
+	s.add(&cli.IntFlag{Name: name, Usage: usage, Value: *to}, func(c *cli.Context) { *to = c.Int(name) })
+}
+
+// on declares a flag without a value.
+func (s *flagSet) on(to *bool, name, usage string) {
+	first, aliases := names(name)
+	s.add(&cli.BoolFlag{Name: first, Aliases: aliases, Usage: usage, DisableDefaultText: true}, func(c *cli.Context) { *to = c.Bool(first) })
+}
+
+// oneOf declares a flag whose value must be one of words; the first of them is the default.
+func (s *flagSet) oneOf(to *string, name, usage string, words ...string) {
+	s.add(&cli.GenericFlag{
 		Name:  name,
 		Usage: usage + ": " + strings.Join(words, ", "),
 		Value: &choice{words: words, value: words[0]},
+	}, func(c *cli.Context) { *to = c.String(name) })
+}
+
+// given notes whether a flag was on the command line.
+func (s *flagSet) given(to *bool, name string) {
+	s.read = append(s.read, func(c *cli.Context) { *to = c.IsSet(name) })
+}
+
+// action gives the cli action that fills the variables and then runs a function of the arguments.
+// A usage error that does not say which command it is about is about this one.
+func (s *flagSet) action(run func(ctx context.Context, args []string) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		for _, read := range s.read {
+			read(c)
+		}
+		err := run(c.Context, c.Args().Slice())
+		for _, e := range split(err) {
+			var usage *usageError
+			if errors.As(e, &usage) && usage.command == "" {
+				usage.command = commandOf(c)
+			}
+		}
+		return err
 	}
+}
+
+// commandOf is the path of the command that runs, without the root.
+func commandOf(c *cli.Context) string {
+	return strings.TrimSpace(strings.TrimPrefix(c.Command.HelpName, "mlenv"))
+}
+
+func asUsageError(c *cli.Context, err error, _ bool) error {
+	return &usageError{msg: strings.Replace(err.Error(), "for flag -", "for flag --", 1), command: commandOf(c)}
+}
+
+// noExit keeps package cli from ending the process.
+func noExit(*cli.Context, error) {}
+
+// choice is the value of a flag that takes one of a few words.
+type choice struct {
+	words []string
+	value string
 }
 
 // Set takes one of the words.

@@ -17,7 +17,56 @@ import (
 	"mlenv/imagebuild/layer"
 )
 
+// imageOptions are the flags of image.
+type imageOptions struct {
+	model     modelOptions
+	lock      lockOptions
+	base      baseOptions
+	container containerOptions
+	sinks     sinkOptions
+	layers    layerOptions
+	out       outputOptions
+
+	format   string
+	lockFile string
+	locked   bool
+}
+
+// sinkOptions say where an image goes.
+type sinkOptions struct {
+	push   []string
+	output []string
+	load   bool
+	name   string // in tarballs and engines
+}
+
+// layerOptions say how layers are made.
+type layerOptions struct {
+	compression string
+	maxSize     string
+	maxGiven    bool
+	jobs        int
+}
+
 func imageCommand(a *app) *cli.Command {
+	s, o := &flagSet{}, &imageOptions{layers: layerOptions{maxSize: "8GiB", jobs: 4}}
+	s.list(&o.sinks.push, "push", "push to `REGISTRY/NAME:TAG`")
+	s.list(&o.sinks.output, "output, o", "write `oci:DIR`, oci-tar:FILE or docker-tar:FILE")
+	s.on(&o.sinks.load, "load", "load into the running Docker or podman: that of DOCKER_HOST or CONTAINER_HOST, else the first socket found")
+	s.text(&o.sinks.name, "name", "call the image `NAME:TAG` in tarballs and engines (default: as pushed, else the model directory's name)")
+	s.oneOf(&o.format, "format", "what is printed on stdout", "text", "json")
+	s.on(&o.out.quiet, "quiet, q", "no progress output")
+	o.out.bindStrict(s)
+	o.container.bind(s)
+	s.text(&o.lockFile, "lock", "install exactly what the lock `FILE` says, resolving nothing")
+	s.on(&o.locked, "locked", "fail if the lock does not fit the model any more")
+	o.base.bind(s)
+	s.oneOf(&o.layers.compression, "compression", "how layers are made; splice takes over the wheels' own compression", "splice", "gzip", "zstd")
+	s.text(&o.layers.maxSize, "max-layer-size", "split layers of more than `SIZE`")
+	s.given(&o.layers.maxGiven, "max-layer-size")
+	s.number(&o.layers.jobs, "jobs", "make and send `N` layers at once")
+	o.lock.bind(s, &o.model.index)
+	o.model.bind(s, "image")
 	return &cli.Command{
 		Name:      "image",
 		Usage:     "build and push the image that serves a model",
@@ -27,59 +76,30 @@ func imageCommand(a *app) *cli.Command {
 			"no Python and no root are needed. The same model gives the same digest on any machine.\n" +
 			"Prints where it went, nothing else, on stdout: the reference with the digest, or with --load the\n" +
 			"name and tag that docker run takes.",
-		Flags:  slicesOf(sinkFlags(), servingFlags(), lockUseFlags(), baseFlags(), layerFlags(), lockFlags(), inputFlags()),
-		Action: a.image,
+		Flags:  s.flags,
+		Action: s.action(func(ctx context.Context, args []string) error { return a.image(ctx, args, o) }),
 	}
 }
 
-func sinkFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "push", Usage: "push to `REGISTRY/NAME:TAG` (repeatable)"},
-		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "write `oci:DIR`, oci-tar:FILE or docker-tar:FILE (repeatable)"},
-		&cli.BoolFlag{Name: "load", Usage: "load into the running Docker or podman: that of DOCKER_HOST or CONTAINER_HOST, else the first socket found", DisableDefaultText: true},
-		&cli.StringFlag{Name: "name", Usage: "call the image `NAME:TAG` in tarballs and engines (default: as pushed, else the model directory's name)"},
-		choiceFlag("format", "what is printed on stdout", "text", "json"),
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "say nothing of how it goes on", DisableDefaultText: true},
-		strictFlag(),
-	}
-}
-
-func lockUseFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "lock", Usage: "install exactly what the lock `FILE` says, resolving nothing"},
-		&cli.BoolFlag{Name: "locked", Usage: "fail if the lock does not fit the model any more", DisableDefaultText: true},
-	}
-}
-
-func layerFlags() []cli.Flag {
-	return []cli.Flag{
-		choiceFlag("compression", "how layers are made; splice takes over the wheels' own compression", "splice", "gzip", "zstd"),
-		&cli.StringFlag{Name: "max-layer-size", Usage: "split layers of more than `SIZE`", Value: "8GiB"},
-		&cli.IntFlag{Name: "jobs", Usage: "make and send `N` layers at once", Value: 4},
-	}
-}
-
-// imageFlags are the flags of image that are read at once.
-type imageFlags struct {
-	servingValues
+// layering is what layerOptions say, understood.
+type layering struct {
 	compression layer.Compression
-	maxLayer    int64
+	max         int64 // bytes; 0: the default, over which a larger file is let through with a warning
 	jobs        int
 }
 
-func (a *app) readImageFlags(c *cli.Context) (f imageFlags, err error) {
-	var errs [3]error
-	f.servingValues, errs[0] = a.readServingFlags(c)
-	f.compression = map[string]layer.Compression{"splice": layer.Splice, "gzip": layer.Gzip, "zstd": layer.Zstd}[c.String("compression")]
-	if !c.IsSet("max-layer-size") {
-		f.maxLayer = 0 // the same size, but a larger file is let through with a warning
-	} else if f.maxLayer, err = parseSize(c.String("max-layer-size")); err != nil {
-		errs[1] = &usageError{msg: "--max-layer-size: " + err.Error(), command: c.Command.Name}
+func (o *layerOptions) read() (l layering, err error) {
+	var errs [2]error
+	l.compression = map[string]layer.Compression{"splice": layer.Splice, "gzip": layer.Gzip, "zstd": layer.Zstd}[o.compression]
+	if o.maxGiven {
+		if l.max, err = parseSize(o.maxSize); err != nil {
+			errs[0] = &usageError{msg: "--max-layer-size: " + err.Error()}
+		}
 	}
-	if f.jobs = c.Int("jobs"); f.jobs < 1 {
-		errs[2] = &usageError{msg: "--jobs must be at least 1", command: c.Command.Name}
+	if l.jobs = o.jobs; l.jobs < 1 {
+		errs[1] = &usageError{msg: "--jobs must be at least 1"}
 	}
-	return f, errors.Join(errs[:]...)
+	return l, errors.Join(errs[:]...)
 }
 
 var sizeText = regexp.MustCompile(`^(\d+)\s*(?:([kKmMgGtT])(i?)[bB]?|[bB])?$`)
@@ -88,7 +108,7 @@ var sizeText = regexp.MustCompile(`^(\d+)\s*(?:([kKmMgGtT])(i?)[bB]?|[bB])?$`)
 func parseSize(text string) (int64, error) {
 	m := sizeText.FindStringSubmatch(text)
 	if m == nil {
-		return 0, fmt.Errorf("%q is no size such as 500MB or 8GiB", text)
+		return 0, fmt.Errorf("%q is not a size such as 500MB or 8GiB", text)
 	}
 	n, err := strconv.ParseInt(m[1], 10, 64)
 	unit := int64(1)
@@ -126,9 +146,12 @@ func imageName(model string) (string, error) {
 }
 
 // image runs the command: from the model to every sink.
-func (a *app) image(c *cli.Context) (err error) {
-	flags, err := a.readImageFlags(c)
-	if err != nil {
+func (a *app) image(ctx context.Context, args []string, o *imageOptions) (err error) {
+	run := &imageRun{app: a, o: o}
+	run.box, err = a.container(o.container, o.lock.serve, o.model.codePaths)
+	var layerErr error
+	run.layers, layerErr = o.layers.read()
+	if err := errors.Join(err, layerErr); err != nil {
 		return err
 	}
 	if a.env("GOGC") == "" {
@@ -136,50 +159,14 @@ func (a *app) image(c *cli.Context) (err error) {
 		// as Go does by default saves a third of the memory and costs no time that could be measured.
 		debug.SetGCPercent(50)
 	}
-	run := &imageRun{app: a, c: c, flags: flags, progress: a.newProgress(c.Bool("quiet"))}
+	run.progress = a.newProgress(o.out.quiet)
 	defer run.progress.close()
-	if run.in, err = a.readInputs(c); err != nil {
+	if run.in, err = o.model.open(args); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, run.in.Close()) }()
-	if err := run.findSinks(); err != nil {
+	if err := run.findSinks(ctx); err != nil {
 		return err
 	}
-	return run.do(c.Context)
-}
-
-// isStale tells that remembered layers turned out to be wrong.
-func isStale(err error) bool { return errors.Is(err, layer.ErrChanged) }
-
-func (r *imageRun) do(ctx context.Context) error {
-	if err := r.prepare(ctx); err != nil {
-		if exitCode(err) == exitFindings && r.c.String("format") == "json" {
-			return errors.Join(r.printReport("", nil), err)
-		}
-		return err
-	}
-	built, err := r.build(ctx, false)
-	if err != nil {
-		return err
-	}
-	sent, err := r.send(ctx, built)
-	if isStale(err) {
-		// What was remembered of a layer does not agree with what it is made of: the cache was
-		// tampered with. Nothing was tagged; do it again without believing the cache.
-		r.progress.say("the cache is not to be trusted; building anew")
-		if err = errors.Join(built.close(), r.reopenBases(ctx)); err != nil {
-			return err
-		}
-		if built, err = r.build(ctx, true); err != nil {
-			return err
-		}
-		sent, err = r.send(ctx, built)
-	}
-	err = errors.Join(err, built.close())
-	r.progress.close()
-	if err == nil || len(sent) > 0 {
-		// What was sent stays where it is, whatever became of the other sinks.
-		err = errors.Join(r.print(built, sent), err)
-	}
-	return err
+	return run.do(ctx)
 }

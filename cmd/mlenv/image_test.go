@@ -55,7 +55,7 @@ func newImageWorld(t *testing.T) *imageWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := sink.Layout(w.base, "base")(context.Background(), sink.Artifact{Image: img}); err != nil {
+	if _, err := sink.Layout(w.base, "base").Send(context.Background(), sink.Artifact{Image: img}); err != nil {
 		t.Fatal(err)
 	}
 	w.index = indextest.New(t, indextest.Parse("mlflow 3.1.0: churn", "churn 1.0: deep", "churn 2.0: deep", "deep 0.1", "pip 24.0")...)
@@ -248,7 +248,7 @@ func TestImageRefuses(t *testing.T) {
 				if err := os.WriteFile(file, []byte(string(data)+"  lightgbm:\n    lgb_version: 4.5.0\n"), 0o644); err != nil {
 					t.Fatal(err)
 				}
-			}, nil, []string{"libgomp1", "system-package-missing", "--base"}, exitFindings},
+			}, nil, []string{"libgomp1", "system-package-missing", "python:3.11 without -slim"}, exitFindings},
 		"conda packages": {
 			func(t *testing.T, w *imageWorld) {
 				text := "channels: [conda-forge]\ndependencies:\n- python=3.11.9\n- libstdcxx-ng=12\n- pip:\n  - mlflow==3.1.0\n"
@@ -326,7 +326,7 @@ func TestImagePlatforms(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.base = filepath.Join(t.TempDir(), "both")
-	if _, err := sink.Layout(w.base, "")(context.Background(), sink.Artifact{Index: both}); err != nil {
+	if _, err := sink.Layout(w.base, "").Send(context.Background(), sink.Artifact{Index: both}); err != nil {
 		t.Fatal(err)
 	}
 	r := w.image(t, "--platform", "linux/amd64", "--platform", "linux/arm64", "--push", w.registry+"/churn:1")

@@ -36,7 +36,7 @@ func (w *imageWorld) rebase(t *testing.T, change func(*v1.Config)) {
 		t.Fatal(err)
 	}
 	w.base = filepath.Join(t.TempDir(), "base")
-	if _, err := sink.Layout(w.base, "base")(context.Background(), sink.Artifact{Image: img}); err != nil {
+	if _, err := sink.Layout(w.base, "base").Send(context.Background(), sink.Artifact{Image: img}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -202,7 +202,7 @@ func TestImageBadValues(t *testing.T) {
 		{"--serve none --port 9000", "no meaning with --serve none"},
 		{"--serve none --workers 2", "no meaning with --serve none"},
 		{"--jobs 0", "--jobs must be at least 1"},
-		{"--max-layer-size 1XB", "no size"},
+		{"--max-layer-size 1XB", "not a size"},
 		{"--locked", "--locked needs --lock"},
 	} {
 		w.base = "/nonexistent"

@@ -18,7 +18,7 @@ import (
 // imageHint says what helps against an error of building or sending an image.
 func imageHint(err error) string {
 	var (
-		noBase    *noBase
+		noBase    *base.UnavailableError
 		building  *needsBuilding
 		unbuilt   *pylock.UnbuiltError
 		collision *imagebuild.Collision
@@ -27,7 +27,7 @@ func imageHint(err error) string {
 		misfit    *base.Misfit
 		platform  *base.WrongPlatform
 		occupied  *base.Occupied
-		python    *otherPython
+		python    *base.PythonError
 		engine    *noEngine
 		answer    *transport.Error
 		unserved  *lock.UnservedError
@@ -45,7 +45,7 @@ func imageHint(err error) string {
 		return "give a larger --max-layer-size, so that less is split"
 	case errors.As(err, &misfit):
 		return "give a --base that fits, another --python, or make the lock for this base with mlenv lock --base"
-	case errors.Is(err, errNoPython):
+	case errors.Is(err, base.ErrNoPython):
 		return "give one with --python, or an image that has one with --base"
 	case errors.As(err, &platform):
 		return fmt.Sprintf("give a --base that has an image for %s, or --platform %s", platform.Want, platform.Have)
@@ -54,7 +54,7 @@ func imageHint(err error) string {
 	case errors.As(err, &python):
 		return "give a --base that has it, or another --python"
 	case errors.As(err, &noBase):
-		return noBase.hint()
+		return baseHint(noBase)
 	case errors.As(err, &unserved):
 		return "lock again with mlenv lock --serve " + string(unserved.Serve) + ", or give the --serve of the lock"
 	case errors.As(err, &engine):
@@ -69,14 +69,15 @@ func imageHint(err error) string {
 
 const loginHint = "log in with docker login, podman login or crane auth login: mlenv uses their credentials"
 
-func (e *noBase) hint() string {
-	if _, ok := base.IsError(e.err); ok && e.ref == "host" {
+// baseHint says what helps where a base cannot be had.
+func baseHint(e *base.UnavailableError) string {
+	if _, ok := base.IsError(e.Err); ok && e.Ref == "host" {
 		return "install that Python, or give another --python or --base"
 	}
-	if e.unasked {
+	if e.Ref == "" {
 		return "give an image that can be pulled with --base, one on disk with --base oci:DIR, oci-tar:FILE or docker-tar:FILE, or pack this machine's own Python with --base host"
 	}
-	if base.IsFile(e.ref) {
+	if base.IsFile(e.Ref) {
 		return "--base reads oci:DIR and oci-tar:FILE, with :NAME or @sha256:… after it where there are several images, and docker-tar:FILE with one"
 	}
 	return "check the name, and the credentials of docker login or podman login; --base oci:DIR, oci-tar:FILE, docker-tar:FILE and host need no registry"

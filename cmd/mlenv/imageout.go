@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,19 +17,25 @@ import (
 	"mlenv/resolve/finding"
 )
 
-// namedSink is a sink with what to call it in messages.
+// namedSink is a sink with what the command knows of it.
 type namedSink struct {
-	name   string
-	send   sink.Sink
-	stream bool // what was sent cannot be taken back or sent again
-	begun  bool // with stream: something was sent
+	sink.Sink
 	stdout bool // it is where the references would be printed
+}
+
+// to are the sinks alone.
+func (r *imageRun) to() []sink.Sink {
+	var out []sink.Sink
+	for _, s := range r.sinks {
+		out = append(out, s.Sink)
+	}
+	return out
 }
 
 // findSinks finds the sinks that the flags name, and makes sure, before anything is built, that they
 // can take an image.
-func (r *imageRun) findSinks() error {
-	wanted, err := platforms(r.c)
+func (r *imageRun) findSinks(ctx context.Context) error {
+	wanted, err := r.o.base.platforms()
 	if err != nil {
 		return err
 	}
@@ -40,11 +47,11 @@ func (r *imageRun) findSinks() error {
 	if err := image.CheckTag(out.tag); err != nil {
 		out.fail("--name %w", err)
 	}
-	for _, ref := range r.c.StringSlice("push") {
+	for _, ref := range r.o.sinks.push {
 		out.push(ref)
 	}
-	files := r.c.StringSlice("output")
-	if len(r.c.StringSlice("push"))+len(files) == 0 && !r.c.Bool("load") {
+	files := r.o.sinks.output
+	if len(r.o.sinks.push)+len(files) == 0 && !r.o.sinks.load {
 		file := name + ".oci.tar"
 		r.progress.tell("none of --push, --output and --load is given: writing %s", file)
 		files = []string{"oci-tar:" + file}
@@ -52,17 +59,17 @@ func (r *imageRun) findSinks() error {
 	for _, text := range files {
 		out.file(text)
 	}
-	if r.c.Bool("load") && len(out.errs) == 0 {
-		out.load()
+	if r.o.sinks.load && len(out.errs) == 0 {
+		out.load(ctx)
 	}
-	r.sinks = out.sinks
+	r.sinks = out.sinksFound
 	return errors.Join(out.errs...)
 }
 
 // imageTag is the image's name in tarballs and engines.
 func (r *imageRun) imageTag(name string) string {
-	tag := r.c.String("name")
-	if pushes := r.c.StringSlice("push"); tag == "" && len(pushes) > 0 {
+	tag := r.o.sinks.name
+	if pushes := r.o.sinks.push; tag == "" && len(pushes) > 0 {
 		if _, err := image.ParseReference(pushes[0]); err == nil {
 			tag, _, _ = strings.Cut(pushes[0], "@")
 		}
@@ -82,19 +89,20 @@ type outputs struct {
 	tag     string
 	several bool              // platforms
 	taken   map[string]string // by the path that is written to: the flag that names it
-	sinks   []namedSink
 	errs    []error
+
+	sinksFound []namedSink
 }
 
 func (o *outputs) fail(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
-	o.errs = append(o.errs, &usageError{msg: err.Error(), command: o.c.Command.Name})
+	o.errs = append(o.errs, &usageError{msg: err.Error()})
 }
 
 func (o *outputs) push(text string) {
-	ref, err := image.ParseReference(text)
+	_, err := image.ParseReference(text)
 	if err != nil {
-		bad := &usageError{msg: fmt.Sprintf("--push %v", err), command: o.c.Command.Name}
+		bad := &usageError{msg: fmt.Sprintf("--push %v", err)}
 		if image.Redact(text) != text {
 			bad.hint = loginHint
 		}
@@ -106,24 +114,24 @@ func (o *outputs) push(text string) {
 		o.errs = append(o.errs, err)
 		return
 	}
-	o.sinks = append(o.sinks, namedSink{name: ref.String(), send: sink.Registry(text, sink.RegistryOptions{
-		Remote: o.remote(), Jobs: o.flags.jobs, Mounts: &sink.MountSources{Memos: dir.Memos()},
+	o.sinksFound = append(o.sinksFound, namedSink{Sink: sink.Registry(text, sink.RegistryOptions{
+		Remote: o.remote(), Jobs: o.layers.jobs, Mounts: &sink.MountSources{Memos: dir.Memos()},
 	})})
 }
 
 func (o *outputs) file(text string) {
 	kind, place, _ := strings.Cut(text, ":")
-	one := namedSink{name: text}
+	one := namedSink{}
 	find := cache.FileTarget
 	switch kind {
 	case "oci":
-		find, one.send = cache.DirTarget, sink.Layout(place, o.tag)
+		find, one.Sink = cache.DirTarget, sink.Layout(place, o.tag)
 	case "oci-tar":
-		one.send = sink.OCITar(place, o.tag)
+		one.Sink = sink.OCITar(place, o.tag)
 	case "docker-tar":
-		one.send = sink.DockerTar(place, o.tag)
+		one.Sink = sink.DockerTar(place, o.tag)
 	}
-	if place == "" || one.send == nil {
+	if place == "" || one.Send == nil {
 		o.fail("--output %q is not oci:DIR, oci-tar:FILE or docker-tar:FILE", text)
 		return
 	}
@@ -146,17 +154,17 @@ func (o *outputs) file(text string) {
 			o.errs = append(o.errs, err)
 			return
 		}
-		o.errs = append(o.errs, &usageError{command: o.c.Command.Name, hint: "choose another place with --output",
+		o.errs = append(o.errs, &usageError{hint: "choose another place with --output",
 			msg: fmt.Sprintf("%s lies in %s, and would become a part of the image", place, packed)})
 		return
 	}
-	one.stream, one.stdout = target.Stream, sameFile(o.stdout, target.Path)
-	o.sinks = append(o.sinks, one)
+	one.Once, one.stdout = target.Stream, sameFile(o.stdout, target.Path)
+	o.sinksFound = append(o.sinksFound, one)
 }
 
 // isPacked gives the directory that goes into the image and has a path in it, "" if none has.
 func (o *outputs) isPacked(path string) (string, error) {
-	for _, dir := range append([]string{o.in.dir()}, o.c.StringSlice("code-paths")...) {
+	for _, dir := range append([]string{o.in.dir()}, o.o.model.codePaths...) {
 		at, err := filepath.Abs(dir)
 		if err == nil {
 			at, err = filepath.EvalSymlinks(at)
@@ -185,28 +193,27 @@ func sameFile(w io.Writer, path string) bool {
 	return err == nil && os.SameFile(mine, other)
 }
 
-func (o *outputs) load() {
+func (o *outputs) load(ctx context.Context) {
 	if o.several {
 		o.errs = append(o.errs, fmt.Errorf("--load: %w", sink.ErrOnePlatform))
 		return
 	}
-	d, err := o.engine(o.c.Context)
+	d, err := o.engine(ctx)
 	if err != nil {
 		o.errs = append(o.errs, err)
 		return
 	}
-	o.sinks = append(o.sinks, namedSink{name: "the engine at " + d.String(), send: d.Load(o.tag)})
+	o.sinksFound = append(o.sinksFound, namedSink{Sink: d.Load(o.tag)})
 }
 
 // imageReport is what --format json prints.
 type imageReport struct {
-	References []string          `json:"references"`
-	Digest     string            `json:"digest,omitempty"` // none where findings kept it from being built
-	Size       int64             `json:"size"`             // bytes of all layers, compressed, each once
-	BytesSent  int64             `json:"bytesSent"`        // to all sinks
-	Layers     []reportedLayer   `json:"layers"`
-	Findings   []finding.Finding `json:"findings"`
-	Notes      []string          `json:"notes,omitempty"` // on wheels that are odd
+	References []string        `json:"references"`
+	Digest     string          `json:"digest,omitempty"` // none where findings kept it from being built
+	Size       int64           `json:"size"`             // bytes of all layers, compressed, each once
+	BytesSent  int64           `json:"bytesSent"`        // to all sinks
+	Layers     []reportedLayer `json:"layers"`
+	Findings   finding.List    `json:"findings"`
 }
 
 type reportedLayer struct {
@@ -216,15 +223,11 @@ type reportedLayer struct {
 }
 
 // print says what was sent: on stdout, unless the image itself went there.
-func (r *imageRun) print(b *built, sent []sink.Sent) error {
-	if r.c.String("format") == "json" {
-		digest, err := b.artifact.Digest()
-		if err != nil {
-			return err
-		}
-		return r.printReport(digest.String(), sent)
+func (r *imageRun) print(p *imagebuild.Published) error {
+	if r.o.format == "json" {
+		return r.printReport(p)
 	}
-	for _, s := range sent {
+	for _, s := range p.Sent {
 		if _, err := fmt.Fprintln(r.results(), s.Reference); err != nil {
 			return err
 		}
@@ -241,25 +244,16 @@ func (r *imageRun) results() io.Writer {
 	return r.stdout
 }
 
-// printReport prints the report of an image, or without a digest that of one that was not built.
-func (r *imageRun) printReport(digest string, sent []sink.Sent) error {
-	out := imageReport{Digest: digest, References: []string{}, Layers: r.layers, Findings: r.findings, Notes: r.notes}
-	for _, s := range sent {
-		out.References = append(out.References, s.Reference)
-		out.BytesSent += s.Bytes
-	}
-	seen := map[string]bool{}
-	for _, l := range r.layers {
-		if !seen[l.Digest.String()] {
-			seen[l.Digest.String()] = true
-			out.Size += l.Size
-		}
-	}
-	if out.Layers == nil {
-		out.Layers = []reportedLayer{}
-	}
+// printReport prints the report of an image, or with nil that of one that was not built.
+func (r *imageRun) printReport(p *imagebuild.Published) error {
+	out := imageReport{References: []string{}, Layers: []reportedLayer{}, Findings: r.findings}
 	if out.Findings == nil {
-		out.Findings = []finding.Finding{}
+		out.Findings = finding.List{}
+	}
+	if p != nil {
+		if err := out.describe(p); err != nil {
+			return err
+		}
 	}
 	text, err := json.MarshalIndent(out, "", "  ")
 	if err != nil {
@@ -269,13 +263,22 @@ func (r *imageRun) printReport(digest string, sent []sink.Sent) error {
 	return err
 }
 
-// describe notes what the images' layers are.
-func describe(b *built) ([]reportedLayer, error) {
-	var out []reportedLayer
-	for _, img := range b.images {
+// describe takes in what was built and sent.
+func (out *imageReport) describe(p *imagebuild.Published) error {
+	digest, err := p.Artifact.Digest()
+	if err != nil {
+		return err
+	}
+	out.Digest = digest.String()
+	for _, s := range p.Sent {
+		out.References = append(out.References, s.Reference)
+		out.BytesSent += s.Bytes
+	}
+	seen := map[string]bool{}
+	for _, img := range p.Images {
 		config, err := img.ConfigFile()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, l := range img.Contents {
 			one := reportedLayer{Layer: l, Status: "new"}
@@ -285,11 +288,15 @@ func describe(b *built) ([]reportedLayer, error) {
 			case l.Reused:
 				one.Status = "reused"
 			}
-			if len(b.images) > 1 {
+			if len(p.Images) > 1 {
 				one.Platform = config.Platform().String()
 			}
-			out = append(out, one)
+			out.Layers = append(out.Layers, one)
+			if !seen[l.Digest.String()] {
+				seen[l.Digest.String()] = true
+				out.Size += l.Size
+			}
 		}
 	}
-	return out, nil
+	return nil
 }

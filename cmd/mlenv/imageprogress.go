@@ -134,6 +134,20 @@ func (p *progress) file(name string) *fetching {
 	return f
 }
 
+// build is told how the images come along.
+func (p *progress) build(e imagebuild.Event) {
+	switch {
+	case e.Again:
+		p.say("the cache is not to be trusted; building again without it")
+	case e.Sending != "":
+		p.sending(e.Sending)
+	case e.Step != (sink.Step{}):
+		p.sent(e.Step)
+	default:
+		p.layer(e)
+	}
+}
+
 // layer is told of layers that are made.
 func (p *progress) layer(e imagebuild.Event) {
 	p.mu.Lock()

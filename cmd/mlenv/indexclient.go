@@ -3,25 +3,38 @@ package main
 import (
 	"os"
 	"runtime"
-
-	"github.com/urfave/cli/v2"
+	"sync/atomic"
 
 	"mlenv/resolve"
 	"mlenv/resolve/index"
 )
 
+// onIndex is who is told of the index client's progress; it may change while a command runs, which
+// has one client for all that it asks, so that all it sees of an index is of one moment.
+type onIndex struct {
+	to atomic.Pointer[func(index.Event)]
+}
+
+func (o *onIndex) set(f func(index.Event)) { o.to.Store(&f) }
+
+func (o *onIndex) event(e index.Event) {
+	if f := o.to.Load(); f != nil {
+		(*f)(e)
+	}
+}
+
 // indexClient gives the client of the package indexes that flags, model, environment and pip's own
 // configuration name, in this order of strength.
-func (a *app) indexClient(c *cli.Context, spec *resolve.Spec, progress func(index.Event)) (*index.Client, error) {
-	settings, err := a.indexSettings(c, spec)
+func (a *app) indexClient(o indexOptions, spec *resolve.Spec, progress func(index.Event)) (*index.Client, error) {
+	settings, err := a.indexSettings(o, spec)
 	if err != nil {
 		return nil, err
 	}
 	if settings.CacheDir, err = a.cacheDir(); err != nil {
 		return nil, err
 	}
-	settings.Strategy = index.Strategy(c.String("index-strategy"))
-	settings.Offline = settings.Offline || c.Bool("offline")
+	settings.Strategy = index.Strategy(o.strategy)
+	settings.Offline = settings.Offline || o.offline
 	settings.Progress = progress
 	settings.UserAgent = userAgent()
 	settings.Sleep = a.sleep
@@ -29,19 +42,15 @@ func (a *app) indexClient(c *cli.Context, spec *resolve.Spec, progress func(inde
 }
 
 // indexSettings tells which indexes those are.
-func (a *app) indexSettings(c *cli.Context, spec *resolve.Spec) (index.Settings, error) {
+func (a *app) indexSettings(o indexOptions, spec *resolve.Spec) (index.Settings, error) {
 	var secrets []string
 	for _, s := range spec.Secrets {
 		secrets = append(secrets, s.Reveal())
 	}
 	return index.Configure(index.Sources{
 		Secrets: secrets,
-		Flags: index.Options{
-			IndexURL:       c.String("index-url"), // with the credentials that the Spec has lost
-			ExtraIndexURLs: c.StringSlice("extra-index-url"),
-			FindLinks:      c.StringSlice("find-links"),
-			NoIndex:        c.Bool("no-index"),
-		},
+		// The flags' own URLs, with the credentials that the Spec has lost.
+		Flags: index.Options{IndexURL: o.url, ExtraIndexURLs: o.extra, FindLinks: o.findLinks, NoIndex: o.noIndex},
 		Model: index.Options{
 			IndexURL:       spec.PackageIndex.IndexURL,
 			ExtraIndexURLs: spec.PackageIndex.ExtraIndexURLs,

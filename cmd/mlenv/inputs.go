@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/urfave/cli/v2"
-
 	"mlenv/resolve"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
@@ -23,33 +21,22 @@ type inputs struct {
 // Close releases the model's files.
 func (in *inputs) Close() error { return in.Model.Close() }
 
-// inputFlags are the flags of every command that resolves a model.
-func inputFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "extra-pip-requirements", Usage: "add the requirement `REQ`, or the file of \"-r FILE\" (repeatable)"},
-		&cli.StringSliceFlag{Name: "pip-requirements", Usage: "replace the model's requirements by `REQ`, or by the file of \"-r FILE\" (repeatable)"},
-		&cli.StringSliceFlag{Name: "constraint", Usage: "apply the constraints `FILE` (repeatable)"},
-		&cli.StringSliceFlag{Name: "code-paths", Usage: "add the file or directory of code `PATH` (repeatable)"},
-		&cli.StringFlag{Name: "python", Usage: "use Python `VERSION` instead of the model's"},
-		&cli.StringFlag{Name: "index-url", Usage: "take packages from the index `URL` instead of the model's"},
-		&cli.StringSliceFlag{Name: "extra-index-url", Usage: "take packages from the index `URL` too (repeatable)"},
-		&cli.StringSliceFlag{Name: "find-links", Usage: "take packages from the folder or page `LOCATION` too (repeatable)"},
+// dir is the model's directory.
+func (in *inputs) dir() string {
+	if info, err := os.Stat(in.Path); err == nil && !info.IsDir() {
+		return filepath.Dir(in.Path)
 	}
+	return in.Path
 }
 
-// strictFlag makes warnings count as errors; see report.
-func strictFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "strict", Usage: "count warnings as errors", DisableDefaultText: true}
-}
-
-// readInputs reads and merges the model that the command's one argument names. The caller closes
-// the inputs.
-func (a *app) readInputs(c *cli.Context) (*inputs, error) {
-	path, err := oneArgument(c, "MODEL")
+// open reads and merges the model that the command's one argument names. The caller closes the
+// inputs.
+func (o *modelOptions) open(args []string) (*inputs, error) {
+	path, err := oneArgument(args, o.command, "MODEL")
 	if err != nil {
 		return nil, err
 	}
-	opts, err := readOptions(c)
+	opts, err := o.resolve()
 	if err != nil {
 		return nil, err
 	}
@@ -65,22 +52,21 @@ func (a *app) readInputs(c *cli.Context) (*inputs, error) {
 }
 
 // oneArgument gives the command's only argument.
-func oneArgument(c *cli.Context, name string) (string, error) {
-	switch c.NArg() {
+func oneArgument(args []string, command, name string) (string, error) {
+	switch len(args) {
 	case 0:
-		return "", &usageError{msg: name + " is missing", command: c.Command.Name}
+		return "", &usageError{msg: name + " is missing"}
 	case 1:
-		return c.Args().First(), nil
+		return args[0], nil
 	}
-	return "", &usageError{msg: fmt.Sprintf("%s takes one %s, but there is also %q", c.Command.Name, name, c.Args().Get(1)),
-		command: c.Command.Name}
+	return "", &usageError{msg: fmt.Sprintf("%s takes one %s, but there is also %q", command, name, args[1])}
 }
 
-// readOptions turns the input flags into what resolve adds to the model.
-func readOptions(c *cli.Context) (resolve.Options, error) {
-	flags, err := readFlagFile(c)
-	code, codeErr := readCodePaths(c.StringSlice("code-paths"))
-	return resolve.Options{Flags: flags, Replace: c.IsSet("pip-requirements"), CodePaths: code}, errors.Join(err, codeErr)
+// resolve turns the options into what package resolve adds to the model.
+func (o *modelOptions) resolve() (resolve.Options, error) {
+	flags, err := o.file()
+	code, codeErr := readCodePaths(o.codePaths)
+	return resolve.Options{Flags: flags, Replace: o.replace, CodePaths: code}, errors.Join(err, codeErr)
 }
 
 // readCodePaths hashes the code that the command line adds.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -9,13 +10,38 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mlenv/imagebuild/base"
 	"mlenv/resolve/diff"
 	"mlenv/resolve/dist"
-	"mlenv/resolve/finding"
+	"mlenv/resolve/lock"
 	"mlenv/resolve/pylock"
 )
 
+// lockCommandOptions are the flags of lock.
+type lockCommandOptions struct {
+	model modelOptions
+	lock  lockOptions
+	base  baseOptions
+	out   outputOptions
+
+	output          string
+	check           bool
+	upgrade         bool
+	upgradePackages []string
+	libc            string
+}
+
 func lockCommand(a *app) *cli.Command {
+	s, o := &flagSet{}, &lockCommandOptions{output: "pylock.toml"}
+	s.text(&o.output, "output, o", "write to `FILE`, - for stdout")
+	s.on(&o.check, "check", "write nothing; exit with 2 if the lock no longer fits the model")
+	s.on(&o.upgrade, "upgrade", "ignore the existing lock")
+	s.list(&o.upgradePackages, "upgrade-package", "do not keep the locked version of the package `NAME`")
+	s.text(&o.libc, "libc", "lock for the C library `LIBC`, such as glibc:2.36 or musl:1.2 (default: the base's, else "+dist.DefaultLibc+")")
+	o.out.bind(s)
+	o.base.bind(s)
+	o.lock.bind(s, &o.model.index)
+	o.model.bind(s, "lock")
 	return &cli.Command{
 		Name:      "lock",
 		Usage:     "decide every package of a model's environment, with hashes",
@@ -23,138 +49,106 @@ func lockCommand(a *app) *cli.Command {
 		Description: "Writes a lock (pylock.toml, PEP 751) of all packages that MODEL, a model directory or\n" +
 			"its MLmodel file, needs on a platform. An existing lock is kept wherever it still fits, so\n" +
 			"that changing one requirement does not move the rest. Needs no Python.",
-		Flags: slicesOf(
-			[]cli.Flag{
-				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "pylock.toml", Usage: "write to `FILE`, - for stdout"},
-				&cli.BoolFlag{Name: "check", Usage: "write nothing; exit with 2 if the lock no longer fits the model", DisableDefaultText: true},
-				&cli.BoolFlag{Name: "upgrade", Usage: "keep nothing of the existing lock", DisableDefaultText: true},
-				&cli.StringSliceFlag{Name: "upgrade-package", Usage: "do not keep the locked version of the package `NAME` (repeatable)"},
-				&cli.StringFlag{Name: "libc", Usage: "lock for the C library `LIBC`, such as glibc:2.36 or musl:1.2 (default: the base's, else " + dist.DefaultLibc + ")"},
-				&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print errors alone", DisableDefaultText: true},
-				&cli.BoolFlag{Name: "verbose", Usage: "print every step", DisableDefaultText: true},
-				strictFlag(),
-			}, baseFlags(), lockFlags(), inputFlags()),
-		Action: a.runLock,
+		Flags:  s.flags,
+		Action: s.action(func(ctx context.Context, args []string) error { return a.lock(ctx, args, o) }),
 	}
 }
 
-// slicesOf joins groups of flags.
-func slicesOf(groups ...[]cli.Flag) (all []cli.Flag) {
-	for _, g := range groups {
-		all = append(all, g...)
-	}
-	return all
-}
-
-func (a *app) runLock(c *cli.Context) (err error) {
-	in, err := a.readInputs(c)
+func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (err error) {
+	in, err := o.model.open(args)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	if err := a.reportForLock(c, in.Spec.Findings); err != nil {
+	if err := a.reportForLock(o.out, in.Spec.Findings); err != nil {
 		return err
 	}
-	output := c.String("output")
-	r := lockRequest{Inputs: in, Dir: filepath.Dir(output)}
+	r := lockRequest{in: in, dir: filepath.Dir(o.output), keep: lock.Keep{UpgradeAll: o.upgrade, Upgrade: packageNames(o.upgradePackages)}}
 	var old []byte
-	if output != "-" {
-		if r.Previous, old, err = readLock(output); err != nil {
+	if o.output != "-" {
+		if r.keep.Lock, old, err = readLock(o.output); err != nil {
 			return err
 		}
 	}
-	if c.Bool("check") && r.Previous == nil {
-		return &usageError{msg: "there is no lock " + output + " to be checked", command: c.Command.Name}
+	if o.check && r.keep.Lock == nil {
+		return &usageError{msg: "there is no lock " + o.output + " to be checked"}
 	}
-	if err := a.lockTargets(c, &r); err != nil {
+	if err := a.lockTargets(ctx, o, &r); err != nil {
 		return err
 	}
 	defer collectLate()()
-	show := a.lockProgress(c)
-	if r.Client, err = a.indexClient(c, in.Spec, show.event); err != nil {
+	show := a.lockProgress(o.out)
+	r.warn = show.warn
+	if r.client, err = a.indexClient(o.model.index, in.Spec, show.event); err != nil {
 		return err
 	}
-	r.Warn = show.warn
-	l, err := a.lockModel(c.Context, c, r)
+	l, err := o.lock.solve(ctx, r)
 	show.end()
 	if err != nil {
 		return err
 	}
-	if c.Bool("check") {
-		return a.checkLock(output, r.Previous, l)
+	if o.check {
+		return a.checkLock(o.output, r.keep.Lock, l)
 	}
-	data := pylock.Format(l)
+	return a.writeLock(ctx, o.output, lockFile{l, r.keep.Lock, old}, show)
+}
+
+// lockFile is a lock to be written, and what is in its file before.
+type lockFile struct {
+	now, before *pylock.Lock
+	text        []byte // of before
+}
+
+// writeLock writes a lock unless the file says the same already.
+func (a *app) writeLock(ctx context.Context, output string, l lockFile, show *lockProgress) error {
+	data := pylock.Format(l.now)
 	switch {
 	case output == "-":
-		_, err = a.stdout.Write(data)
+		_, err := a.stdout.Write(data)
 		return err
-	case bytes.Equal(old, data):
-		show.say("%s is up to date: %s", output, plural(len(l.Packages), "package"))
+	case bytes.Equal(l.text, data):
+		show.say("%s is up to date: %s", output, plural(len(l.now.Packages), "package"))
 		return nil
 	}
-	if err := writeOutput(c.Context, output, data); err != nil {
+	if err := writeOutput(ctx, output, data); err != nil {
 		return err
 	}
-	if r.Previous != nil {
-		for _, change := range diff.Locks(r.Previous, l) {
+	if l.before != nil {
+		for _, change := range diff.Locks(l.before, l.now) {
 			show.say("  %s", changeText(change))
 		}
 	}
-	show.say("wrote %s: %s", output, plural(len(l.Packages), "package"))
+	show.say("wrote %s: %s", output, plural(len(l.now.Packages), "package"))
 	return nil
 }
 
-// reportForLock prints what resolve found. With errors among it there is no environment to lock.
-func (a *app) reportForLock(c *cli.Context, findings finding.List) error {
-	var shown finding.List
-	for _, f := range findings {
-		if f.Severity == finding.Error || f.Severity == finding.Warning && (!c.Bool("quiet") || c.Bool("strict")) {
-			shown = append(shown, f)
+// lockTargets finds what is locked for: where a base is given, what it is like, else the flags'
+// platforms. A C library that was asked for wins over both.
+func (a *app) lockTargets(ctx context.Context, o *lockCommandOptions, r *lockRequest) (err error) {
+	python := r.in.Spec.Python.Version
+	var libc dist.Libc
+	if o.libc != "" {
+		if libc, err = dist.ParseLibc(o.libc); err != nil {
+			return &usageError{msg: "--libc: " + err.Error()}
 		}
 	}
-	return a.report(shown, c.Bool("strict"))
-}
-
-// lockTargets finds what is locked for: the flags', and where a base is given, the base's.
-func (a *app) lockTargets(c *cli.Context, r *lockRequest) error {
-	wanted, err := platforms(c)
+	if o.base.ref == "" {
+		r.targets, err = defaultTargets(o.base, python, o.libc)
+		return err
+	}
+	bases, findings, err := a.openBases(ctx, o.base, python)
 	if err != nil {
 		return err
 	}
-	python := r.Inputs.Spec.Python.Version
-	libcText := c.String("libc")
-	for _, p := range wanted {
-		var t dist.Target
-		if ref := c.String("base"); ref != "" {
-			b, err := a.openBase(c.Context, ref, python.String(), p)
-			if err != nil {
-				return err
-			}
-			if err := a.reportForLock(c, b.Findings); err != nil {
-				return err
-			}
-			if t, err = b.Base.Target(); err != nil {
-				return err
-			}
-			if libcText != "" {
-				if t.Libc, err = dist.ParseLibc(libcText); err != nil {
-					return &usageError{msg: "--libc: " + err.Error(), command: c.Command.Name}
-				}
-			}
-			r.BaseName = ref
-			// Of several platforms each has a digest of its own; a lock names one only if there is one.
-			if r.BaseDigest = b.Base.Digest; len(wanted) > 1 {
-				r.BaseDigest = ""
-			}
-		} else {
-			if python.IsZero() {
-				return errNoPython
-			}
-			if t, err = dist.NewTarget(p.OS, p.Architecture, python, libcText); err != nil {
-				return &usageError{msg: "--libc: " + err.Error(), command: c.Command.Name}
-			}
-		}
-		r.Targets = append(r.Targets, t)
+	if err := a.reportForLock(o.out, findings); err != nil {
+		return err
+	}
+	r.bases = bases
+	if r.targets, err = base.Targets(bases); err != nil || o.libc == "" {
+		return err
+	}
+	for i := range r.targets {
+		r.targets[i].Libc = libc
 	}
 	return nil
 }

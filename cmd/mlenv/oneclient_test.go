@@ -35,7 +35,7 @@ func TestOneRunOneMoment(t *testing.T) {
 		{"image", []string{"image", w.model, "--quiet", "-o", "oci:" + filepath.Join(t.TempDir(), "layout")}, 5},
 		{"lock", []string{"lock", w.model, "-o", lock}, 5},
 		{"image --lock --locked", []string{"image", w.model, "--quiet", "--lock", lock, "--locked", "-o", "oci:" + filepath.Join(t.TempDir(), "layout")}, 0}, // what the lock has still fits
-		{"dockerfile", []string{"dockerfile", w.model, "-o", filepath.Join(t.TempDir(), "context")}, 5}, // which locks uv, too
+		{"dockerfile", []string{"dockerfile", w.model, "-o", filepath.Join(t.TempDir(), "context")}, 5},                                                      // which locks uv, too
 		{"check --online", []string{"check", "--online", w.model, "--date", "2026-01-01"}, 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

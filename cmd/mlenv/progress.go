@@ -6,8 +6,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/urfave/cli/v2"
-
 	"mlenv/resolve/index"
 )
 
@@ -23,8 +21,8 @@ type lockProgress struct {
 	step            string
 }
 
-func (a *app) lockProgress(c *cli.Context) *lockProgress {
-	p := &lockProgress{out: a.stderr, paint: a.painter(a.stderr), quiet: c.Bool("quiet"), verbose: c.Bool("verbose"), bytes: map[string]share{}}
+func (a *app) lockProgress(o outputOptions) *lockProgress {
+	p := &lockProgress{out: a.stderr, paint: a.painter(a.stderr), quiet: o.quiet, verbose: o.verbose, bytes: map[string]share{}}
 	if isTerminal(a.stderr) && !p.quiet && !p.verbose {
 		p.line = newLiveLine(a.stderr)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"github.com/urfave/cli/v2"
@@ -8,32 +9,43 @@ import (
 	"mlenv/resolve"
 )
 
+// resolveOptions are the flags of resolve.
+type resolveOptions struct {
+	model  modelOptions
+	out    outputOptions
+	format string
+}
+
 func resolveCommand(a *app) *cli.Command {
+	s, o := &flagSet{}, &resolveOptions{}
+	s.oneOf(&o.format, "format", "output format", "yaml", "json", "requirements", "conda")
+	o.out.bindStrict(s)
+	o.model.bind(s, "resolve")
 	return &cli.Command{
 		Name:      "resolve",
 		Usage:     "merge what a model declares into one spec",
 		ArgsUsage: "MODEL",
 		Description: "Prints the merged environment of MODEL, a model directory or its MLmodel file.\n" +
-			"Where its files disagree is said on stderr. Exits with 2 if there are errors among that.",
-		Flags: append([]cli.Flag{
-			choiceFlag("format", "output format", "yaml", "json", "requirements", "conda"),
-			strictFlag(),
-		}, inputFlags()...),
-		Action: func(c *cli.Context) error {
-			in, err := a.readInputs(c)
-			if err != nil {
-				return err
-			}
-			text, err := formatSpec(in.Spec, c.String("format"))
-			if err == nil {
-				_, err = a.stdout.Write(text)
-			}
-			if err := errors.Join(err, in.Close()); err != nil {
-				return err
-			}
-			return a.report(in.Spec.Findings, c.Bool("strict"))
-		},
+			"Disagreements between its files are reported on stderr. Exits with 2 if there are errors\n" +
+			"among them.",
+		Flags:  s.flags,
+		Action: s.action(func(_ context.Context, args []string) error { return a.resolve(args, o) }),
 	}
+}
+
+func (a *app) resolve(args []string, o *resolveOptions) error {
+	in, err := o.model.open(args)
+	if err != nil {
+		return err
+	}
+	text, err := formatSpec(in.Spec, o.format)
+	if err == nil {
+		_, err = a.stdout.Write(text)
+	}
+	if err := errors.Join(err, in.Close()); err != nil {
+		return err
+	}
+	return a.report(in.Spec.Findings, o.out.strict)
 }
 
 func formatSpec(s *resolve.Spec, format string) ([]byte, error) {

@@ -57,11 +57,11 @@ func places(t *testing.T, a sink.Artifact) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := sink.Layout(layout, "other:1")(t.Context(), other); err != nil {
+	if _, err := sink.Layout(layout, "other:1").Send(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range sinks {
-		if _, err := s(t.Context(), a); err != nil {
+		if _, err := s.Send(t.Context(), a); err != nil {
 			t.Fatal(err)
 		}
 	}

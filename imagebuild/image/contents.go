@@ -45,6 +45,10 @@ var (
 // CreatedBy is what the history of an image says of the layers that mlenv put on its base.
 const CreatedBy = "mlenv image"
 
+// BaseDigest is the annotation with the digest of the base that an image is built on (OCI
+// image-spec, "Pre-Defined Annotation Keys").
+const BaseDigest = "org.opencontainers.image.base.digest"
+
 // KindAnnotation is the annotation of a layer's descriptor that says what the layer is, where a
 // reader of images has to know it. Most layers have none.
 const KindAnnotation = "io.mlenv.layer.kind"

@@ -254,7 +254,7 @@ func TestPlacesAndPlatforms(t *testing.T) {
 	dir := t.TempDir()
 	index := sink.Artifact{Index: twoPlatforms(t)}
 	for _, s := range []sink.Sink{sink.Layout(filepath.Join(dir, "layout"), "churn:1"), sink.OCITar(filepath.Join(dir, "one.tar"), "churn:1")} {
-		if _, err := s(t.Context(), index); err != nil {
+		if _, err := s.Send(t.Context(), index); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -295,7 +295,7 @@ func TestDamage(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "layout")
 			img := makeImage(t, nil, []file{text(lockAt, "L"), text(modelAt+"MLmodel", "M")})
-			if _, err := sink.Layout(dir, "")(t.Context(), sink.Artifact{Image: img}); err != nil {
+			if _, err := sink.Layout(dir, "").Send(t.Context(), sink.Artifact{Image: img}); err != nil {
 				t.Fatal(err)
 			}
 			m, err := img.Manifest()

@@ -47,7 +47,7 @@ func TestCancelAtEveryRequest(t *testing.T) {
 		o := chunked
 		o.Jobs = 1
 		o.Remote = image.Remote{Transport: cut, Backoff: remote.Backoff{Duration: time.Microsecond, Steps: 3}}
-		_, err := sink.Registry(reg.host+"/m:1", o)(ctx,
+		_, err := sink.Registry(reg.host+"/m:1", o).Send(ctx,
 			sink.Artifact{Image: testImage(t, blobLayer(1, testBlob), testLayer(t, "small", "1"))})
 		cancel()
 		if cut.made.Load() < n {
@@ -90,7 +90,7 @@ func TestCancelWhileReading(t *testing.T) {
 		"registry":   sink.Registry(newRegistry(t).host+"/m:1", chunked),
 	} {
 		ctx, cancel := context.WithCancel(context.Background())
-		_, err := to(ctx, sink.Artifact{Image: testImage(t, &cutLayer{testLayer(t, "a", "1"), cancel})})
+		_, err := to.Send(ctx, sink.Artifact{Image: testImage(t, &cutLayer{testLayer(t, "a", "1"), cancel})})
 		cancel()
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
@@ -103,7 +103,7 @@ func TestCancelBefore(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, err := sink.Layout(filepath.Join(dir, "layout"), "m:1")(ctx, sink.Artifact{Image: testImage(t)})
+	_, err := sink.Layout(filepath.Join(dir, "layout"), "m:1").Send(ctx, sink.Artifact{Image: testImage(t)})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

@@ -153,7 +153,7 @@ func TestCerts(t *testing.T) {
 			tt.lay(t, filepath.Join(certs, host), s)
 			o := sink.RegistryOptions{Remote: image.Remote{Backoff: remote.Backoff{Steps: 1},
 				Transport: &image.CertTransport{Dirs: []string{empty, certs}, Next: http.DefaultTransport.(*http.Transport).Clone()}}}
-			_, err := sink.Registry(host+"/churn:1", o)(context.Background(), sink.Artifact{Image: img})
+			_, err := sink.Registry(host+"/churn:1", o).Send(context.Background(), sink.Artifact{Image: img})
 			switch {
 			case tt.want == "" && err != nil:
 				t.Error(err)

@@ -50,7 +50,7 @@ func (d Daemon) Ping(ctx context.Context) error {
 // Load gives the sink that loads an image into the engine and calls it tag, "churn:latest". Its
 // reference is the tag: engines give digests of their own to what they load.
 func (d Daemon) Load(tag string) Sink {
-	return cancellable(func(ctx context.Context, a Artifact) (Sent, error) {
+	return cancellable("the engine at "+d.String(), func(ctx context.Context, a Artifact) (Sent, error) {
 		_, write, err := dockerTar(ctx, a, tag)
 		if err != nil {
 			return Sent{}, err

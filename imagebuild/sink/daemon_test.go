@@ -61,7 +61,7 @@ func TestDaemonTCP(t *testing.T) {
 	img := testImage(t, testLayer(t, "a", "1"))
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {
-			_, loadErr := tt.d.Load("churn:1")(context.Background(), sink.Artifact{Image: img})
+			_, loadErr := tt.d.Load("churn:1").Send(context.Background(), sink.Artifact{Image: img})
 			pingErr := tt.d.Ping(context.Background())
 			for _, err := range []error{pingErr, loadErr} {
 				if (err != nil) != (tt.want != "") || err != nil && strings.Contains(err.Error(), "hunter2") {

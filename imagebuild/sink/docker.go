@@ -15,7 +15,7 @@ import (
 // DockerTar writes what `docker load` reads. tag is the image's name: "churn:latest". See cache.FileTarget
 // for files that are none.
 func DockerTar(file, tag string) Sink {
-	return cancellable(func(ctx context.Context, a Artifact) (Sent, error) {
+	return cancellable("docker-tar:"+file, func(ctx context.Context, a Artifact) (Sent, error) {
 		digest, write, err := dockerTar(ctx, a, tag)
 		if err != nil {
 			return Sent{}, err

@@ -31,7 +31,7 @@ const layoutFile = `{"imageLayoutVersion":"1.0.0"}`
 // stay. name is the image's name in the layout and replaces an image of the same name; "" names
 // none, and replaces an image without a name.
 func Layout(dir, name string) Sink {
-	return cancellable(func(ctx context.Context, a Artifact) (Sent, error) {
+	return cancellable("oci:"+dir, func(ctx context.Context, a Artifact) (Sent, error) {
 		blobs, desc, err := a.blobs()
 		if err != nil {
 			return Sent{}, err
@@ -162,7 +162,7 @@ var onDisk = cache.Options{Sync: true}
 // OCITar writes an OCI image layout as one tar file, whose bytes depend on the artifact and the
 // name alone. See cache.FileTarget for files that are none.
 func OCITar(file, name string) Sink {
-	return cancellable(func(ctx context.Context, a Artifact) (Sent, error) {
+	return cancellable("oci-tar:"+file, func(ctx context.Context, a Artifact) (Sent, error) {
 		blobs, desc, err := a.blobs()
 		if err != nil {
 			return Sent{}, err

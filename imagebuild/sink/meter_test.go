@@ -109,7 +109,7 @@ func TestProgressOfRepeated(t *testing.T) {
 	})
 	g := &gauge{}
 	to := sink.Registry(reg.host+"/m:1", sink.RegistryOptions{Jobs: 1, Remote: image.Remote{Backoff: remote.Backoff{Steps: 3}}})
-	if _, err := to(context.Background(), sink.Artifact{Image: img, Progress: g.step}); err != nil {
+	if _, err := to.Send(context.Background(), sink.Artifact{Image: img, Progress: g.step}); err != nil {
 		t.Fatal(err)
 	}
 	if want := contentSize(t, img); !failed || g.toSend != want || g.sent < want {

@@ -87,7 +87,7 @@ func TestPipeBreaks(t *testing.T) {
 		}
 		f.Close()
 	}()
-	if _, err := sink.DockerTar(name, "churn:1")(context.Background(), sink.Artifact{Image: img}); !errors.Is(err, cache.ErrBrokenOff) {
+	if _, err := sink.DockerTar(name, "churn:1").Send(context.Background(), sink.Artifact{Image: img}); !errors.Is(err, cache.ErrBrokenOff) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -116,7 +116,7 @@ func TestPipeCancelled(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			go begin(name, cancel)
-			if _, err := sink.DockerTar(name, "churn:1")(ctx, sink.Artifact{Image: img}); !errors.Is(err, context.Canceled) {
+			if _, err := sink.DockerTar(name, "churn:1").Send(ctx, sink.Artifact{Image: img}); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
 		})

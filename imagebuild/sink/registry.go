@@ -28,7 +28,7 @@ type RegistryOptions struct {
 // the registry is asked how far it got; small ones, and all where a registry takes no chunks, are
 // sent in one piece and again from their beginning.
 func Registry(ref string, o RegistryOptions) Sink {
-	return cancellable(func(ctx context.Context, a Artifact) (Sent, error) {
+	return cancellable(ref, func(ctx context.Context, a Artifact) (Sent, error) {
 		target, err := image.ParseReference(ref)
 		if err != nil {
 			return Sent{}, err

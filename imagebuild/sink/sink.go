@@ -36,15 +36,21 @@ type Sent struct {
 	Bytes     int64  `json:"bytes"`     // of content sent or written
 }
 
-// Sink sends an artifact. When the context ends meanwhile, the error is the context's.
-type Sink func(ctx context.Context, a Artifact) (Sent, error)
+// Sink is a place that an artifact can be sent to.
+type Sink struct {
+	Name string // for messages and progress: "registry.example.com/churn:1"
+	// Once says that what was sent can neither be taken back nor sent again: a pipe or a device.
+	Once bool
+	// Send sends an artifact. When the context ends meanwhile, the error is the context's.
+	Send func(ctx context.Context, a Artifact) (Sent, error)
+}
 
 // cancellable gives a sink whose error is the context's once the context is done, whatever broke. A
 // connection that the other side closes in the same moment, a pipe that nobody reads any more and a
 // body that ends early are seen as io.EOF and the like, and would be taken for faults of theirs. A
 // context that is done from the start keeps the sink from making so much as a directory.
-func cancellable(send Sink) Sink {
-	return func(ctx context.Context, a Artifact) (sent Sent, err error) {
+func cancellable(name string, send func(ctx context.Context, a Artifact) (Sent, error)) Sink {
+	return Sink{Name: name, Send: func(ctx context.Context, a Artifact) (sent Sent, err error) {
 		if ctx.Err() == nil {
 			sent, err = send(ctx, a)
 			if err == nil || ctx.Err() == nil {
@@ -52,7 +58,7 @@ func cancellable(send Sink) Sink {
 			}
 		}
 		return Sent{}, fmt.Errorf("sending the image: %w", ctx.Err())
-	}
+	}}
 }
 
 // ErrOnePlatform says that a kind of sink cannot hold an index.

@@ -128,7 +128,7 @@ func (r *testRegistry) forget() {
 
 func send(t *testing.T, s sink.Sink, a sink.Artifact) sink.Sent {
 	t.Helper()
-	sent, err := s(context.Background(), a)
+	sent, err := s.Send(context.Background(), a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func TestInterruptedPush(t *testing.T) {
 			defer cancel()
 			reg.answer(func(w http.ResponseWriter, r *http.Request) bool { return way(cancel, w, r) })
 			to := sink.Registry(reg.host+"/m:1", sink.RegistryOptions{Remote: image.Remote{Backoff: remote.Backoff{Steps: 2}}})
-			if _, err := to(ctx, sink.Artifact{Image: img}); err == nil {
+			if _, err := to.Send(ctx, sink.Artifact{Image: img}); err == nil {
 				t.Fatal("the push succeeded")
 			}
 			reg.answer(nil)
@@ -286,7 +286,7 @@ func TestChanged(t *testing.T) {
 		"OCI tar":    sink.OCITar(filepath.Join(dir, "oci.tar"), "m"),
 		"Docker tar": sink.DockerTar(filepath.Join(dir, "docker.tar"), "m:1"),
 	} {
-		if _, err := to(context.Background(), sink.Artifact{Image: img}); !errors.Is(err, layer.ErrChanged) {
+		if _, err := to.Send(context.Background(), sink.Artifact{Image: img}); !errors.Is(err, layer.ErrChanged) {
 			t.Errorf("%s: got %v, want ErrChanged", what, err)
 		}
 	}
@@ -390,7 +390,7 @@ func TestDockerTar(t *testing.T) {
 	if err := validate.Image(got); err != nil {
 		t.Error(err)
 	}
-	if _, err := sink.DockerTar(file, "churn:1")(context.Background(), sink.Artifact{Index: testIndex(t)}); !errors.Is(err, sink.ErrOnePlatform) {
+	if _, err := sink.DockerTar(file, "churn:1").Send(context.Background(), sink.Artifact{Index: testIndex(t)}); !errors.Is(err, sink.ErrOnePlatform) {
 		t.Errorf("an index: %v", err)
 	}
 }
@@ -430,7 +430,7 @@ func TestDaemon(t *testing.T) {
 			})}
 			served := make(chan error)
 			go func() { served <- s.Serve(listener) }()
-			sent, err := sink.Daemon{Host: "unix://" + socket}.Load("churn:1")(context.Background(), sink.Artifact{Image: img})
+			sent, err := sink.Daemon{Host: "unix://" + socket}.Load("churn:1").Send(context.Background(), sink.Artifact{Image: img})
 			if cerr := s.Close(); cerr != nil {
 				t.Error(cerr)
 			}

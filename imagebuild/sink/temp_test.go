@@ -54,7 +54,7 @@ func writeEndlessly(dir string) {
 	if strings.HasSuffix(dir, "layout") {
 		to = sink.Layout(dir, "m")
 	}
-	_, err := to(context.Background(), sink.Artifact{Image: img})
+	_, err := to.Send(context.Background(), sink.Artifact{Image: img})
 	panic(err)
 }
 

@@ -331,7 +331,7 @@ func TestChunksEnd(t *testing.T) {
 		}
 		return false
 	}
-	_, err := sink.Registry(reg.host+"/m:1", chunked)(context.Background(), sink.Artifact{Image: testImage(t, blobLayer(1, testBlob))})
+	_, err := sink.Registry(reg.host+"/m:1", chunked).Send(context.Background(), sink.Artifact{Image: testImage(t, blobLayer(1, testBlob))})
 	if err == nil || !strings.Contains(err.Error(), "500") {
 		t.Errorf("got %v", err)
 	}
@@ -415,7 +415,7 @@ func TestChunkContent(t *testing.T) {
 			reg := newChunkRegistry(t)
 			opened := 0
 			wrong := layer.Known(sum, func() (v1.Layer, error) { opened++; return testLayer(t, "a", content), nil })
-			_, err := sink.Registry(reg.host+"/m:1", o)(context.Background(), sink.Artifact{Image: testImage(t, wrong)})
+			_, err := sink.Registry(reg.host+"/m:1", o).Send(context.Background(), sink.Artifact{Image: testImage(t, wrong)})
 			if !errors.Is(err, layer.ErrChanged) {
 				t.Errorf("got %v, want ErrChanged", err)
 			}
@@ -439,7 +439,7 @@ func TestChunkCancel(t *testing.T) {
 		}
 		return false
 	}
-	_, err := sink.Registry(reg.host+"/m:1", chunked)(ctx, sink.Artifact{Image: testImage(t, blobLayer(1, testBlob))})
+	_, err := sink.Registry(reg.host+"/m:1", chunked).Send(ctx, sink.Artifact{Image: testImage(t, blobLayer(1, testBlob))})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
@@ -475,7 +475,7 @@ func TestChunkCredentials(t *testing.T) {
 	}
 	pulled(t, reg.host+"/m:1", img, remote.WithAuthFromKeychain(o.Remote.Keychain))
 	o.Remote.Keychain = keychain{"u", "wrong"}
-	if _, err := sink.Registry(reg.host+"/n:1", o)(context.Background(), sink.Artifact{Image: img}); err == nil || strings.Contains(err.Error(), "wrong") {
+	if _, err := sink.Registry(reg.host+"/n:1", o).Send(context.Background(), sink.Artifact{Image: img}); err == nil || strings.Contains(err.Error(), "wrong") {
 		t.Errorf("with a wrong password: %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"mlenv/imagebuild/layer"
+	"mlenv/resolve/finding"
 )
 
 // Bounds against archives that are made to fill disks. DEFLATE itself cannot do more than 1032 to 1, and wheels
@@ -164,7 +165,7 @@ func (w *Wheel) noteCase() {
 	for _, m := range w.members {
 		low := strings.ToLower(m.name)
 		if other, ok := folded[low]; ok {
-			w.note(m.name, "its name differs from "+other+" by case only")
+			w.note(finding.WheelNamesByCase, m.name, "its name differs from "+other+" by case only")
 		}
 		folded[low] = m.name
 	}

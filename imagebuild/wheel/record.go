@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mlenv/resolve/finding"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,7 +116,7 @@ func (w *Wheel) readRecord() error {
 		listed[r.path] = true
 		m := w.byName[r.path]
 		if m == nil {
-			w.note(r.path, "RECORD lists it, but the wheel lacks it")
+			w.note(finding.WheelRecord, r.path, "RECORD lists it, but the wheel lacks it")
 			continue
 		}
 		if w.unhashed(r.path) {
@@ -148,7 +149,7 @@ func (w *Wheel) tidyRecord(rows []row) ([]row, error) {
 		case old != r:
 			return nil, fmt.Errorf("%s is listed twice, with different hashes or sizes", r.path)
 		default:
-			w.note(r.path, "RECORD lists it twice")
+			w.note(finding.WheelRecord, r.path, "RECORD lists it twice")
 		}
 	}
 	return out, nil

@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"mlenv/imagebuild/layer"
+	"mlenv/resolve/finding"
 )
 
 // A Wheel is an open wheel file whose structure was checked. Close it when the last layer made of it was read.
@@ -46,7 +47,10 @@ type Wheel struct {
 }
 
 // A Note is something odd about one file of a wheel.
-type Note struct{ Path, Text string }
+type Note struct {
+	Rule       finding.ID
+	Path, Text string
+}
 
 // Bounds on the small files that are read into memory.
 const (
@@ -194,12 +198,14 @@ func (w *Wheel) readWheel() error {
 		return w.fail(name, fmt.Errorf("Wheel-Version %s is newer than 1.0, the newest one known here", version))
 	}
 	if n == 1 && strings.Trim(minor, "0.") != "" {
-		w.note(name, "Wheel-Version "+version+" is newer than 1.0")
+		w.note(finding.WheelVersion, name, "Wheel-Version "+version+" is newer than 1.0")
 	}
 	return nil
 }
 
-func (w *Wheel) note(path, text string) { w.Notes = append(w.Notes, Note{path, text}) }
+func (w *Wheel) note(rule finding.ID, path, text string) {
+	w.Notes = append(w.Notes, Note{rule, path, text})
+}
 
 // Layer returns the installed wheel as a layer, with directories from the scheme's prefix on.
 func (w *Wheel) Layer(s Scheme, o Options, lo layer.Options) (*layer.Layer, error) {

@@ -214,11 +214,6 @@ func TestOptions(t *testing.T) {
 func TestRefused(t *testing.T) {
 	file := func(name string) []zipped { return demo(zipped{name: name, body: "x"}) }
 	entry := func(text string) []zipped { return demo(zipped{name: demoInfo + "entry_points.txt", body: text}) }
-	wheelFile := func(text string) []zipped {
-		f := demo()
-		f[2].body = text
-		return f
-	}
 	encrypted := zipped{name: "x", body: "x", change: func(h *zip.FileHeader) { h.Flags |= 1 }}
 	for want, files := range map[string][]zipped{
 		"clean, relative":       file("/etc/passwd"),
@@ -428,5 +423,24 @@ func TestSameLayerEverywhere(t *testing.T) {
 	}
 	if digests[0] != digests[1] {
 		t.Error(digests)
+	}
+}
+
+// wheelFile is the demo wheel with another WHEEL file.
+func wheelFile(text string) []zipped {
+	f := demo()
+	f[2].body = text
+	return f
+}
+
+// A wheel of a newer minor version is installed as one of 1.0, with a word.
+func TestNewerMinorVersion(t *testing.T) {
+	w, err := Open(build(t, recordedLoosely(wheelFile("Wheel-Version: 1.5\nRoot-Is-Purelib: true\nTag: py3-none-any\n"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if len(w.Notes) != 1 || w.Notes[0].Rule != "wheel-version" || w.Notes[0].Text != "Wheel-Version 1.5 is newer than 1.0" {
+		t.Errorf("%+v", w.Notes)
 	}
 }

@@ -41,6 +41,7 @@ const (
 	IndexNotAllowed          ID = "index-not-allowed"
 	IndexURLDiffers          ID = "index-url-differs"
 	KnownVulnerability       ID = "known-vulnerability"
+	LargeLayer               ID = "large-layer"
 	LicenceNotAllowed        ID = "licence-not-allowed"
 	LicenceUnknown           ID = "licence-unknown"
 	LocalPath                ID = "local-path"
@@ -95,5 +96,8 @@ const (
 	UVLockUnused             ID = "uv-lock-unused"
 	VCSWithoutCommit         ID = "vcs-without-commit"
 	VersionNotUnderstood     ID = "version-not-understood"
+	WheelNamesByCase         ID = "wheel-names-by-case"
+	WheelRecord              ID = "wheel-record"
+	WheelVersion             ID = "wheel-version"
 	YankedRelease            ID = "yanked-release"
 )

@@ -28,6 +28,12 @@ var supplyRules = []Rule{
 		"--trusted-host accepts any certificate. Give the index's own certificate to the build instead."},
 	{URLWithoutHash, Supply, Warning, "a requirement is a URL without a hash",
 		"What is downloaded cannot be told from something else in its place. Add #sha256=… to the URL, or build from a lock."},
+	{WheelNamesByCase, Supply, Warning, "a wheel holds two names that differ by case only",
+		"On a file system without case one of them is lost. Report it to the package's authors."},
+	{WheelRecord, Supply, Warning, "the RECORD of a wheel does not fit its files",
+		"What is not in the wheel is not installed. Report it to the package's authors."},
+	{WheelVersion, Supply, Warning, "a wheel is of a newer format than mlenv knows",
+		"It is installed as a wheel of version 1.0, as pip does. Look at what it holds, or update mlenv."},
 	{YankedRelease, Supply, Warning, "a locked release was withdrawn by its authors",
 		"Authors yank releases that are broken or unsafe. Move to another version and lock again."},
 }

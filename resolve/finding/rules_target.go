@@ -4,6 +4,8 @@ package finding
 var targetRules = []Rule{
 	{BaseNotExact, Target, Warning, "the base has another patch release of Python than the model",
 		"The registry has no image of the exact version, so the one of the minor version is taken. Name a base yourself if the patch release matters."},
+	{LargeLayer, Target, Warning, "a layer is larger than several registries take",
+		"Registries often refuse layers of more than 8 or 10 GB. Split the file, or find out what your registry takes."},
 	{NativeLibraryMissing, Target, Error, "a wheel needs a shared library that nothing brings",
 		"The import fails with \"cannot open shared object file\". Choose a base that has it, or install its package."},
 	{NoFittingWheel, Target, Error, "a locked package has no wheel for the platform",

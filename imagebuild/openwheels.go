@@ -12,10 +12,11 @@ import (
 
 	"mlenv/imagebuild/layer"
 	"mlenv/imagebuild/wheel"
+	"mlenv/resolve/finding"
 )
 
-// shelf holds the wheels that are open: each is opened once, when it is first needed.
-type shelf struct {
+// openWheels are the wheels that are open: each is opened once, when it is first needed.
+type openWheels struct {
 	scheme wheel.Scheme
 	slots  chan struct{} // one for each wheel that is fetched and opened at once
 	mu     sync.Mutex
@@ -31,12 +32,12 @@ type opened struct {
 	err      error
 }
 
-func newShelf(s wheel.Scheme, jobs int) *shelf {
-	return &shelf{scheme: s, slots: make(chan struct{}, jobs), open: map[string]*opened{}}
+func newOpenWheels(s wheel.Scheme, jobs int) *openWheels {
+	return &openWheels{scheme: s, slots: make(chan struct{}, jobs), open: map[string]*opened{}}
 }
 
 // take gives a wheel's files as they are installed, and the name of its .dist-info directory.
-func (s *shelf) take(ctx context.Context, w Wheel) (*opened, error) {
+func (s *openWheels) take(ctx context.Context, w Wheel) (*opened, error) {
 	s.mu.Lock()
 	o := s.open[w.SHA256]
 	if o == nil {
@@ -83,7 +84,7 @@ func (o *opened) read(ctx context.Context, w Wheel, scheme wheel.Scheme) error {
 	return nil
 }
 
-func (s *shelf) close() error {
+func (s *openWheels) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
@@ -100,7 +101,7 @@ func (s *shelf) close() error {
 
 // takeAll gives the files of several wheels, each path once, their .dist-info directories by SHA-256,
 // and what is odd about them.
-func (s *shelf) takeAll(ctx context.Context, wheels []Wheel) (contents, error) {
+func (s *openWheels) takeAll(ctx context.Context, wheels []Wheel) (contents, error) {
 	u := union{}
 	c := contents{distInfo: map[string]string{}}
 	for _, w := range wheels {
@@ -109,7 +110,7 @@ func (s *shelf) takeAll(ctx context.Context, wheels []Wheel) (contents, error) {
 			return contents{}, err
 		}
 		c.distInfo[w.SHA256] = o.distInfo
-		c.notes = append(c.notes, o.notes(w.Filename)...)
+		c.findings = append(c.findings, o.findings(w.Filename)...)
 		if err := u.add(o.entries); err != nil {
 			return contents{}, err
 		}
@@ -118,17 +119,18 @@ func (s *shelf) takeAll(ctx context.Context, wheels []Wheel) (contents, error) {
 	return c, nil
 }
 
-// maxNotes is how much is said of one wheel.
-const maxNotes = 5
+// maxFindings is how much is said of one wheel.
+const maxFindings = 5
 
-// notes says what is odd about a wheel.
-func (o *opened) notes(filename string) []string {
-	var out []string
+// findings says what is odd about a wheel.
+func (o *opened) findings(filename string) finding.List {
+	var out finding.List
 	for i, n := range o.wheel.Notes {
-		if i == maxNotes {
-			return append(out, fmt.Sprintf("%s: and %d more of the kind", filename, len(o.wheel.Notes)-i))
+		if i == maxFindings {
+			out.Add(n.Rule, filename, nil, "%s: and %d more of the kind", filename, len(o.wheel.Notes)-i)
+			break
 		}
-		out = append(out, filename+": "+n.Path+": "+n.Text)
+		out.Add(n.Rule, filename, nil, "%s: %s: %s", filename, n.Path, n.Text)
 	}
 	return out
 }
@@ -223,7 +225,7 @@ func (w *work) compare(ctx context.Context, wheels []Wheel) error {
 		return err
 	}
 	for _, one := range wheels {
-		o, err := w.shelf.take(ctx, one)
+		o, err := w.wheels.take(ctx, one)
 		if err != nil {
 			return err
 		}

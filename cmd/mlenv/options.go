@@ -1,0 +1,259 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"mlenv/resolve/index"
+	"mlenv/resolve/lock"
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/serving"
+)
+
+// outputOptions say how much is printed, and what counts as an error.
+type outputOptions struct {
+	quiet, verbose, strict bool
+}
+
+func (o *outputOptions) bind(s *flagSet) {
+	s.on(&o.quiet, "quiet, q", "print only errors")
+	s.on(&o.verbose, "verbose", "print every step")
+	o.bindStrict(s)
+}
+
+func (o *outputOptions) bindStrict(s *flagSet) {
+	s.on(&o.strict, "strict", "count warnings as errors")
+}
+
+// modelOptions are what the command line adds to a model.
+type modelOptions struct {
+	command      string   // whose options they are
+	extra        []string // requirements beside the model's own
+	requirements []string // instead of the model's own
+	replace      bool     // requirements were given, if only none
+	constraints  []string // files
+	codePaths    []string
+	python       string
+	index        indexOptions
+}
+
+func (o *modelOptions) bind(s *flagSet, command string) {
+	o.command = command
+	s.list(&o.extra, "extra-pip-requirements", "add the requirement `REQ`, or the file of \"-r FILE\"")
+	s.list(&o.requirements, "pip-requirements", "replace the model's requirements by `REQ`, or by the file of \"-r FILE\"")
+	s.given(&o.replace, "pip-requirements")
+	s.list(&o.constraints, "constraint", "apply the constraints `FILE`")
+	s.list(&o.codePaths, "code-paths", "add the file or directory of code `PATH`")
+	s.text(&o.python, "python", "use Python `VERSION` instead of the model's")
+	s.text(&o.index.url, "index-url", "take packages from the index `URL` instead of the model's")
+	s.list(&o.index.extra, "extra-index-url", "take packages from the index `URL` too")
+	s.list(&o.index.findLinks, "find-links", "take packages from the folder or page `LOCATION` too")
+}
+
+// indexOptions say where packages come from.
+type indexOptions struct {
+	url       string
+	extra     []string
+	findLinks []string
+	noIndex   bool
+	offline   bool
+	strategy  string
+}
+
+// lockOptions are what decides about versions.
+type lockOptions struct {
+	serve      string
+	pre        bool
+	newer      string // the time after which files do not count
+	noBinary   []string
+	onlyBinary []string
+}
+
+// bind declares the flags; those of the index go with them.
+func (o *lockOptions) bind(s *flagSet, in *indexOptions) {
+	s.oneOf(&o.serve, "serve", "add what this server needs", string(serving.MLflow), string(serving.MLServer), string(serving.None))
+	s.on(&in.noIndex, "no-index", "take packages from --find-links alone")
+	s.on(&in.offline, "offline", "use the cache and local files alone")
+	s.oneOf(&in.strategy, "index-strategy", "with several indexes, take a package from the first that has it, or from all", string(index.FirstIndex), string(index.UnsafeBestMatch))
+	s.on(&o.pre, "pre", "admit pre-releases of every package")
+	s.text(&o.newer, "exclude-newer", "ignore files uploaded after `TIME`: 2025-01-31 (to the end of that day, UTC) or 2025-01-31T12:00:00Z")
+	s.list(&o.noBinary, "no-binary", "use no wheels of the package `NAME`, or :all:")
+	s.list(&o.onlyBinary, "only-binary", "use wheels of the package `NAME` in spite of --no-binary, or :all:")
+}
+
+// limits are what a lock takes of the options.
+func (o *lockOptions) limits() (lock.Limits, error) {
+	cutoff, err := parseCutoff(o.newer)
+	return lock.Limits{Pre: o.pre, NoBinary: o.noBinary, OnlyBinary: o.onlyBinary, Cutoff: cutoff}, err
+}
+
+// decide tells whether the options may make another lock of the same Spec.
+func (o *lockOptions) decide() bool {
+	return o.newer != "" || o.pre || len(o.noBinary)+len(o.onlyBinary) > 0
+}
+
+// parseCutoff reads the value of --exclude-newer.
+func parseCutoff(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		return t, &usageError{msg: fmt.Sprintf("--exclude-newer %s is neither a date such as 2025-01-31 nor a time such as 2025-01-31T12:00:00Z", s)}
+	}
+	return t.AddDate(0, 0, 1), nil
+}
+
+// baseOptions choose a base image.
+type baseOptions struct {
+	ref   string
+	names []string // platforms, as they were written
+}
+
+func (o *baseOptions) bind(s *flagSet) {
+	s.text(&o.ref, "base", "build on `IMAGE`: a reference, oci:DIR, oci-tar:FILE, docker-tar:FILE, or host for this machine's own Python (default: python:<version>-slim)")
+	s.list(&o.names, "platform", "build for `OS/ARCH`; several make an image index (default: linux/amd64)")
+}
+
+// platforms gives the platforms that were asked for.
+func (o *baseOptions) platforms() ([]v1.Platform, error) {
+	list := o.names
+	if len(list) == 0 {
+		// A constant, not the machine's own, so that the same command gives the same image.
+		list = []string{"linux/amd64"}
+	}
+	var out []v1.Platform
+	for _, name := range list {
+		p, err := v1.ParsePlatform(name)
+		if err != nil || p.OS != "linux" || p.Architecture == "" {
+			return nil, &usageError{msg: fmt.Sprintf("--platform %s is not of the form linux/ARCH", name)}
+		}
+		if p.Architecture == "arm64" && p.Variant == "v8" {
+			p.Variant = "" // every arm64 is; many an index does not say so
+		}
+		for _, other := range out {
+			if other.Equals(*p) {
+				return nil, &usageError{msg: "--platform " + name + " is given twice"}
+			}
+		}
+		out = append(out, *p)
+	}
+	return out, nil
+}
+
+// containerOptions are what the user decides about the container.
+type containerOptions struct {
+	port, workers           int
+	portGiven, workersGiven bool
+	user                    string
+	env, labels, annotation []string // KEY=VALUE
+	entrypoint              []string
+}
+
+func (o *containerOptions) bind(s *flagSet) {
+	o.port, o.workers, o.user = serving.DefaultPort, 1, serving.DefaultUser
+	s.number(&o.port, "port", "listen on `PORT`")
+	s.given(&o.portGiven, "port")
+	s.number(&o.workers, "workers", "run `N` processes")
+	s.given(&o.workersGiven, "workers")
+	s.text(&o.user, "user", "run as `UID:GID`")
+	s.list(&o.env, "env", "set the environment variable `KEY=VALUE`")
+	s.list(&o.entrypoint, "entrypoint", "run `WORD` instead of the server; once for each word of the command")
+	s.list(&o.labels, "label", "add the label `KEY=VALUE`")
+	s.list(&o.annotation, "annotation", "add the annotation `KEY=VALUE`")
+}
+
+// container is what containerOptions say, understood.
+type container struct {
+	choices             serving.Choices
+	labels, annotations map[string]string
+}
+
+// latest is the last second of the last year that a time in a configuration (RFC 3339) can name.
+const latest = 253402300799
+
+// container reads the options, with the code that goes with the model and SOURCE_DATE_EPOCH.
+func (a *app) container(o containerOptions, serve string, codePaths []string) (container, error) {
+	r := &pairReader{}
+	out := container{labels: r.pairs("label", o.labels), annotations: r.pairs("annotation", o.annotation)}
+	env := r.pairs("env", o.env)
+	for _, n := range []struct {
+		name  string
+		value int
+		given bool
+	}{{"port", o.port, o.portGiven}, {"workers", o.workers, o.workersGiven}} {
+		switch {
+		case !n.given:
+		case serve == string(serving.None):
+			r.usage("--%s has no meaning with --serve none: there is no server", n.name)
+		case n.value == 0: // which would be taken for the default
+			r.usage("--%s must be at least 1", n.name)
+		}
+	}
+	created, err := a.sourceDate()
+	if err := errors.Join(append(r.errs, err)...); err != nil {
+		return out, err
+	}
+	kind, err := serving.ParseKind(serve)
+	if err != nil {
+		return out, &usageError{msg: err.Error()}
+	}
+	out.choices = serving.Choices{
+		Kind: kind, ExtraCode: len(codePaths) > 0, Port: o.port, Workers: o.workers, User: o.user,
+		Env: env, Entrypoint: o.entrypoint, Created: created,
+	}
+	// What the contract makes of the values is not known yet; whether they can be used is.
+	if err := out.choices.Check(); err != nil {
+		return out, &usageError{msg: err.Error()}
+	}
+	return out, nil
+}
+
+// sourceDate is SOURCE_DATE_EPOCH (reproducible-builds.org), zero where it is not set.
+func (a *app) sourceDate() (time.Time, error) {
+	text := a.env("SOURCE_DATE_EPOCH")
+	if text == "" {
+		return time.Time{}, nil
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || seconds < 0 || seconds > latest {
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH is %q, which is not a number of seconds between 0 and %d", text, int64(latest))
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+// pairReader reads KEY=VALUE, and collects what is wrong.
+type pairReader struct{ errs []error }
+
+func (r *pairReader) usage(format string, args ...any) {
+	r.errs = append(r.errs, &usageError{msg: fmt.Sprintf(format, args...)})
+}
+
+func (r *pairReader) pairs(flag string, list []string) map[string]string {
+	out := map[string]string{}
+	for _, text := range list {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key == "" {
+			r.usage("--%s %q is not of the form KEY=VALUE", flag, text)
+		}
+		out[key] = value
+	}
+	return out
+}
+
+// packageNames normalizes names that a flag lists.
+func packageNames(list []string) []pep508.Name {
+	var out []pep508.Name
+	for _, n := range list {
+		out = append(out, pep508.NormalizeName(n))
+	}
+	return out
+}

@@ -1,0 +1,205 @@
+package base
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"mlenv/imagebuild/image"
+	"mlenv/resolve/dist"
+	"mlenv/resolve/finding"
+	"mlenv/resolve/pep440"
+)
+
+// Request says which base is wanted.
+type Request struct {
+	Ref       string         // as Open takes it; "" is docker-library's python:VERSION-slim
+	Python    pep440.Version // that the model needs; zero: whichever the base has
+	Platforms []v1.Platform  // one base is found for each
+}
+
+// Found is the one description of a base: what a lock, an image and a Dockerfile say of the base is
+// taken from here, so that all three say the same.
+type Found struct {
+	*Base               // what it holds
+	Image   v1.Image    // its layers are fetched when they are read
+	Wanted  v1.Platform // as it was asked for
+	Name    string      // full reference; "" where others cannot pull it: of files, and of the machine's own Python
+	Named   string      // digest of what Name names, which may be an index; else the image's own
+	request Request
+	options Options
+}
+
+// Again opens the base once more, believing nothing that is remembered of it.
+func (f *Found) Again(ctx context.Context) (*Found, error) {
+	o := f.options
+	o.Cache = nil
+	again, _, err := find(ctx, f.request, f.Wanted, o)
+	return again, err
+}
+
+// ErrNoPython says that nothing tells which Python is needed. A base that is named has its own; the
+// default and this machine's have to be chosen by it.
+var ErrNoPython = errors.New("the model names no Python version")
+
+// PythonError says that a base has not the Python that is needed.
+type PythonError struct{ Want, Have pep440.Version }
+
+func (e *PythonError) Error() string {
+	return fmt.Sprintf("Python %s is needed, but the base has Python %s", e.Want, e.Have)
+}
+
+// UnavailableError says that a base could not be had.
+type UnavailableError struct {
+	Ref string // as it was asked for; "" for the default
+	Err error
+}
+
+func (e *UnavailableError) Error() string { return e.Err.Error() }
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// Find finds a base for every platform and looks into it, with what is worth knowing about the
+// choice. One on which no image could be built is an error, whoever asks: what is locked or checked
+// for a base is to be built on it. The errors are ErrNoPython, *UnavailableError, *Error,
+// *WrongPlatform, *Occupied and *PythonError.
+func Find(ctx context.Context, r Request, o Options) ([]*Found, finding.List, error) {
+	var all []*Found
+	var findings finding.List
+	for _, p := range r.Platforms {
+		one, found, err := find(ctx, r, p, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, one)
+		for _, f := range found { // of several platforms each has its own, in the same words
+			if !slices.ContainsFunc(findings, f.Equal) {
+				findings = append(findings, f)
+			}
+		}
+	}
+	return all, findings, nil
+}
+
+func find(ctx context.Context, r Request, p v1.Platform, o Options) (*Found, finding.List, error) {
+	if r.Python.IsZero() && (r.Ref == "" || r.Ref == "host") {
+		return nil, nil, ErrNoPython
+	}
+	o.Python = r.Python.String()
+	f := &Found{Wanted: p, request: r, options: o}
+	var findings finding.List
+	var source *Source
+	var err error
+	if r.Ref == "" {
+		source, findings, err = openDefault(ctx, r.Python, p, o)
+	} else {
+		source, err = Open(ctx, r.Ref, p, o)
+	}
+	if err != nil {
+		return nil, nil, &UnavailableError{Ref: r.Ref, Err: err}
+	}
+	f.Image, f.Name, f.Named = source.Image, source.Name, source.Digest
+	if f.Base, err = InspectOnce(ctx, f.Image, o.Cache); err != nil {
+		ref := r.Ref
+		if ref == "" {
+			ref = f.Name
+		}
+		return nil, nil, fmt.Errorf("looking into the base %s: %w", ref, err)
+	}
+	if err := f.suits(r.Python); err != nil {
+		return nil, nil, err
+	}
+	if r.Python.IsZero() {
+		findings.Add(finding.PythonOfBase, "python", nil, "the model names no Python version; the base's is taken, %s", f.Version)
+	}
+	return f, findings, nil
+}
+
+// suits tells whether a base that was looked into is what was asked for.
+func (f *Found) suits(python pep440.Version) error {
+	if err := f.IsFor(f.Wanted); err != nil {
+		return err
+	}
+	if err := f.IsFree(); err != nil {
+		return err
+	}
+	if !python.IsZero() && f.Minor() != python.Minor() {
+		t, err := f.Target()
+		if err != nil {
+			return err
+		}
+		return &PythonError{Want: python, Have: t.Python}
+	}
+	return nil
+}
+
+// DefaultRef is the reference of the default base: docker-library's image of a Python.
+func DefaultRef(python string) string { return "python:" + python + "-slim" }
+
+// openDefault opens docker-library's image of the exact version, or, where there is none, that of
+// the minor version.
+func openDefault(ctx context.Context, python pep440.Version, p v1.Platform, o Options) (*Source, finding.List, error) {
+	exact, near := DefaultRef(python.String()), DefaultRef(python.Minor())
+	source, err := Open(ctx, exact, p, o)
+	if err == nil || !image.IsNotFound(err) || near == exact {
+		return source, nil, err
+	}
+	if source, err = Open(ctx, near, p, o); err != nil {
+		return nil, nil, err
+	}
+	return source, finding.List{finding.New(finding.BaseNotExact, near, nil,
+		"the registry has no %s; built on %s instead, which has another patch release of Python", exact, near)}, nil
+}
+
+// Targets are what a lock for the bases must fit, in their order.
+func Targets(bases []*Found) ([]dist.Target, error) {
+	var out []dist.Target
+	for _, b := range bases {
+		t, err := b.Target()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// Recorded is what a lock for the bases records of them: the name by which others can pull the
+// base, and the digest of the platform's image. Of several platforms each has a digest of its own;
+// a lock names one only if there is one.
+func Recorded(bases []*Found) (name, digest string) {
+	if len(bases) == 0 {
+		return "", ""
+	}
+	name = bases[0].Name
+	if len(bases) == 1 {
+		digest = bases[0].Digest
+	}
+	return name, digest
+}
+
+// Need is a Debian package that a model needs at run time.
+type Need struct{ Package, Reason string }
+
+// Missing reports the needs that one of the bases does not meet.
+func Missing(bases []*Found, needs []Need) finding.List {
+	var out finding.List
+	for _, n := range needs {
+		if slices.ContainsFunc(bases, func(b *Found) bool { return !b.Provides(n.Package) }) {
+			out.Add(finding.SystemPackageMissing, n.Package, nil, "%s", missingMessage(n, bases[0]))
+		}
+	}
+	return out
+}
+
+// missingMessage says that a base lacks a system package, and what may have it.
+func missingMessage(n Need, b *Found) string {
+	instead := "python:" + b.Minor() + " without -slim may have it"
+	if NeedsJava(n.Package) {
+		instead = "what has it is a base with a Java runtime beside its Python"
+	}
+	return fmt.Sprintf("the base lacks %s (%s), and building an image installs no system packages; %s, and a Dockerfile can install it",
+		n.Package, n.Reason, instead)
+}

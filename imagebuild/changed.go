@@ -1,0 +1,96 @@
+package imagebuild
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"mlenv/imagebuild/layer"
+)
+
+// source is a file that an image is made of, and that somebody may write to meanwhile.
+type source struct {
+	name string // in the model, or of the code that goes with it
+	path string // in the image
+	open func() (io.ReadCloser, error)
+	sum  string // SHA-256 of its content, when it was hashed
+
+	// Where the sum was remembered, the file was not read: then the memory may be wrong, instead of
+	// the file having changed. The stamp tells which.
+	remembered bool
+	fsys       fs.FS
+	stamp      fileStamp
+}
+
+// keep notes a file, so that changed can look at it again.
+func (w *work) keep(f source) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.files = append(w.files, f)
+}
+
+// changed gives a *ChangedError for the first file that is not what it was, else nil.
+func (i *Image) changed(ctx context.Context) error { return firstChanged(ctx, i.files) }
+
+func firstChanged(ctx context.Context, files []source) error {
+	for _, f := range files {
+		if sum, err := hashFile(ctx, f.open); err == nil && sum == f.sum {
+			continue
+		}
+		if f.remembered {
+			if now, _, ok := stamp(f.fsys, f.name); ok && now == f.stamp {
+				continue
+			}
+		}
+		return &ChangedError{Path: f.name}
+	}
+	return nil
+}
+
+// whyContent says why the content of a file of the model was not what it should be: it was changed
+// meanwhile, or what was remembered of it is wrong, which wraps layer.ErrChanged. Errors of other
+// kinds stay as they are.
+func (w *work) whyContent(ctx context.Context, err error) error {
+	var content *layer.ContentError
+	if !errors.As(err, &content) {
+		return err
+	}
+	for _, f := range w.files {
+		if f.path != content.Path {
+			continue
+		}
+		if changed := firstChanged(ctx, w.files); changed != nil {
+			return changed
+		}
+		return fmt.Errorf("%w: %w", layer.ErrChanged, err)
+	}
+	return err
+}
+
+// hashFile gives the SHA-256 of a file's content, in lower-case hex. It ends early when the context
+// does.
+func hashFile(ctx context.Context, open func() (io.ReadCloser, error)) (string, error) {
+	file, err := open()
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return file.Read(p)
+	})); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -1,0 +1,121 @@
+package imagebuild
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io/fs"
+	"maps"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mlenv/imagebuild/base"
+	"mlenv/imagebuild/layer"
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pylock"
+	"mlenv/resolve/serving"
+)
+
+// Files is where the files of a lock come from.
+type Files interface {
+	// Fetch gives the path of a file, whose hash was checked. It may download it first.
+	Fetch(ctx context.Context, f dist.File) (path string, err error)
+}
+
+// Locked is a lock with what its files are found by.
+type Locked struct {
+	Lock  *pylock.Lock
+	Text  []byte // as it is kept in the image
+	Dir   string // which the paths in the lock start from
+	Files Files
+}
+
+// Model is what of a model goes into an image.
+type Model struct {
+	FS    fs.FS    // of which all files count, see model.Files; nil: none
+	Code  []string // directories of code in FS, slash-separated
+	Extra []Tree   // code that is not the model's own, to lie in serving.CodePath
+}
+
+// Inputs are what the images of all platforms have in common.
+type Inputs struct {
+	Locked
+	Model       Model
+	Contract    *serving.Contract
+	Labels      map[string]string // over those that the contract gives
+	Annotations map[string]string
+	Compression layer.Compression
+	MaxLayer    int64 // see Recipe.MaxLayer
+}
+
+// Recipe is the step from a lock and a base to what an image is made of: for every package of the
+// lock the wheel that the base's Python installs, and the labels that name the lock and the base.
+// The error is that of pylock's Select, or a *base.Misfit.
+func (in Inputs) Recipe(b *base.Found) (Recipe, error) {
+	wheels, err := in.wheels(b)
+	if err != nil {
+		return Recipe{}, err
+	}
+	labels := map[string]string{}
+	for _, v := range serving.Labels(in.facts(b)) {
+		labels[v.Name] = v.Value
+	}
+	r := Recipe{
+		Base: b, Wheels: wheels, Lock: in.Text, Model: in.Model,
+		Runtime: in.Contract.Runtime, Created: in.Contract.Created,
+		Labels: maps.Clone(labels), Annotations: labels,
+		Compression: in.Compression, MaxLayer: in.MaxLayer,
+	}
+	maps.Copy(r.Labels, in.Labels)
+	maps.Copy(r.Annotations, in.Annotations)
+	return r, nil
+}
+
+func (in Inputs) facts(b *base.Found) serving.Facts {
+	f := in.Contract.Facts
+	sum := sha256.Sum256(in.Text)
+	f.LockDigest = "sha256:" + hex.EncodeToString(sum[:])
+	f.BaseName, f.BaseDigest = b.Name, b.Digest
+	return f
+}
+
+// wheels gives the wheels of one platform.
+func (in Inputs) wheels(b *base.Found) ([]Wheel, error) {
+	target, err := b.Target()
+	if err != nil {
+		return nil, err
+	}
+	if targets := in.Lock.Tool.Targets; len(targets) == 1 {
+		if err := b.Fit(targets[0]); err != nil {
+			return nil, err
+		}
+	}
+	picks, err := in.Lock.Select(target)
+	if err != nil {
+		return nil, err
+	}
+	var out []Wheel
+	for _, p := range picks {
+		out = append(out, Wheel{
+			Filename: p.File.Name, Name: string(p.Name), Size: p.File.Size, SHA256: strings.ToLower(p.File.Hashes["sha256"]),
+			Requested: slices.Contains(in.Lock.Tool.Requested, p.Name), DirectURL: p.DirectURL,
+			Path: in.path(p),
+		})
+	}
+	return out, nil
+}
+
+// path gives what finds the file of a pick, when its bytes are wanted.
+func (in Inputs) path(p pylock.Pick) func(context.Context) (string, error) {
+	file := dist.File{Name: p.Name, Filename: p.File.Name, URL: p.File.URL, Size: p.File.Size, Hashes: p.File.Hashes, Wheel: true}
+	if p.File.Path != "" {
+		at := filepath.FromSlash(p.File.Path)
+		if !filepath.IsAbs(at) {
+			at = filepath.Join(in.Dir, at)
+		}
+		file.URL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(at)}).String()
+	}
+	return func(ctx context.Context) (string, error) { return in.Files.Fetch(ctx, file) }
+}

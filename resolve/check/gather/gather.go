@@ -1,0 +1,213 @@
+// Package gather collects what a check compares a model with, beyond the model itself: what an index
+// says today of the locked files, what the shared libraries in their wheels need, and the advisories
+// in files. Package check, which compares, touches neither network nor disk.
+package gather
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"mlenv/resolve/check"
+	"mlenv/resolve/dist"
+	"mlenv/resolve/index"
+	"mlenv/resolve/pep508"
+	"mlenv/resolve/pylock"
+)
+
+// Advisories reads the records of known vulnerabilities in folders and zip archives, in the format
+// of the Open Source Vulnerability schema. One without a record for PyPI is an error. Without names
+// the result is nil.
+func Advisories(names []string) (*check.Advisories, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	all := &check.Advisories{}
+	for _, name := range names {
+		one, err := advisoriesIn(name)
+		if err != nil {
+			return nil, fmt.Errorf("reading the advisories in %s: %w", name, err)
+		}
+		if one.Count == 0 {
+			return nil, fmt.Errorf("reading the advisories in %s: it holds no record for PyPI", name)
+		}
+		all.Add(one)
+	}
+	return all, nil
+}
+
+func advisoriesIn(name string) (*check.Advisories, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return check.ReadAdvisories(os.DirFS(name))
+	}
+	archive, err := zip.OpenReader(name)
+	if err != nil {
+		return nil, err
+	}
+	defer archive.Close()
+	return check.ReadAdvisories(archive)
+}
+
+// Answers are what an index says of the packages of a lock.
+type Answers struct {
+	Releases map[pep508.Name][]dist.File // the files that it lists for the locked version
+	Licences map[pep508.Name]string      // of the packages that were asked about; nil: none was
+}
+
+// Ask asks the index about the locked packages: whether their files are still there and, with
+// licences, for the licences in their metadata.
+func Ask(ctx context.Context, client *index.Client, l *pylock.Lock, licences bool) (*Answers, error) {
+	out := &Answers{Releases: map[pep508.Name][]dist.File{}}
+	if licences {
+		out.Licences = map[pep508.Name]string{}
+	}
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for _, p := range l.Packages {
+		if p.Index == "" || len(p.Wheels) == 0 {
+			continue
+		}
+		group.Go(func() error {
+			a, err := askAbout(ctx, client, p, licences)
+			if err != nil {
+				return fmt.Errorf("asking for %s: %w", p.Name, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out.Releases[p.Name] = a.files
+			if a.asked {
+				out.Licences[p.Name] = a.licence
+			}
+			return nil
+		})
+	}
+	return out, group.Wait()
+}
+
+// answer is what an index says of one package.
+type answer struct {
+	files   []dist.File
+	licence string
+	asked   bool // for the licence
+}
+
+func askAbout(ctx context.Context, client *index.Client, p pylock.Package, licences bool) (a answer, err error) {
+	a.files, err = client.VersionFiles(ctx, p.Name, p.Version)
+	var gone *index.NotFoundError
+	if err != nil && !errors.As(err, &gone) {
+		return a, err
+	}
+	i := slices.IndexFunc(a.files, func(f dist.File) bool { return f.Filename == p.Wheels[0].Name })
+	if !licences || i < 0 {
+		return a, nil
+	}
+	m, err := client.Metadata(ctx, a.files[i])
+	if err != nil {
+		return a, err
+	}
+	a.licence, a.asked = check.Licence(m), true
+	return a, nil
+}
+
+// Libraries reads the shared libraries in the wheels of a lock that a target would get. dir is the
+// directory of the lock, which its paths start from. Packages without a wheel that fits are left
+// out: other rules speak of them.
+func Libraries(ctx context.Context, client *index.Client, l *pylock.Lock, dir string, t dist.Target) ([]check.WheelLibraries, error) {
+	var out []check.WheelLibraries
+	picks, _ := l.Choose(t)
+	for _, p := range picks {
+		name := filepath.FromSlash(p.File.Path)
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, name)
+		}
+		if p.File.Path == "" {
+			f, err := dist.NewFile(p.Name, p.File.Name, p.File.URL)
+			if err != nil {
+				return nil, err
+			}
+			f.Hashes, f.Size = p.File.Hashes, p.File.Size
+			if name, err = client.Fetch(ctx, f); err != nil {
+				return nil, fmt.Errorf("fetching %s: %w", p.File.Name, err)
+			}
+		}
+		files, err := readELF(name)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", p.File.Name, err)
+		}
+		out = append(out, check.WheelLibraries{Name: p.Name, Files: files})
+	}
+	return out, nil
+}
+
+// maxELF is the largest library that is looked into; it is read into memory.
+const maxELF = 2 << 30
+
+// readELF reads what the shared libraries of a wheel need.
+func readELF(name string) ([]check.ELFFile, error) {
+	archive, err := zip.OpenReader(name)
+	if err != nil {
+		return nil, err
+	}
+	defer archive.Close()
+	var out []check.ELFFile
+	for _, entry := range archive.File {
+		base := entry.Name[strings.LastIndexByte(entry.Name, '/')+1:]
+		if !strings.HasSuffix(base, ".so") && !strings.Contains(base, ".so.") || entry.UncompressedSize64 > maxELF {
+			continue
+		}
+		one, err := readELFEntry(entry)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", entry.Name, err)
+		}
+		if one != nil {
+			out = append(out, *one)
+		}
+	}
+	return out, nil
+}
+
+// readELFEntry gives nil for what only looks like a library by its name.
+func readELFEntry(entry *zip.File) (*check.ELFFile, error) {
+	r, err := entry.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	object, err := elf.NewFile(bytes.NewReader(data))
+	if err != nil {
+		return nil, nil
+	}
+	needed, err := object.ImportedLibraries()
+	if err != nil {
+		return nil, err
+	}
+	one := &check.ELFFile{Path: entry.Name, Needed: needed}
+	sonames, err := object.DynString(elf.DT_SONAME)
+	if err != nil {
+		return nil, err
+	}
+	if len(sonames) > 0 {
+		one.Soname = sonames[0]
+	}
+	return one, nil
+}
