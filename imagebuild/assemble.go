@@ -52,7 +52,7 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 		}
 	}
 	if n, most := len(img.layers)-len(baseLayers), min(maxOurs, maxTotal-len(baseLayers)); n > most {
-		return nil, &TooManyLayers{Need: n, Base: len(baseLayers), Most: most}
+		return nil, &TooManyLayersError{Need: n, Base: len(baseLayers), Most: most}
 	}
 	return out, img.seal()
 }

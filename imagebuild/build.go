@@ -101,8 +101,8 @@ type work struct {
 }
 
 // Build builds the image of one platform. What is wrong with the wheels is a *wheel.Error, a
-// *layer.ContentError or a *Collision; what cannot be put into layers is a *TooLarge or a
-// *TooManyLayers. Close the image when it was sent.
+// *layer.ContentError or a *CollisionError; what cannot be put into layers is a *TooLargeError or a
+// *TooManyLayersError. Close the image when it was sent.
 func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 	if err := r.check(); err != nil {
 		return nil, err

@@ -387,7 +387,7 @@ func TestBuildOnBuilt(t *testing.T) {
 	}
 	r.Base = &base.Found{Base: b, Image: img}
 	_, err = (&imagebuild.Builder{}).Build(context.Background(), r)
-	var occupied *base.Occupied
+	var occupied *base.OccupiedError
 	if !errors.As(err, &occupied) || occupied.Path != serving.Venv || !strings.HasPrefix(occupied.File, serving.Venv+"/") {
 		t.Errorf("got %v", err)
 	}
@@ -404,7 +404,7 @@ func TestCollision(t *testing.T) {
 			r := makeRecipe(t, nil)
 			r.Wheels = append(r.Wheels, makeWheel(t, t.TempDir(), "gamma", "3.0", files))
 			_, err := (&imagebuild.Builder{}).Build(context.Background(), r)
-			var c *imagebuild.Collision
+			var c *imagebuild.CollisionError
 			if !errors.As(err, &c) {
 				t.Fatalf("got %v, want a collision", err)
 			}

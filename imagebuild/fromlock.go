@@ -52,7 +52,7 @@ type Inputs struct {
 
 // Recipe is the step from a lock and a base to what an image is made of: for every package of the
 // lock the wheel that the base's Python installs, and the labels that name the lock and the base.
-// The error is that of pylock's Select, or a *base.Misfit.
+// The error is that of pylock's Select, or a *base.MisfitError.
 func (in Inputs) Recipe(b *base.Found) (Recipe, error) {
 	wheels, err := in.wheels(b)
 	if err != nil {

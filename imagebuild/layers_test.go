@@ -139,8 +139,8 @@ func TestMaxLayerRefuses(t *testing.T) {
 			}
 			r.MaxLayer = tt.limit
 			_, err := (&imagebuild.Builder{}).Build(context.Background(), r)
-			var large *imagebuild.TooLarge
-			var layers *imagebuild.TooManyLayers
+			var large *imagebuild.TooLargeError
+			var layers *imagebuild.TooManyLayersError
 			if !errors.As(err, &large) && !errors.As(err, &layers) {
 				t.Fatalf("got %v", err)
 			}
@@ -241,7 +241,7 @@ func TestReserved(t *testing.T) {
 		r := makeRecipe(t, nil)
 		r.Wheels = append(r.Wheels, makeWheel(t, t.TempDir(), "gamma", "3.0", map[string]string{file: "x"}))
 		_, err := (&imagebuild.Builder{}).Build(context.Background(), r)
-		var c *imagebuild.Collision
+		var c *imagebuild.CollisionError
 		if !errors.As(err, &c) || !slices.Contains(c.Wheels[:], other) || !slices.Contains(c.Wheels[:], "gamma-3.0-py3-none-any.whl") {
 			t.Errorf("%s: got %v, want a collision with %s", file, err, other)
 		}

@@ -157,7 +157,7 @@ func (u union) add(entries []layer.Entry) error {
 		case old.Same(e):
 			u[e.Path] = layer.Either(e, old)
 		default:
-			return &Collision{Path: e.Path, Wheels: [2]string{old.Source, e.Source}}
+			return &CollisionError{Path: e.Path, Wheels: [2]string{old.Source, e.Source}}
 		}
 	}
 	return nil
@@ -168,7 +168,7 @@ func (u union) checkDirs() error {
 	for _, e := range u.entries() {
 		for at := strings.LastIndexByte(e.Path, '/'); at > 0; at = strings.LastIndexByte(e.Path[:at], '/') {
 			if old, ok := u[e.Path[:at]]; ok {
-				return &Collision{Path: old.Path, Wheels: [2]string{old.Source, e.Source}}
+				return &CollisionError{Path: old.Path, Wheels: [2]string{old.Source, e.Source}}
 			}
 		}
 	}

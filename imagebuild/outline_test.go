@@ -77,7 +77,7 @@ func TestOneWheelMore(t *testing.T) {
 			alone(&r)
 			got := asked(&r)
 			_, err := b.Build(context.Background(), r)
-			var c *imagebuild.Collision
+			var c *imagebuild.CollisionError
 			if errors.As(err, &c) != (tt.collision != nil) || (err != nil) != (tt.collision != nil) {
 				t.Fatalf("got %v", err)
 			}
@@ -106,7 +106,7 @@ func TestOutlinesDamaged(t *testing.T) {
 	build(t, b, r)
 	damage(t, kindDir(dir, imagebuild.OutlinesMemo), func(data []byte) []byte { return data[:len(data)-9] })
 	r.Wheels = append(r.Wheels, makeWheel(t, t.TempDir(), "gamma", "3.0", map[string]string{"alpha": "x"}))
-	var c *imagebuild.Collision
+	var c *imagebuild.CollisionError
 	if _, err := b.Build(context.Background(), r); !errors.As(err, &c) {
 		t.Errorf("got %v, want a collision", err)
 	}

@@ -93,7 +93,7 @@ func (w *work) parts(b budget) ([]part, error) {
 		parts = append(parts, w.modelParts(files, b, free)...)
 	}
 	if need := leastOf(parts) + w.countLayers(w.small); need > b.ours {
-		return nil, &TooManyLayers{Need: need, Base: w.recipe.Base.Layers, Most: b.ours}
+		return nil, &TooManyLayersError{Need: need, Base: w.recipe.Base.Layers, Most: b.ours}
 	}
 	return parts, nil
 }

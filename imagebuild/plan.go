@@ -41,15 +41,15 @@ func newBudget(baseLayers int) (budget, error) {
 	return b, nil
 }
 
-// TooManyLayers says that an image would have more layers than one can have, which happens where
+// TooManyLayersError says that an image would have more layers than one can have, which happens where
 // parts are split.
-type TooManyLayers struct {
+type TooManyLayersError struct {
 	Need int // at the least, above the base's
 	Base int // layers of the base
 	Most int // how many may be above them
 }
 
-func (e *TooManyLayers) Error() string {
+func (e *TooManyLayersError) Error() string {
 	return fmt.Sprintf("the image would have %d layers or more above the base's %d; %d are possible", e.Need, e.Base, e.Most)
 }
 

@@ -136,12 +136,12 @@ func (i *Image) Close() error {
 	return first
 }
 
-// Collision says that two wheels hold the same path with different bytes.
-type Collision struct {
+// CollisionError says that two wheels hold the same path with different bytes.
+type CollisionError struct {
 	Path   string // in the image
 	Wheels [2]string
 }
 
-func (c *Collision) Error() string {
+func (c *CollisionError) Error() string {
 	return fmt.Sprintf("%s and %s both hold /%s, with different content", c.Wheels[0], c.Wheels[1], c.Path)
 }

@@ -47,15 +47,15 @@ func (w *work) sizeOf(ctx context.Context, one Wheel) (size int64, err error) {
 	return info.Size(), w.remember(ctx, SizesMemo, key, info.Size())
 }
 
-// TooLarge says that a file does not go into one layer. A file is never split.
-type TooLarge struct {
+// TooLargeError says that a file does not go into one layer. A file is never split.
+type TooLargeError struct {
 	Path   string // in the image
 	Source string // the wheel that it is from, or its path in the model
 	Size   int64  // bytes that it takes in a layer, without its name
 	Max    int64  // bytes of a layer
 }
 
-func (e *TooLarge) Error() string {
+func (e *TooLargeError) Error() string {
 	name := "/" + e.Path
 	if !strings.HasSuffix(name, "/"+e.Source) {
 		name += " (from " + e.Source + ")"
@@ -76,7 +76,7 @@ func (w *work) checkSizes(entries []layer.Entry) error {
 		if e.Content.Deflated {
 			size = e.Content.Packed
 		}
-		return &TooLarge{Path: e.Path, Source: e.Source, Size: size, Max: w.recipe.maxLayer()}
+		return &TooLargeError{Path: e.Path, Source: e.Source, Size: size, Max: w.recipe.maxLayer()}
 	}
 	return nil
 }

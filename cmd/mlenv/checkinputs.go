@@ -72,8 +72,8 @@ func (r *checkRun) solve(ctx context.Context, req lockRequest) (bool, error) {
 		}
 	}
 	made, err := r.o.lock.solve(ctx, req)
-	var none *lock.NoSolution
-	var refused *lock.Refused
+	var none *lock.NoSolutionError
+	var refused *lock.RefusedError
 	switch {
 	case errors.As(err, &none), errors.As(err, &refused):
 		r.in.NoSolution = strings.TrimSpace(err.Error())

@@ -21,12 +21,12 @@ func imageHint(err error) string {
 		noBase    *base.UnavailableError
 		building  *needsBuilding
 		unbuilt   *pylock.UnbuiltError
-		collision *imagebuild.Collision
-		tooLarge  *imagebuild.TooLarge
-		tooMany   *imagebuild.TooManyLayers
-		misfit    *base.Misfit
-		platform  *base.WrongPlatform
-		occupied  *base.Occupied
+		collision *imagebuild.CollisionError
+		tooLarge  *imagebuild.TooLargeError
+		tooMany   *imagebuild.TooManyLayersError
+		misfit    *base.MisfitError
+		platform  *base.WrongPlatformError
+		occupied  *base.OccupiedError
 		python    *base.PythonError
 		engine    *noEngine
 		answer    *transport.Error

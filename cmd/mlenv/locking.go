@@ -29,7 +29,7 @@ type lockRequest struct {
 	warn    func(string)
 }
 
-// solve decides all packages of a model. The error is a *lock.NoSolution where there is none.
+// solve decides all packages of a model. The error is a *lock.NoSolutionError where there is none.
 func (o *lockOptions) solve(ctx context.Context, r lockRequest) (*pylock.Lock, error) {
 	limits, err := o.limits()
 	if err != nil {

@@ -59,7 +59,7 @@ func (b *Base) Platform() v1.Platform {
 }
 
 // IsFor tells whether the base is for the platform that was asked for, a variant only if one was;
-// the error is a *WrongPlatform.
+// the error is a *WrongPlatformError.
 func (b *Base) IsFor(want v1.Platform) error {
 	have := b.Platform()
 	if have.OS == "" {
@@ -69,7 +69,7 @@ func (b *Base) IsFor(want v1.Platform) error {
 	if have.OS == want.OS && have.Architecture == want.Architecture && variant {
 		return nil
 	}
-	return &WrongPlatform{Have: have, Want: want}
+	return &WrongPlatformError{Have: have, Want: want}
 }
 
 // variantOf gives a platform's variant, or the one that is meant where none is said (OCI
@@ -82,31 +82,31 @@ func variantOf(p v1.Platform) string {
 	return p.Variant
 }
 
-// WrongPlatform says that a base is for another platform than was asked for.
-type WrongPlatform struct{ Have, Want v1.Platform }
+// WrongPlatformError says that a base is for another platform than was asked for.
+type WrongPlatformError struct{ Have, Want v1.Platform }
 
-func (w *WrongPlatform) Error() string {
+func (w *WrongPlatformError) Error() string {
 	return fmt.Sprintf("the base is for %s, not for %s", w.Have, w.Want)
 }
 
 // IsFree tells whether there is nothing yet where images have their environment, their model and its code:
-// what is there would be mixed into them. The error is an *Occupied.
+// what is there would be mixed into them. The error is an *OccupiedError.
 func (b *Base) IsFree() error {
 	for _, at := range serving.Paths() {
 		if file, ok := b.Inside[at]; ok {
-			return &Occupied{Path: at, File: file}
+			return &OccupiedError{Path: at, File: file}
 		}
 	}
 	return nil
 }
 
-// Occupied says that a base has files where an image has its own.
-type Occupied struct {
+// OccupiedError says that a base has files where an image has its own.
+type OccupiedError struct {
 	Path string // of serving.Paths
 	File string // one of the base's in it
 }
 
-func (o *Occupied) Error() string {
+func (o *OccupiedError) Error() string {
 	return fmt.Sprintf("the base already has files in %s, such as %s; they would be mixed with the image's own", o.Path, o.File)
 }
 
@@ -229,24 +229,24 @@ func (b *Base) Fit(t dist.Target) error {
 	}
 	switch {
 	case t.OS != "" && t.OS != have.OS, t.Arch != "" && t.Arch != have.Arch:
-		return &Misfit{What: "platform", Base: have.Platform(), Want: t.Platform()}
+		return &MisfitError{What: "platform", Base: have.Platform(), Want: t.Platform()}
 	case !t.Python.IsZero() && t.Python.Minor() != b.Minor():
-		return &Misfit{What: "Python", Base: b.Version, Want: t.Python.String()}
+		return &MisfitError{What: "Python", Base: b.Version, Want: t.Python.String()}
 	case t.Libc.Kind != "" && t.Libc.Kind != have.Libc.Kind:
-		return &Misfit{What: "C library", Base: b.Libc, Want: t.Libc.String()}
+		return &MisfitError{What: "C library", Base: b.Libc, Want: t.Libc.String()}
 	case t.Libc.Kind != "" && have.Libc.Older(t.Libc):
-		return &Misfit{What: "C library", Base: b.Libc, Want: t.Libc.String()}
+		return &MisfitError{What: "C library", Base: b.Libc, Want: t.Libc.String()}
 	}
 	return nil
 }
 
-// Misfit says that a lock was made for something else than the base has.
-type Misfit struct {
+// MisfitError says that a lock was made for something else than the base has.
+type MisfitError struct {
 	What string // "Python", "C library", "platform"
 	Base string // what the base has
 	Want string // what the lock was made for
 }
 
-func (m *Misfit) Error() string {
+func (m *MisfitError) Error() string {
 	return fmt.Sprintf("the lock was made for %s %s, but the base has %s", m.What, m.Want, m.Base)
 }

@@ -64,7 +64,7 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 // Find finds a base for every platform and looks into it, with what is worth knowing about the
 // choice. One on which no image could be built is an error, whoever asks: what is locked or checked
 // for a base is to be built on it. The errors are ErrNoPython, *UnavailableError, *Error,
-// *WrongPlatform, *Occupied and *PythonError.
+// *WrongPlatformError, *OccupiedError and *PythonError.
 func Find(ctx context.Context, r Request, o Options) ([]*Found, finding.List, error) {
 	var all []*Found
 	var findings finding.List

@@ -295,13 +295,13 @@ func TestIsFree(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = b.IsFree()
-			var occupied *base.Occupied
+			var occupied *base.OccupiedError
 			switch {
 			case tt.path == "":
 				if err != nil {
 					t.Error(err)
 				}
-			case !errors.As(err, &occupied) || *occupied != base.Occupied{Path: tt.path, File: tt.file}:
+			case !errors.As(err, &occupied) || *occupied != base.OccupiedError{Path: tt.path, File: tt.file}:
 				t.Errorf("got %v, want %s in %s", err, tt.file, tt.path)
 			}
 		})

@@ -28,7 +28,7 @@ type Source struct {
 // Open finds the base image of one platform. ref is a registry's reference, "oci:DIR" or
 // "oci-tar:FILE" with ":NAME" or "@sha256:…" where the layout has several, "docker-tar:FILE", or
 // "host" for this machine's own Python. Layers are fetched when they are read. An image that says
-// that it is for another platform is a *WrongPlatform: where there is no index, nobody has chosen.
+// that it is for another platform is a *WrongPlatformError: where there is no index, nobody has chosen.
 func Open(ctx context.Context, ref string, p v1.Platform, o Options) (*Source, error) {
 	source, err := o.open(ctx, ref, p)
 	if err != nil {

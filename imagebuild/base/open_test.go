@@ -124,7 +124,7 @@ func TestOpenPlatform(t *testing.T) {
 	}
 	for what, ref := range places(t, sink.Artifact{Image: slim(t, "3.11.9")}) {
 		_, err := base.Open(t.Context(), ref, arm64, base.Options{})
-		var wrong *base.WrongPlatform
+		var wrong *base.WrongPlatformError
 		if !errors.As(err, &wrong) || err.Error() != "the base is for linux/amd64, not for linux/arm64" {
 			t.Errorf("single image, %s: %v", what, err)
 		}

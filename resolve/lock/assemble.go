@@ -249,12 +249,12 @@ func sha256File(path string) (sum string, size int64, err error) {
 	return hex.EncodeToString(h.Sum(nil)), size, nil
 }
 
-// Changed is the error of a file that is no longer what the previous lock says.
-type Changed struct {
+// ChangedError is the error of a file that is no longer what the previous lock says.
+type ChangedError struct {
 	File, Was, Is string // file name and SHA-256
 }
 
-func (e *Changed) Error() string {
+func (e *ChangedError) Error() string {
 	return fmt.Sprintf("%s has sha256 %s on the index, but the lock says %s: somebody replaced a published file. "+
 		"If that was meant, lock anew without the old lock", e.File, e.Is, e.Was)
 }
@@ -274,7 +274,7 @@ func (s *session) verify(l *pylock.Lock) error {
 	for i := range l.Packages {
 		for _, f := range l.Packages[i].Wheels {
 			if w := was[l.Packages[i].Index+" "+f.Name]; w != "" && w != f.Hashes["sha256"] {
-				return &Changed{File: f.Name, Was: w, Is: f.Hashes["sha256"]}
+				return &ChangedError{File: f.Name, Was: w, Is: f.Hashes["sha256"]}
 			}
 		}
 	}

@@ -9,16 +9,16 @@ import (
 	"mlenv/resolve/dist"
 )
 
-// Refused lists requirements that a lock for an image cannot hold.
-type Refused struct {
+// RefusedError lists requirements that a lock for an image cannot hold.
+type RefusedError struct {
 	Problems []string // one sentence each
 }
 
-func (e *Refused) Error() string { return strings.Join(e.Problems, "\n") }
+func (e *RefusedError) Error() string { return strings.Join(e.Problems, "\n") }
 
 // refuse checks the roots, and names those that only their URL names. It works on a copy.
 func (p *Problem) refuse() error {
-	var e Refused
+	var e RefusedError
 	complain := func(r *Root, why string) {
 		text := r.Text
 		if text == "" {

@@ -10,14 +10,14 @@ import (
 	"mlenv/resolve/pubgrub"
 )
 
-// NoSolution is the error of requirements that cannot be met together.
-type NoSolution struct {
+// NoSolutionError is the error of requirements that cannot be met together.
+type NoSolutionError struct {
 	Reasons []string // sentences, each building on those before it
 	Hints   []string // what would help, each by itself
 	Roots   []Root   // the requirements that take part
 }
 
-func (e *NoSolution) Error() string {
+func (e *NoSolutionError) Error() string {
 	s := "there is no set of packages that meets the requirements:\n  " + strings.Join(e.Reasons, "\n  ")
 	for _, h := range e.Hints {
 		s += "\n  try: " + h
@@ -45,7 +45,7 @@ func (f *failure) explain() error {
 	} else {
 		s.tell(why)
 	}
-	e := &NoSolution{Reasons: s.lines}
+	e := &NoSolutionError{Reasons: s.lines}
 	seen := map[*Root]bool{}
 	facts(why, func(d *pubgrub.Derivation) {
 		if n, ok := noteOf(d); ok && n.root != nil && !seen[n.root] {

@@ -70,7 +70,7 @@ type Problem struct {
 }
 
 // Solve gives the Lock of a problem, the same for the same problem and index. The error is
-// *NoSolution if the requirements cannot be met, *Refused if some of them are of a kind that a
+// *NoSolutionError if the requirements cannot be met, *RefusedError if some of them are of a kind that a
 // lock for an image cannot hold, and otherwise what kept the index from answering.
 func Solve(ctx context.Context, index Index, p Problem) (*pylock.Lock, error) {
 	if err := p.refuse(); err != nil {

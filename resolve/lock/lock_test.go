@@ -42,7 +42,7 @@ func TestChangedFile(t *testing.T) {
 		t.Errorf("nothing changed, but %v", err)
 	}
 	l.Packages[1].Wheels[0].Hashes = map[string]string{"sha256": "00"}
-	var changed *Changed
+	var changed *ChangedError
 	if _, err := Solve(t.Context(), u, p); !errors.As(err, &changed) || changed.File != "b-1.0-py3-none-any.whl" || changed.Was != "00" {
 		t.Errorf("error %v, want that b-1.0 changed", err)
 	}

@@ -311,13 +311,13 @@ func (w *world) meta(c *candidate) (*dist.Metadata, error) {
 		case err != nil:
 			c.err = unusable(err)
 		case m.Name != "" && m.Name != f.Name:
-			c.err = &pubgrub.Unavailable{Note: fmt.Sprintf("its metadata is that of %s", m.Name)}
+			c.err = &pubgrub.UnavailableError{Note: fmt.Sprintf("its metadata is that of %s", m.Name)}
 		case !m.Version.IsZero() && !m.Version.Equal(c.version):
-			c.err = &pubgrub.Unavailable{Note: fmt.Sprintf("its metadata is that of version %s", m.Version)}
+			c.err = &pubgrub.UnavailableError{Note: fmt.Sprintf("its metadata is that of version %s", m.Version)}
 		case len(m.Invalid) > 0:
-			c.err = &pubgrub.Unavailable{Note: fmt.Sprintf("its requirement %q is not valid", m.Invalid[0])}
+			c.err = &pubgrub.UnavailableError{Note: fmt.Sprintf("its requirement %q is not valid", m.Invalid[0])}
 		case !w.target.FitsPython(m.RequiresPython):
-			c.err = &pubgrub.Unavailable{Note: fmt.Sprintf("it needs Python %s", m.RequiresPython)}
+			c.err = &pubgrub.UnavailableError{Note: fmt.Sprintf("it needs Python %s", m.RequiresPython)}
 		}
 		c.metadata = m
 	})
@@ -330,9 +330,9 @@ func (w *world) meta(c *candidate) (*dist.Metadata, error) {
 func unusable(err error) error {
 	switch {
 	case errors.As(err, new(*index.NotFoundError)):
-		return &pubgrub.Unavailable{Note: "its file is gone from the index"}
+		return &pubgrub.UnavailableError{Note: "its file is gone from the index"}
 	case errors.As(err, new(*index.FormatError)):
-		return &pubgrub.Unavailable{Note: "its metadata cannot be read: " + err.Error()}
+		return &pubgrub.UnavailableError{Note: "its metadata cannot be read: " + err.Error()}
 	}
 	return err
 }

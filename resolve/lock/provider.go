@@ -152,7 +152,7 @@ func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
 	it, pr := p.items[id], p.projects[id]
 	if why := pr.why(v); why != usable {
 		set, why := pr.neighbours(v, why)
-		return nil, &pubgrub.Unavailable{Note: why, Versions: set}
+		return nil, &pubgrub.UnavailableError{Note: why, Versions: set}
 	}
 	m, err := p.w.meta(pr.versions[v])
 	if err != nil {
@@ -170,7 +170,7 @@ func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
 	}
 	for _, r := range rs {
 		if r.URL != "" && !p.w.given(r) {
-			return nil, &pubgrub.Unavailable{Note: "it needs " + r.String() + ", a direct reference; write that among your own requirements to allow it"}
+			return nil, &pubgrub.UnavailableError{Note: "it needs " + r.String() + ", a direct reference; write that among your own requirements to allow it"}
 		}
 		if out, err = p.dependencies(out, need{requirement: r}); err != nil {
 			return nil, err

@@ -187,7 +187,7 @@ func (w *world) try(p *Problem) (*picks, *failure, error) {
 		}
 	}
 	solution, err := pubgrub.Solve(pv, roots)
-	if none := (*pubgrub.NoSolution)(nil); errors.As(err, &none) {
+	if none := (*pubgrub.NoSolutionError)(nil); errors.As(err, &none) {
 		return nil, &failure{p: pv, why: none.Why}, err
 	}
 	if err != nil {

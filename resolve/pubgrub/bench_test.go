@@ -120,7 +120,7 @@ func TestHard(t *testing.T) {
 				t.Fatal(err)
 			case h.solvable && !u.fits(roots, picked):
 				t.Error("the solution does not fit")
-			case !h.solvable && !errors.As(err, new(*NoSolution)):
+			case !h.solvable && !errors.As(err, new(*NoSolutionError)):
 				t.Errorf("error %v, want no solution", err)
 			}
 		})

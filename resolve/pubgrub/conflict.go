@@ -47,7 +47,7 @@ func (s *solver) resolve(i *incompat) (*incompat, error) {
 		}
 		i = s.resolvent(i, a.cause, rest)
 	}
-	return nil, &NoSolution{Why: derivation(s, i)}
+	return nil, &NoSolutionError{Why: derivation(s, i)}
 }
 
 // resolvent joins two incompatibilities that share the package of rest: whatever that package

@@ -17,7 +17,7 @@ type Provider interface {
 	// Versions says how many versions package p has, and which of them can never be chosen. It
 	// is called once for each package, as soon as something depends on it.
 	Versions(p int) (n int, excluded []Exclusion, err error)
-	// Dependencies gives what version v of p needs. An error that wraps *Unavailable rules out
+	// Dependencies gives what version v of p needs. An error that wraps *UnavailableError rules out
 	// that version alone; any other ends the search. It is called once for each version tried.
 	Dependencies(p, v int) ([]Dependency, error)
 	// Choose picks from allowed, which is never empty, the version of p to try next.
@@ -49,18 +49,18 @@ const (
 	Fixed                // a given file: nothing to choose
 )
 
-// Unavailable is the error of a version whose dependencies cannot be known.
-type Unavailable struct {
+// UnavailableError is the error of a version whose dependencies cannot be known.
+type UnavailableError struct {
 	Note     any // why, for whoever explains a failure
 	Versions Set // more versions that are ruled out for the same reason; may be nil
 }
 
-func (*Unavailable) Error() string { return "version is not available" }
+func (*UnavailableError) Error() string { return "version is not available" }
 
-// NoSolution is the error of a problem that has no solution.
-type NoSolution struct{ Why *Derivation }
+// NoSolutionError is the error of a problem that has no solution.
+type NoSolutionError struct{ Why *Derivation }
 
-func (*NoSolution) Error() string { return "no solution" }
+func (*NoSolutionError) Error() string { return "no solution" }
 
 // Derivation is a fact with its proof: that Terms cannot all hold. A fact is either given
 // (Left is nil) or follows from two others. The proof of a failure ends in a fact without terms.
@@ -85,7 +85,7 @@ type Term struct {
 
 // Solve picks one version for each package that roots need. The result holds, for each package by
 // number, the index of its version, or -1; packages above its end are not selected. The error is
-// a *NoSolution or what the provider reported. The same provider answers give the same result.
+// a *NoSolutionError or what the provider reported. The same provider answers give the same result.
 func Solve(p Provider, roots []Dependency) ([]int, error) {
 	s := &solver{provider: p}
 	for i := range roots {
@@ -113,8 +113,8 @@ func Solve(p Provider, roots []Dependency) ([]int, error) {
 }
 
 // unavailable finds out that an error only rules out versions.
-func unavailable(err error) *Unavailable {
-	var u *Unavailable
+func unavailable(err error) *UnavailableError {
+	var u *UnavailableError
 	errors.As(err, &u)
 	return u
 }

@@ -33,7 +33,7 @@ func (u *universe) Dependencies(p, v int) ([]Dependency, error) {
 	}
 	u.asked[[2]int{p, v}] = true
 	if u.broken[[2]int{p, v}] {
-		unavailable := &Unavailable{Note: "broken"}
+		unavailable := &UnavailableError{Note: "broken"}
 		if v%2 == 0 { // with all that are broken too
 			unavailable.Versions = NewSet(len(u.need[p]))
 			for w := range u.need[p] {
@@ -167,7 +167,7 @@ func TestAgainstBruteForce(t *testing.T) {
 	for seed := range uint64(cases) {
 		u, roots := random(rand.New(rand.NewPCG(seed, 1)))
 		picked, err := Solve(u, roots)
-		var none *NoSolution
+		var none *NoSolutionError
 		switch {
 		case errors.As(err, &none):
 			unsolvable++
@@ -314,7 +314,7 @@ func TestProviderErrorEndsTheSearch(t *testing.T) {
 	u := &universe{need: [][][]Dependency{{nil}}, asked: map[[2]int]bool{{0, 0}: true}}
 	one := NewSet(1)
 	one.Add(0)
-	if _, err := Solve(u, []Dependency{{Package: 0, Allowed: one}}); err == nil || errors.As(err, new(*NoSolution)) {
+	if _, err := Solve(u, []Dependency{{Package: 0, Allowed: one}}); err == nil || errors.As(err, new(*NoSolutionError)) {
 		t.Errorf("error %v, want the provider's own", err)
 	}
 }

@@ -154,7 +154,7 @@ func (s *solver) addDependency(from, v int, d *Dependency) error {
 		i.terms = append(i.terms, term{d.Package, bad})
 	}
 	if len(i.terms) == 0 {
-		return &NoSolution{Why: derivation(s, i)}
+		return &NoSolutionError{Why: derivation(s, i)}
 	}
 	s.add(i)
 	return nil
