@@ -303,7 +303,8 @@ func BenchmarkMemos(b *testing.B) {
 			}
 			for b.Loop() {
 				for _, key := range keys {
-					if _, ok, err := m.Get(b.Context(), key); !ok || err != nil {
+					var text string
+					if n, ok, err := m.Get(b.Context(), key); !ok || !n.Decode(&text) || err != nil {
 						b.Fatal(ok, err)
 					}
 				}
