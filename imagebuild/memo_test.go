@@ -2,6 +2,7 @@ package imagebuild_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -136,4 +138,81 @@ func TestForgedSplit(t *testing.T) {
 
 func hash(digit byte) v1.Hash {
 	return v1.Hash{Algorithm: "sha256", Hex: strings.Repeat(string(digit), 64)}
+}
+
+// mapMemo remembers in memory, as a registry may one day: keys and notes are printed and read back.
+type mapMemo struct {
+	mu    sync.Mutex
+	notes map[string][]byte // by the key's JSON
+	kinds map[string]int
+	err   error // that every Get gives, or every Put
+	put   bool  // err is of Put
+}
+
+func (m *mapMemo) Get(_ context.Context, key cache.Key) (n cache.Note, ok bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil && !m.put {
+		return n, false, m.err
+	}
+	name, err := json.Marshal(key)
+	if err != nil {
+		return n, false, err
+	}
+	data, ok := m.notes[string(name)]
+	if !ok {
+		return n, false, nil
+	}
+	return n, true, json.Unmarshal(data, &n)
+}
+
+func (m *mapMemo) Put(_ context.Context, key cache.Key, n cache.Note) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil && m.put {
+		return m.err
+	}
+	name, err := json.Marshal(key)
+	if err != nil {
+		return err
+	}
+	m.kinds[key.Kind]++
+	m.notes[string(name)], err = json.Marshal(n)
+	return err
+}
+
+// TestMemo builds with a memo that is no directory. Its notes are of the kinds that are documented,
+// and what it gives as an error ends the build.
+func TestMemo(t *testing.T) {
+	recipe := func() imagebuild.Recipe {
+		r := makeRecipe(t, model())
+		for i := range r.Wheels {
+			r.Wheels[i].Size = 0 // so that it is found out
+		}
+		return r
+	}
+	m := &mapMemo{notes: map[string][]byte{}, kinds: map[string]int{}}
+	b := &imagebuild.Builder{Memo: m, Jobs: 2}
+	want := digest(t, build(t, b, recipe()))
+	for _, kind := range []string{imagebuild.LayersMemo, imagebuild.UnionsMemo, imagebuild.OutlinesMemo, imagebuild.SizesMemo} {
+		if m.kinds[kind] == 0 {
+			t.Errorf("nothing is remembered of %s", kind)
+		}
+		delete(m.kinds, kind)
+	}
+	if len(m.kinds) > 0 {
+		t.Errorf("remembered beside that: %v", m.kinds)
+	}
+	r := recipe()
+	n := opened(&r)
+	if got := digest(t, build(t, b, r)); got != want || n.Load() != 0 {
+		t.Errorf("built again it is %s, want %s; %d wheels were opened", got, want, n.Load())
+	}
+	m.err = errors.New("the memo failed")
+	for _, m.put = range []bool{false, true} {
+		fresh := &imagebuild.Builder{Memo: m, Fresh: m.put}
+		if _, err := fresh.Build(t.Context(), recipe()); !errors.Is(err, m.err) {
+			t.Errorf("got %v, want %v", err, m.err)
+		}
+	}
 }

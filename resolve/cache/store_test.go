@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -45,42 +44,6 @@ func TestRecords(t *testing.T) {
 	}
 	if _, err := s.Read("pages/a/b"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("removed record: %v", err)
-	}
-}
-
-// TestDamage changes and cuts a record in every place: no damage may go unnoticed.
-func TestDamage(t *testing.T) {
-	dir := t.TempDir()
-	s := open(dir)
-	if err := s.Write("pages/x", []byte("some content")); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, IndexFormat, "pages", "x")
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	check := func(what string, data []byte) {
-		if err := os.WriteFile(path, data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := s.Read("pages/x"); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s: read %q, %v", what, got, err)
-		}
-	}
-	for i := range whole {
-		check(fmt.Sprintf("cut to %d bytes", i), whole[:i])
-		for bit := range 8 {
-			changed := bytes.Clone(whole)
-			changed[i] ^= 1 << bit
-			check(fmt.Sprintf("bit %d of byte %d", bit, i), changed)
-		}
-	}
-	if err := os.WriteFile(path, whole, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Read("pages/x"); err != nil {
-		t.Errorf("mended record: %v", err)
 	}
 }
 
