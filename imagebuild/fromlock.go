@@ -83,16 +83,12 @@ func (in Inputs) facts(b *base.Found) serving.Facts {
 
 // wheels gives the wheels of one platform.
 func (in Inputs) wheels(b *base.Found) ([]Wheel, error) {
-	target, err := b.Target()
-	if err != nil {
-		return nil, err
-	}
 	if targets := in.Lock.Tool.Targets; len(targets) == 1 {
 		if err := b.Fit(targets[0]); err != nil {
 			return nil, err
 		}
 	}
-	picks, err := in.Lock.Select(target)
+	picks, err := in.Lock.Select(b.Target())
 	if err != nil {
 		return nil, err
 	}

@@ -111,8 +111,8 @@ func (r *checkRun) targets(ctx context.Context, in *inputs) ([]*base.Found, erro
 	}
 	r.in.BaseName = r.o.base.ref
 	r.in.Libraries = &check.Libraries{Base: r.o.base.ref, Bring: bases[0].Sonames} // of several platforms, the first is looked into
-	r.in.Targets, err = base.Targets(bases)
-	return bases, err
+	r.in.Targets = base.Targets(bases)
+	return bases, nil
 }
 
 // targetOf is a platform with the C library that the lock names for it, else the default one.

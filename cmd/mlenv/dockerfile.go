@@ -232,9 +232,7 @@ func (r *dockerfileRun) findBase(ctx context.Context) (digest string, err error)
 	if !strings.Contains(r.out.Base, "@") {
 		r.out.Base += "@" + first.Named
 	}
-	if r.targets, err = base.Targets(r.bases); err != nil {
-		return "", err
-	}
+	r.targets = base.Targets(r.bases)
 	if _, digest = base.Recorded(r.bases); digest == "" {
 		digest = first.Named
 	}

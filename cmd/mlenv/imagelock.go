@@ -65,16 +65,12 @@ func (r *imageRun) checkLocked(ctx context.Context, file string) error {
 
 // makeLock resolves the model for the bases.
 func (r *imageRun) makeLock(ctx context.Context, previous *pylock.Lock) (*pylock.Lock, error) {
-	targets, err := base.Targets(r.bases)
-	if err != nil {
-		return nil, err
-	}
 	show := r.lockProgress(r.o.out)
 	r.onIndex.set(show.event)
 	defer r.onIndex.set(r.progress.index)
 	defer show.end()
 	return r.o.lock.solve(ctx, lockRequest{
-		in: r.in, client: r.client, targets: targets, bases: r.bases, dir: r.in.dir(), warn: show.warn,
+		in: r.in, client: r.client, targets: base.Targets(r.bases), bases: r.bases, dir: r.in.dir(), warn: show.warn,
 		keep: lock.Keep{Lock: previous},
 	})
 }

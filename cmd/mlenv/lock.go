@@ -144,8 +144,9 @@ func (a *app) lockTargets(ctx context.Context, o *lockCommandOptions, r *lockReq
 		return err
 	}
 	r.bases = bases
-	if r.targets, err = base.Targets(bases); err != nil || o.libc == "" {
-		return err
+	r.targets = base.Targets(bases)
+	if o.libc == "" {
+		return nil
 	}
 	for i := range r.targets {
 		r.targets[i].Libc = libc

@@ -24,8 +24,8 @@ import (
 type Base struct {
 	Digest   string            `json:"digest"`            // of the platform's manifest, "sha256:…"
 	Python   string            `json:"python"`            // the interpreter's path, no symbolic link: "/usr/local/bin/python3.11"
-	Version  string            `json:"version"`           // "3.11.9", or "3.11" where the patch release cannot be told
-	Libc     string            `json:"libc"`              // "glibc:2.36", "musl:1.2"
+	Version  pep440.Version    `json:"version"`           // "3.11.9", or "3.11" where the patch release cannot be told
+	Libc     dist.Libc         `json:"libc"`              // "glibc:2.36", "musl:1.2"
 	OS       string            `json:"os"`                // "linux"
 	Arch     string            `json:"arch"`              // "amd64", OCI's term, read from the interpreter itself
 	Variant  string            `json:"variant,omitempty"` // "v8"
@@ -41,16 +41,8 @@ type Base struct {
 }
 
 // Target is what locks and wheels must fit.
-func (b *Base) Target() (dist.Target, error) {
-	version, err := pep440.Parse(b.Version)
-	if err != nil {
-		return dist.Target{}, fmt.Errorf("reading the base's Python version: %w", err)
-	}
-	libc, err := dist.ParseLibc(b.Libc)
-	if err != nil {
-		return dist.Target{}, fmt.Errorf("reading the base's C library: %w", err)
-	}
-	return dist.Target{Python: version, OS: b.OS, Arch: b.Arch, Libc: libc}, nil
+func (b *Base) Target() dist.Target {
+	return dist.Target{Python: b.Version, OS: b.OS, Arch: b.Arch, Libc: b.Libc}
 }
 
 // Platform is OCI's form of it.
@@ -111,15 +103,7 @@ func (o *OccupiedError) Error() string {
 }
 
 // Minor gives the feature release, "3.11".
-func (b *Base) Minor() string { return minorOf(b.Version) }
-
-func minorOf(version string) string {
-	parts := strings.SplitN(version, ".", 3)
-	if len(parts) < 2 {
-		return version
-	}
-	return parts[0] + "." + parts[1]
-}
+func (b *Base) Minor() string { return b.Version.Minor() }
 
 // Getenv gives a variable of the image's configuration, or "".
 func (b *Base) Getenv(name string) string {
@@ -223,19 +207,16 @@ func sonamesOf(debian string) []string {
 
 // Fit tells whether a lock made for the target runs on the base; the error says why not.
 func (b *Base) Fit(t dist.Target) error {
-	have, err := b.Target()
-	if err != nil {
-		return err
-	}
+	have := b.Target()
 	switch {
 	case t.OS != "" && t.OS != have.OS, t.Arch != "" && t.Arch != have.Arch:
 		return &MisfitError{What: "platform", Base: have.Platform(), Want: t.Platform()}
 	case !t.Python.IsZero() && t.Python.Minor() != b.Minor():
-		return &MisfitError{What: "Python", Base: b.Version, Want: t.Python.String()}
+		return &MisfitError{What: "Python", Base: b.Version.String(), Want: t.Python.String()}
 	case t.Libc.Kind != "" && t.Libc.Kind != have.Libc.Kind:
-		return &MisfitError{What: "C library", Base: b.Libc, Want: t.Libc.String()}
+		return &MisfitError{What: "C library", Base: b.Libc.String(), Want: t.Libc.String()}
 	case t.Libc.Kind != "" && have.Libc.Older(t.Libc):
-		return &MisfitError{What: "C library", Base: b.Libc, Want: t.Libc.String()}
+		return &MisfitError{What: "C library", Base: b.Libc.String(), Want: t.Libc.String()}
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // format is the version of what is remembered of a base.
-const format = "5"
+const format = "6"
 
 // The kinds of notes on bases.
 const (

@@ -87,7 +87,7 @@ func find(ctx context.Context, r Request, p v1.Platform, o Options) (*Found, fin
 	if r.Python.IsZero() && (r.Ref == "" || r.Ref == "host") {
 		return nil, nil, ErrNoPython
 	}
-	o.Python = r.Python.String()
+	o.Python = r.Python
 	f := &Found{Wanted: p, request: r, options: o}
 	var findings finding.List
 	var source *Source
@@ -126,11 +126,7 @@ func (f *Found) suits(python pep440.Version) error {
 		return err
 	}
 	if !python.IsZero() && f.Minor() != python.Minor() {
-		t, err := f.Target()
-		if err != nil {
-			return err
-		}
-		return &PythonError{Want: python, Have: t.Python}
+		return &PythonError{Want: python, Have: f.Version}
 	}
 	return nil
 }
@@ -154,16 +150,12 @@ func openDefault(ctx context.Context, python pep440.Version, p v1.Platform, o Op
 }
 
 // Targets are what a lock for the bases must fit, in their order.
-func Targets(bases []*Found) ([]dist.Target, error) {
+func Targets(bases []*Found) []dist.Target {
 	var out []dist.Target
 	for _, b := range bases {
-		t, err := b.Target()
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, t)
+		out = append(out, b.Target())
 	}
-	return out, nil
+	return out
 }
 
 // Recorded is what a lock for the bases records of them: the name by which others can pull the

@@ -2,6 +2,7 @@ package base
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 
 	"mlenv/imagebuild/layer"
 	"mlenv/resolve/cache"
+	"mlenv/resolve/pep440"
 )
 
 // Host packs a CPython of this machine into a base image: the interpreter and its standard library
@@ -49,7 +51,7 @@ func Host(ctx context.Context, python string, dir *cache.Dir) (v1.Image, error) 
 		entries []layer.Entry
 	}{
 		{"the C library, shared libraries and /etc", system},
-		{"CPython " + h.version, std},
+		{"CPython " + h.version.String(), std},
 	} {
 		l, err := hostLayer(ctx, part.entries, dir)
 		if err != nil {
@@ -99,7 +101,7 @@ type host struct {
 	python  string // real path of the interpreter
 	stdlib  string // directory of os.py
 	minor   string
-	version string
+	version pep440.Version
 	arch    string
 	exe     *object
 	libs    *libraries
@@ -147,8 +149,8 @@ func readHost(python string) (*host, error) {
 func (h *host) findVersion() error {
 	headers := filepath.Join(filepath.Dir(filepath.Dir(h.python)), "include", "python"+h.minor, "patchlevel.h")
 	if data, err := os.ReadFile(headers); err == nil {
-		if m := patchlevel.FindSubmatch(data); m != nil && minorOf(string(m[1])) == h.minor {
-			h.version = exact.FindString(string(m[1]))
+		if m := patchlevel.FindSubmatch(data); m != nil && exactVersion(string(m[1])).Minor() == h.minor {
+			h.version = exactVersion(string(m[1]))
 			return nil
 		}
 	}
@@ -168,8 +170,8 @@ func (h *host) findVersion() error {
 			return err
 		}
 		for _, v := range f.versions {
-			if minorOf(v) == h.minor {
-				h.version = v
+			if python := pythonOf(v); python.Minor() == h.minor {
+				h.version = python
 				return nil
 			}
 		}
@@ -178,14 +180,14 @@ func (h *host) findVersion() error {
 }
 
 // FindHost looks for a CPython in directories and gives its path: the first of exactly that version
-// ("3.11.7"), else the first of the same minor version. Where there is none the error is an *Error.
-func FindHost(version string, dirs []string) (string, error) {
-	minor, found := minorOf(version), ""
+// (3.11.7), else the first of the same minor version. Where there is none the error is an *Error.
+func FindHost(version pep440.Version, dirs []string) (string, error) {
+	minor, found := cmp.Or(version.Minor(), version.String()), ""
 	for _, dir := range dirs {
 		name := filepath.Join(dir, "python"+minor)
 		h, err := readHost(name)
 		switch {
-		case err == nil && h.version == version:
+		case err == nil && h.version.Equal(version):
 			return name, nil
 		case err == nil && found == "":
 			found = name
@@ -377,7 +379,7 @@ func (h *host) config(img v1.Image) (*v1.ConfigFile, error) {
 	config.Created = v1.Time{Time: layer.Epoch}
 	config.Config = v1.Config{Env: []string{
 		"PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"LANG=C.UTF-8", "PYTHON_VERSION=" + h.version,
+		"LANG=C.UTF-8", "PYTHON_VERSION=" + h.version.String(),
 	}, Cmd: []string{"python3"}}
 	return config, nil
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"mlenv/resolve/cache"
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
 )
 
 // machinePython gives a CPython of this machine, or skips.
@@ -19,7 +21,7 @@ func machinePython(t *testing.T) string {
 	t.Helper()
 	dirs := append(filepath.SplitList(os.Getenv("PATH")), "/usr/local/bin", "/usr/bin")
 	for _, minor := range []string{"3.13", "3.12", "3.11", "3.10"} {
-		if name, err := FindHost(minor, dirs); err == nil {
+		if name, err := FindHost(pep440.MustParse(minor), dirs); err == nil {
 			return name
 		}
 	}
@@ -44,10 +46,10 @@ func TestHost(t *testing.T) {
 	if !strings.HasPrefix(b.Python, "/usr/local/bin/python3.") || !strings.Contains(filepath.Base(python), b.Minor()) {
 		t.Errorf("%s became %s", python, b.Python)
 	}
-	if strings.Count(b.Version, ".") != 2 || b.Getenv("PYTHON_VERSION") != b.Version {
+	if len(b.Version.Release()) != 3 || b.Getenv("PYTHON_VERSION") != b.Version.String() {
 		t.Errorf("version %q, PYTHON_VERSION %q", b.Version, b.Getenv("PYTHON_VERSION"))
 	}
-	if b.Libc == "" || b.Arch == "" {
+	if b.Libc == (dist.Libc{}) || b.Arch == "" {
 		t.Errorf("libc %q, architecture %q", b.Libc, b.Arch)
 	}
 	assertNothingOfTheMachine(t, img)

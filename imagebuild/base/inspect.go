@@ -13,6 +13,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
 	"mlenv/resolve/serving"
 )
 
@@ -115,7 +117,7 @@ func (b *Base) findPython(t *tree, config *v1.ConfigFile, annotation string) err
 	switch {
 	case b.Python == "":
 		return &Error{"the base has no Python 3 on its PATH; use one that has, such as python:<version>-slim"}
-	case b.Version == "":
+	case b.Version.IsZero():
 		return &Error{"the version of the base's " + b.Python + " cannot be told"}
 	case b.Arch == "":
 		return &Error{"the architecture of the base's " + b.Python + " is not known"}
@@ -129,8 +131,8 @@ var (
 )
 
 // version gives the interpreter's exact version if any source tells it, else the minor one, else
-// "". Every source but the binary itself is believed only where it agrees on the minor version.
-func (t *tree) version(python string, n *node, env, annotation string, packages map[string]string) string {
+// zero. Every source but the binary itself is believed only where it agrees on the minor version.
+func (t *tree) version(python string, n *node, env, annotation string, packages map[string]string) pep440.Version {
 	minor := ""
 	if m := minorInName.FindStringSubmatch(path.Base(python)); m != nil {
 		minor = m[1]
@@ -153,11 +155,23 @@ func (t *tree) version(python string, n *node, env, annotation string, packages 
 	}
 	sources = append(sources, annotation, env, t.condaVersion(prefix))
 	for _, text := range sources {
-		if found := exact.FindString(text); found != "" && (minor == "" || minorOf(found) == minor) {
-			return found
+		if v := exactVersion(text); !v.IsZero() && (minor == "" || v.Minor() == minor) {
+			return v
 		}
 	}
-	return minor
+	return pythonOf(minor)
+}
+
+// exactVersion is the exact version of a Python that a text begins with, zero if it does not.
+func exactVersion(text string) pep440.Version { return pythonOf(exact.FindString(text)) }
+
+// pythonOf is Parse with the zero Version for what is none.
+func pythonOf(text string) pep440.Version {
+	v, err := pep440.Parse(text)
+	if err != nil {
+		return pep440.Version{}
+	}
+	return v
 }
 
 // compiledIn gives the version that the interpreter or its libpython was compiled with, if there
@@ -166,7 +180,7 @@ func (t *tree) compiledIn(prefix, minor string, n *node) string {
 	found := map[string]bool{}
 	collect := func(versions []string) {
 		for _, v := range versions {
-			if minor == "" || minorOf(v) == minor {
+			if minor == "" || pythonOf(v).Minor() == minor {
 				found[v] = true
 			}
 		}
@@ -232,18 +246,26 @@ func (b *Base) findLibc(t *tree) error {
 			continue
 		}
 		lib, _ := t.file(file)
-		if lib != nil && lib.machine == n.machine && len(lib.versions) > 0 {
-			b.Libc = kind + ":" + lib.versions[len(lib.versions)-1]
+		if lib != nil && lib.machine == n.machine && len(lib.versions) > 0 && b.isLibc(kind, lib.versions[len(lib.versions)-1]) {
 			return nil
 		}
 	}
 	for _, key := range map[string][]string{"glibc": {"libc6", "glibc"}, "musl": {"musl"}}[kind] {
-		if v := libcOfPackage.FindString(b.Packages[key]); v != "" {
-			b.Libc = kind + ":" + v
+		if b.isLibc(kind, libcOfPackage.FindString(b.Packages[key])) {
 			return nil
 		}
 	}
 	return &Error{fmt.Sprintf("the version of the base's C library (%s, loaded by %s) cannot be told", kind, n.interp)}
+}
+
+// isLibc notes the C library, and reports whether the version is one.
+func (b *Base) isLibc(kind, version string) bool {
+	libc, err := dist.ParseLibc(kind + ":" + version)
+	if err != nil {
+		return false
+	}
+	b.Libc = libc
+	return true
 }
 
 var libcOfPackage = regexp.MustCompile(`^\d+\.\d+`)

@@ -147,7 +147,7 @@ func TestInspect(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := []string{b.Python, b.Version, b.Libc, b.Arch, b.CABundle}
+			got := []string{b.Python, b.Version.String(), b.Libc.String(), b.Arch, b.CABundle}
 			want := []string{tt.python, tt.version, tt.libc, tt.arch, tt.ca}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
@@ -230,7 +230,7 @@ func TestWhiteouts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Version != "3.12.3" || !b.Provides("libhard1") || b.Provides("libgomp1") || !b.Provides("libmine1") {
+	if b.Version.String() != "3.12.3" || !b.Provides("libhard1") || b.Provides("libgomp1") || !b.Provides("libmine1") {
 		t.Errorf("version %s, libgomp1 %v, libmine1 %v", b.Version, b.Provides("libgomp1"), b.Provides("libmine1"))
 	}
 }

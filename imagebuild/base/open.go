@@ -8,14 +8,15 @@ import (
 
 	"mlenv/imagebuild/image"
 	"mlenv/resolve/cache"
+	"mlenv/resolve/pep440"
 )
 
 // Options say where bases come from.
 type Options struct {
 	Remote   image.Remote
-	Cache    *cache.Dir // keeps layers, and what was found in them; nil: nothing is kept
-	HostDirs []string   // where FindHost looks, for "host"
-	Python   string     // the version that "host" should have, "3.11.7" or "3.11"
+	Cache    *cache.Dir     // keeps layers, and what was found in them; nil: nothing is kept
+	HostDirs []string       // where FindHost looks, for "host"
+	Python   pep440.Version // the version that "host" should have, 3.11.7 or 3.11
 }
 
 // Source is a base image where it comes from.

@@ -85,7 +85,7 @@ func TestOpen(t *testing.T) {
 				t.Error(err)
 			}
 			b, err := base.Inspect(source.Image)
-			if err != nil || b.Version != "3.11.9" {
+			if err != nil || b.Version.String() != "3.11.9" {
 				t.Errorf("found %+v, %v", b, err)
 			}
 			// Docker's tarball has no manifest: its digest is made up when it is read.

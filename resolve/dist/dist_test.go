@@ -318,3 +318,19 @@ func BenchmarkNewFile(b *testing.B) {
 		}
 	}
 }
+
+// A Libc comes back from its text, and what is none is refused.
+func TestLibcText(t *testing.T) {
+	for _, text := range []string{"", "glibc:2.36", "musl:1.2"} {
+		var l Libc
+		err := l.UnmarshalText([]byte(text))
+		back, _ := l.MarshalText()
+		if err != nil || string(back) != text {
+			t.Errorf("%q came back as %q, %v", text, back, err)
+		}
+	}
+	l := Libc{Kind: "glibc", Major: 2, Minor: 36}
+	if err := l.UnmarshalText([]byte("glibc 2.36")); err == nil || l != (Libc{}) {
+		t.Errorf("%q was read as %v", "glibc 2.36", l)
+	}
+}

@@ -48,6 +48,18 @@ func (l Libc) String() string {
 	return fmt.Sprintf("%s:%d.%d", l.Kind, l.Major, l.Minor)
 }
 
+// MarshalText gives String's form.
+func (l Libc) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText is ParseLibc, with "" for the zero Libc.
+func (l *Libc) UnmarshalText(text []byte) (err error) {
+	*l = Libc{}
+	if len(text) > 0 {
+		*l, err = ParseLibc(string(text))
+	}
+	return err
+}
+
 // Older reports whether l is an earlier version of the C library that m is, so that a file made for
 // m may not load.
 func (l Libc) Older(m Libc) bool {
