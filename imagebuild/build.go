@@ -116,7 +116,7 @@ func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 	defer func() {
 		if err != nil {
 			w.wheels.close()
-			err = w.whyContent(ctx, err)
+			err = whyContent(ctx, w.files, err)
 		}
 	}()
 	if err := w.findSizes(ctx); err != nil {

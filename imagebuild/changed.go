@@ -33,9 +33,7 @@ func (w *work) keep(f source) {
 	w.files = append(w.files, f)
 }
 
-// changed gives a *ChangedError for the first file that is not what it was, else nil.
-func (i *Image) changed(ctx context.Context) error { return firstChanged(ctx, i.files) }
-
+// firstChanged gives a *ChangedError for the first file that is not what it was, else nil.
 func firstChanged(ctx context.Context, files []source) error {
 	for _, f := range files {
 		if sum, err := hashFile(ctx, f.open); err == nil && sum == f.sum {
@@ -51,19 +49,19 @@ func firstChanged(ctx context.Context, files []source) error {
 	return nil
 }
 
-// whyContent says why the content of a file of the model was not what it should be: it was changed
-// meanwhile, or what was remembered of it is wrong, which wraps layer.ErrChanged. Errors of other
-// kinds stay as they are.
-func (w *work) whyContent(ctx context.Context, err error) error {
+// whyContent says why the content of a file was not what it should be: it was changed meanwhile, or
+// what was remembered of it is wrong, which wraps layer.ErrChanged. Errors about other files, and of
+// other kinds, stay as they are.
+func whyContent(ctx context.Context, files []source, err error) error {
 	var content *layer.ContentError
 	if !errors.As(err, &content) {
 		return err
 	}
-	for _, f := range w.files {
+	for _, f := range files {
 		if f.path != content.Path {
 			continue
 		}
-		if changed := firstChanged(ctx, w.files); changed != nil {
+		if changed := firstChanged(ctx, files); changed != nil {
 			return changed
 		}
 		return fmt.Errorf("%w: %w", layer.ErrChanged, err)

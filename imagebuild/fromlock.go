@@ -27,7 +27,7 @@ type Files interface {
 // Locked is a lock with what its files are found by.
 type Locked struct {
 	Lock  *pylock.Lock
-	Text  []byte // as it is kept in the image
+	Text  []byte // as it is kept in the image; nil: what pylock.Portable leaves of the lock
 	Dir   string // which the paths in the lock start from
 	Files Files
 }
@@ -54,6 +54,10 @@ type Inputs struct {
 // lock the wheel that the base's Python installs, and the labels that name the lock and the base.
 // The error is that of pylock's Select, or a *base.MisfitError.
 func (in Inputs) Recipe(b *base.Found) (Recipe, error) {
+	if in.Text == nil {
+		// Where this machine keeps other files than the model's is none of the image's business.
+		in.Text = pylock.Format(pylock.Portable(in.Lock))
+	}
 	wheels, err := in.wheels(b)
 	if err != nil {
 		return Recipe{}, err

@@ -31,10 +31,11 @@ func Publish(ctx context.Context, b *Builder, recipes []Recipe, to ...sink.Sink)
 	p := &publisher{Builder: *b, recipes: slices.Clone(recipes), sinks: to, out: &Published{}}
 	defer func() { err = errors.Join(err, p.close()) }()
 	err = p.try(ctx)
+	err = whyContent(ctx, p.files(), err)
 	if !errors.Is(err, layer.ErrChanged) {
 		return p.out, err
 	}
-	if changed := p.changed(ctx); changed != nil {
+	if changed := firstChanged(ctx, p.files()); changed != nil {
 		return p.out, changed
 	}
 	p.tell(Event{Again: true})
@@ -42,7 +43,8 @@ func Publish(ctx context.Context, b *Builder, recipes []Recipe, to ...sink.Sink)
 		return p.out, err
 	}
 	p.Fresh = true
-	return p.out, p.try(ctx)
+	err = p.try(ctx)
+	return p.out, whyContent(ctx, p.files(), err)
 }
 
 // publisher is one run of Publish.
@@ -133,14 +135,13 @@ func (p *publisher) reopen(ctx context.Context) error {
 	return nil
 }
 
-// changed looks for a file that is not what it was when the images were built; nil if there is none.
-func (p *publisher) changed(ctx context.Context) error {
+// files are those that the images were made of and that somebody may write to.
+func (p *publisher) files() []source {
+	var out []source
 	for _, img := range p.out.Images {
-		if err := img.changed(ctx); err != nil {
-			return err
-		}
+		out = append(out, img.files...)
 	}
-	return nil
+	return out
 }
 
 func (p *publisher) close() error {

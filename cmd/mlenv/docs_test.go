@@ -2,6 +2,10 @@ package main
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -59,3 +63,47 @@ func writeFlags(b *strings.Builder, flags []cli.Flag) {
 
 // sentence makes a usage line one.
 func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] + "." }
+
+// docs/go-packages.md shows the example that the tests run: the whole tool in 50 lines. If it takes
+// more, a step between two stages is in the wrong place.
+func TestGoPackages(t *testing.T) {
+	const file = "../../examples/go-packages/example_test.go"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fset := token.NewFileSet()
+	parsed, err := parser.ParseFile(fset, file, text, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range parsed.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Name.Name != "buildAndPush" {
+			continue
+		}
+		code := string(text[fset.Position(f.Pos()).Offset:fset.Position(f.End()).Offset])
+		if n := strings.Count(code, "\n") + 1; n > 50 {
+			t.Errorf("%s has %d lines, more than 50", f.Name.Name, n)
+		}
+		goldenPart(t, "../../docs/go-packages.md", "example", "```go\n"+code+"\n```\n")
+		return
+	}
+	t.Fatalf("%s has no buildAndPush", file)
+}
+
+// goldenPart holds one part of a document, between two comments, against what it should be.
+func goldenPart(t *testing.T, name, part, want string) {
+	t.Helper()
+	begin, end := "<!-- "+part+": written by make golden -->\n", "<!-- end of "+part+" -->\n"
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(data), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s has no place for the %s", name, part)
+	}
+	golden(t, name, before+begin+want+end+after)
+}

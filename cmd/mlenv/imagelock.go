@@ -26,8 +26,7 @@ func (r *imageRun) findLock(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		// Where this machine keeps other files than the model's is none of the image's business.
-		r.locked.Lock, r.locked.Text = made, pylock.Format(pylock.Portable(made))
+		r.locked.Lock = made
 		r.locked.Dir, err = filepath.Abs(r.in.dir())
 		return err
 	}

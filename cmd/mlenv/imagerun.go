@@ -118,12 +118,9 @@ func (r *imageRun) recipes() ([]imagebuild.Recipe, error) {
 		return nil, err
 	}
 	in := imagebuild.Inputs{
-		Locked: r.locked, Model: imagebuild.Model{FS: r.in.Model.FS}, Contract: contract,
+		Locked: r.locked, Model: imagebuild.Model{FS: r.in.Model.FS, Code: r.in.Model.CodeDirs()}, Contract: contract,
 		Labels: r.box.labels, Annotations: r.box.annotations,
 		Compression: r.layers.compression, MaxLayer: r.layers.max,
-	}
-	for _, code := range r.in.Model.Code {
-		in.Model.Code = append(in.Model.Code, code.Text)
 	}
 	for _, name := range r.o.model.codePaths {
 		abs, err := filepath.Abs(name)

@@ -78,6 +78,15 @@ type Signature struct {
 // IsZero reports that the model has no signature.
 func (s Signature) IsZero() bool { return s == Signature{} }
 
+// CodeDirs are the directories of code, slash-separated and relative to FS.
+func (m *Model) CodeDirs() []string {
+	var out []string
+	for _, c := range m.Code {
+		out = append(out, c.Text)
+	}
+	return out
+}
+
 // Close releases what Open opened; it is a no-op for a model of Read.
 func (m *Model) Close() error {
 	if m.closer == nil {
