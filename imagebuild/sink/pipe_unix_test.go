@@ -64,7 +64,7 @@ func TestPipe(t *testing.T) {
 			if want, err := os.ReadFile(file); err != nil || !bytes.Equal(data, want) || sent.Bytes != int64(len(want)) {
 				t.Errorf("%d bytes came through the pipe, %d were counted, a file has %d, %v", len(data), sent.Bytes, len(want), err)
 			}
-			if left, err := filepath.Glob(filepath.Join(dir, ".tmp-*")); err != nil || len(left) > 0 {
+			if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) > 0 {
 				t.Errorf("left behind: %v, %v", left, err)
 			}
 		})

@@ -130,7 +130,7 @@ type Options struct {
 }
 
 // Replace writes a file so that whoever opens it finds the old content or the new, never a part: it
-// is written beside its place and renamed. What a writer of the same file left there that was killed
+// is written beside its place and renamed. Directories that are lacking are made. What a writer of the same file left there that was killed
 // is removed. A file that is replaced keeps its permissions; a symbolic link is replaced itself (see
 // WriteTarget). Errors are those of write, and of the file system.
 func Replace(name string, o Options, write func(w io.Writer) error) error {

@@ -53,8 +53,14 @@
 // # Who is trusted
 //
 // The checks find damage, not forgery: whoever may write to the directory can write an entry whose
-// check fits. So nobody may write there who may not change the images that are built with it. What
-// is found out of a forged entry:
+// check fits. So nobody may write there who may not change the images that are built with it. mlenv
+// writes what the user's indexes and registries sent, and what those sent that a model names. Packages
+// and layers are checked before they are kept, so nobody can put others under their SHA-256. Core
+// metadata is not, if it was sent beside the package: it is kept under the SHA-256 that the index
+// says the package has. An index that lies about it is believed for every model that needs the same
+// file; so resolve what nobody vouches for with a cache of its own.
+//
+// What is found out of a forged entry:
 //
 //   - A package or layer whose bytes are not those of its SHA-256 is never used.
 //   - A memo of layers that cannot be true (another media type, the same layer twice) is not used.
@@ -69,6 +75,7 @@
 package cache
 
 import (
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -129,17 +136,18 @@ const tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is ml
 
 const tagName = "CACHEDIR.TAG"
 
-// mark puts the tag into the cache's directory. One that is cut short, as a full disk leaves it, is
-// written again. Where that fails nothing is lost, and what follows tells why.
+// mark puts the tag into the cache's directory. One that is cut short, as older versions left it on a
+// full disk, is written again. Where that fails nothing is lost, and what follows tells why.
 func (d *Dir) mark() {
 	name := filepath.Join(d.path, tagName)
 	info, err := os.Stat(name)
 	if err == nil && info.Size() > int64(strings.IndexByte(tag, '\n')) {
 		return
 	}
-	if os.MkdirAll(d.path, 0o755) == nil {
-		os.WriteFile(name, []byte(tag), 0o644)
-	}
+	_ = Replace(name, Options{}, func(w io.Writer) error {
+		_, err := io.WriteString(w, tag)
+		return err
+	})
 }
 
 // create opens a temporary file for an entry of the cache. It makes the directories.
