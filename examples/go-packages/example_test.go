@@ -49,10 +49,7 @@ func buildAndPush(ctx context.Context, dir, baseRef, indexURL, cacheDir, to stri
 	if err != nil {
 		return nil, err
 	}
-	targets, err := base.Targets(bases)
-	if err != nil {
-		return nil, err
-	}
+	targets := base.Targets(bases)
 
 	client, err := index.New(index.Settings{Indexes: []string{indexURL}, CacheDir: cacheDir})
 	if err != nil {
