@@ -96,6 +96,8 @@ type work struct {
 	paths  paths
 	small  []layer.Entry // files of the model that go into the last layer
 
+	overlaps []overlap // of the wheels, once checkUnion has run
+
 	mu    sync.Mutex
 	files []source
 }
@@ -131,7 +133,15 @@ func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 	if err != nil {
 		return nil, err
 	}
-	last, err := w.makeLast(ctx, len(parts), done)
+	overlay, err := w.makeOverlay(ctx, bud)
+	if err != nil {
+		return nil, err
+	}
+	planned := len(parts)
+	if overlay != nil {
+		parts, done = append(parts, w.overlayPart()), append(done, *overlay)
+	}
+	last, err := w.makeLast(ctx, planned, done)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +244,7 @@ func (w *work) measure(ctx context.Context, l *layer.Layer) (layer.Sum, error) {
 }
 
 func (b *Builder) tell(e Event) {
-	if b.Progress != nil {
+	if b.Progress != nil && e.Part >= 0 {
 		b.Progress(e)
 	}
 }

@@ -395,7 +395,7 @@ func TestBuildOnBuilt(t *testing.T) {
 
 func TestCollision(t *testing.T) {
 	tests := map[string]map[string]string{
-		"a file":                 {"alpha/__init__.py": "other\n"},
+		"an installer's file":    {"gamma-3.0.data/purelib/alpha-1.0.dist-info/RECORD": "other\n"},
 		"a file for a directory": {"alpha": "other\n"},
 		"a directory for a file": {"beta.py/x": "other\n"},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sort"
@@ -104,7 +105,7 @@ func (s *openWheels) close() error {
 func (s *openWheels) takeAll(ctx context.Context, wheels []Wheel) (contents, error) {
 	u := union{}
 	c := contents{distInfo: map[string]string{}}
-	for _, w := range wheels {
+	for _, w := range sortedWheels(wheels) {
 		o, err := s.take(ctx, w)
 		if err != nil {
 			return contents{}, err
@@ -142,9 +143,11 @@ func (o *opened) claims(p paths) []layer.Entry {
 	})
 }
 
-// union is a set of files from several wheels.
+// union is a set of files from several wheels, which are added by the names of their packages: of two
+// files with one path the later one stays.
 type union map[string]layer.Entry
 
+// add refuses what may not overlap; the other overlaps are found by compare.
 func (u union) add(entries []layer.Entry) error {
 	for _, e := range entries {
 		if e.Kind == layer.Dir {
@@ -156,6 +159,8 @@ func (u union) add(entries []layer.Entry) error {
 			u[e.Path] = e
 		case old.Same(e):
 			u[e.Path] = layer.Either(e, old)
+		case mayOverlap(e.Path):
+			u[e.Path] = e
 		default:
 			return &CollisionError{Path: e.Path, Wheels: [2]string{old.Source, e.Source}}
 		}
@@ -184,18 +189,21 @@ func (u union) entries() []layer.Entry {
 	return out
 }
 
-// checkUnion makes sure that no two wheels, and none and the environment itself with its lock, hold the
-// same path with different content. In layers the last would win in silence. A set of wheels that was
-// found fine is remembered; of another set only those wheels are opened that were never seen, and those
-// whose outlines do not go together.
+// checkUnion finds the paths that several wheels hold with different content, since in layers the
+// last would win in silence. It refuses what can only be a mistake: a wheel that holds a file of the
+// environment itself, or a file where another has a directory. What was found of a set of wheels is
+// remembered; of another set only those wheels are opened that were never seen, and those whose
+// outlines do not go together.
 func (w *work) checkUnion(ctx context.Context) error {
 	key := unionKey{unionFormat, w.wheelsKey(w.recipe.Wheels)}
-	var fine bool
-	if _, ok, err := w.recall(ctx, UnionsMemo, key, &fine); err != nil || ok && fine {
+	var known unionNote
+	if _, ok, err := w.recall(ctx, UnionsMemo, key, &known); err != nil || ok && known.Fine && remembersOverlaps(known.Overlaps, w.recipe.Wheels) {
+		w.overlaps = known.Overlaps
 		return err
 	}
 	wheels := sortedWheels(w.recipe.Wheels)
 	outlines := []outline{outlineOf(w.paths.reserved())}
+	var err error
 	for _, one := range wheels {
 		o, err := w.outline(ctx, one)
 		if err != nil {
@@ -210,34 +218,56 @@ func (w *work) checkUnion(ctx context.Context) error {
 				some = append(some, one)
 			}
 		}
-		if err := w.compare(ctx, some); err != nil {
+		if w.overlaps, err = w.compare(ctx, some); err != nil {
 			return err
 		}
 	}
-	return w.remember(ctx, UnionsMemo, key, true)
+	return w.remember(ctx, UnionsMemo, key, unionNote{true, w.overlaps})
 }
 
-// compare opens wheels, and refuses those that do not go together with each other or with the
-// environment itself.
-func (w *work) compare(ctx context.Context, wheels []Wheel) error {
-	u := union{}
-	if err := u.add(w.paths.reserved()); err != nil {
-		return err
+// unionNote is what is remembered of a set of wheels.
+type unionNote struct {
+	Fine     bool      `json:"fine"` // always; a note of something else has no such field
+	Overlaps []overlap `json:"overlaps,omitempty"`
+}
+
+// compare opens wheels, sorted by name, and finds the paths that they dispute. It refuses those that
+// cannot be installed beside each other or into the environment.
+func (w *work) compare(ctx context.Context, wheels []Wheel) ([]overlap, error) {
+	reserved, u := union{}, union{}
+	if err := reserved.add(w.paths.reserved()); err != nil {
+		return nil, err
 	}
+	holders := map[string][]string{} // of every path
+	disputed := map[string]bool{}
 	for _, one := range wheels {
 		o, err := w.wheels.take(ctx, one)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		for _, e := range o.claims(w.paths) {
+			if old, ok := reserved[e.Path]; ok {
+				return nil, &CollisionError{Path: e.Path, Wheels: [2]string{old.Source, e.Source}}
+			}
+			if old, ok := u[e.Path]; ok && !old.Same(e) {
+				disputed[e.Path] = true
+			}
+			holders[e.Path] = append(holders[e.Path], one.SHA256)
 		}
 		if err := u.add(o.claims(w.paths)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return u.checkDirs()
+	maps.Copy(u, reserved)
+	var out []overlap
+	for _, name := range slices.Sorted(maps.Keys(disputed)) {
+		out = append(out, overlap{Path: name, Wheels: holders[name]})
+	}
+	return out, u.checkDirs()
 }
 
-// unionFormat changes when what checkUnion refuses does.
-const unionFormat = 2
+// unionFormat changes when what checkUnion finds does.
+const unionFormat = 3
 
 type unionKey struct {
 	Version int // unionFormat

@@ -14,6 +14,7 @@ const (
 	maxOurs    = 40  // layers above the base's
 	maxTotal   = 127 // Docker's limit, and that of several registries
 	fixedParts = 4   // the skeleton, two of code, and the last one
+	forOverlap = 1   // beside them: the files that several wheels hold, if there are any
 
 	largeWheel = 8 << 20 // a wheel of this many bytes has a layer of its own
 	smallFile  = 64 << 10
@@ -31,10 +32,10 @@ type budget struct {
 }
 
 func newBudget(baseLayers int) (budget, error) {
-	b := budget{ours: min(maxOurs, maxTotal-baseLayers)}
+	b := budget{ours: min(maxOurs, maxTotal-forOverlap-baseLayers)}
 	n := b.ours - fixedParts
 	if n < 4 {
-		return budget{}, fmt.Errorf("the base has %d layers; an image may have %d, and %d are needed", baseLayers, maxTotal, fixedParts+4)
+		return budget{}, fmt.Errorf("the base has %d layers; an image may have %d, and %d are needed", baseLayers, maxTotal, fixedParts+forOverlap+4)
 	}
 	b.buckets, b.medium, b.large = min(8, n/4), min(4, n/4), min(8, n/4)
 	b.alone = min(16, n-b.buckets-b.medium-b.large)

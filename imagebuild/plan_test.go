@@ -59,7 +59,7 @@ func TestPlanIsStable(t *testing.T) {
 func TestBudget(t *testing.T) {
 	for layers := 0; layers <= 130; layers++ {
 		b, err := newBudget(layers)
-		if layers > 119 {
+		if layers > 118 { // 127, less the four parts, one for overlaps and four that are divided
 			if err == nil {
 				t.Errorf("%d layers of the base: accepted", layers)
 			}

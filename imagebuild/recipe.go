@@ -136,12 +136,13 @@ func (i *Image) Close() error {
 	return first
 }
 
-// CollisionError says that two wheels hold the same path with different bytes.
+// CollisionError says that two wheels cannot be installed beside each other, or one not into the
+// environment: one holds a file where the other has a directory, or what an installer writes.
 type CollisionError struct {
 	Path   string // in the image
 	Wheels [2]string
 }
 
 func (c *CollisionError) Error() string {
-	return fmt.Sprintf("%s and %s both hold /%s, with different content", c.Wheels[0], c.Wheels[1], c.Path)
+	return fmt.Sprintf("%s and %s cannot both have /%s", c.Wheels[0], c.Wheels[1], c.Path)
 }

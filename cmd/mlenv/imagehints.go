@@ -38,7 +38,7 @@ func imageHint(err error) string {
 	case errors.As(err, &unbuilt):
 		return "give wheels with --find-links, choose another --python or --base, or let mlenv dockerfile write a Dockerfile, which can build them"
 	case errors.As(err, &collision):
-		return "the later one would overwrite the other's file; require only one of the two packages"
+		return "pip would fail, or mix the two: require only one of the two packages"
 	case errors.As(err, &tooLarge):
 		return "give a larger --max-layer-size: layers are split between files, never within one"
 	case errors.As(err, &tooMany):

@@ -96,6 +96,8 @@ const (
 	UVLockUnused             ID = "uv-lock-unused"
 	VCSWithoutCommit         ID = "vcs-without-commit"
 	VersionNotUnderstood     ID = "version-not-understood"
+	WheelFilesOverlap        ID = "wheel-files-overlap"
+	WheelModulesOverlap      ID = "wheel-modules-overlap"
 	WheelNamesByCase         ID = "wheel-names-by-case"
 	WheelRecord              ID = "wheel-record"
 	WheelVersion             ID = "wheel-version"
