@@ -37,6 +37,16 @@ type Data struct {
 	SystemPackages            []resolve.SystemPackage
 	Labels                    []serving.Var
 
+	Files
+
+	NetworkSecret bool   // an index other than the default is asked, maybe with credentials
+	SecretMount   string // the RUN option that mounts the credentials, with a space before it
+
+	Health
+}
+
+// Files are those of the context that the installer reads.
+type Files struct {
 	Locked          bool   // versions and hashes are pinned
 	LockFile        string // what the installer reads; "" where conda reads it all
 	BuildFile       string // build dependencies, "" if none
@@ -48,10 +58,10 @@ type Data struct {
 	LocalWheels     bool   // the context has wheels/
 	CondaFile       string
 	CondaExplicit   string // an explicit lock, "" if none
+}
 
-	NetworkSecret bool   // an index other than the default is asked, maybe with credentials
-	SecretMount   string // the RUN option that mounts the credentials, with a space before it
-
+// Health says how the container is asked whether it is well.
+type Health struct {
 	HealthInterval, HealthTimeout, HealthStartPeriod, HealthRetries int
 }
 
@@ -63,13 +73,17 @@ func newData(in Input) Data {
 		Venv: serving.Venv, ModelPath: serving.ModelPath, CodePath: serving.CodePath,
 		ModelCode: in.ModelCode, ExtraCode: in.ExtraCode,
 		SystemPackages: in.Spec.SystemPackages, Labels: in.Labels,
-		Locked:        in.Lock != nil,
-		InstallerFile: installerFile, InstallerLocked: in.InstallerLock != nil,
-		LocalWheels:    in.LocalWheels,
-		SourceTrees:    len(SourceTrees(in.Spec)) > 0,
-		CondaFile:      condaFile,
-		HealthInterval: serving.HealthInterval, HealthTimeout: serving.HealthTimeout,
-		HealthStartPeriod: serving.HealthStartPeriod, HealthRetries: serving.HealthRetries,
+		Files: Files{
+			Locked:        in.Lock != nil,
+			InstallerFile: installerFile, InstallerLocked: in.InstallerLock != nil,
+			LocalWheels: in.LocalWheels,
+			SourceTrees: len(SourceTrees(in.Spec)) > 0,
+			CondaFile:   condaFile,
+		},
+		Health: Health{
+			HealthInterval: serving.HealthInterval, HealthTimeout: serving.HealthTimeout,
+			HealthStartPeriod: serving.HealthStartPeriod, HealthRetries: serving.HealthRetries,
+		},
 	}
 	if len(in.Spec.BuildDependencies) > 0 {
 		d.BuildFile = buildFile

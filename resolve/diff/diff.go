@@ -96,6 +96,16 @@ type Changes struct {
 	New           End  `json:"new"`
 	Same          bool `json:"same"` // nothing below differs, but for Identity
 
+	Settings
+	Lists
+
+	Size        *Sizes        `json:"size"`
+	Identity    []Item        `json:"identity"` // which model it is: differs between any two trainings
+	NotCompared []NotCompared `json:"notCompared"`
+}
+
+// Settings are what differs in what the model runs in and how it is called: each nil where it does not.
+type Settings struct {
 	Python     *Two       `json:"python"`
 	BaseName   *Two       `json:"baseName"`
 	BaseDigest *Two       `json:"baseDigest"`
@@ -103,7 +113,10 @@ type Changes struct {
 	Platforms  *Two       `json:"platforms"`
 	Packages   []Package  `json:"packages"`
 	Signature  *Signature `json:"signature"`
+}
 
+// Lists are what differs in lists of names.
+type Lists struct {
 	Requirements      []Item `json:"requirements"`
 	Constraints       []Item `json:"constraints"`
 	BuildDependencies []Item `json:"buildDependencies"`
@@ -113,10 +126,6 @@ type Changes struct {
 	CodePaths         []Item `json:"codePaths"`
 	NeededVariables   []Item `json:"neededVariables"` // environment variables that the model asks for
 	Environment       []Item `json:"environment"`     // environment variables that the image sets
-
-	Size        *Sizes        `json:"size"`
-	Identity    []Item        `json:"identity"` // which model it is: differs between any two trainings
-	NotCompared []NotCompared `json:"notCompared"`
 }
 
 // Section is a list of Changes with its heading.

@@ -36,38 +36,54 @@ type Model struct {
 	MLmodel string   // the path of the MLmodel file in FS
 	Flavors []Flavor // sorted by name
 
-	MLflowVersion   Value
-	ModelID         Value // model_id, else model_uuid
-	RunID           Value
-	ArtifactPath    Value
-	TimeCreated     Value // utc_time_created or time_created, as written
-	PythonVersion   Value // the pyfunc flavor's python_version
-	SizeBytes       Value // model_size_bytes
-	Signature       Signature
-	InputExample    Value    // path of the input example, "" if none
-	ServingExample  string   // serving_input_example.json, "" if none
-	ExampleInfo     []Field  // saved_input_example_info, flattened like Flavor.Fields
-	Code            []Value  // directories of code, relative ("code"); unique over the flavors
-	EnvVars         []Value  // names from env_vars and environment_variables.txt, sorted, unique
-	Wheels          []string // wheels/*.whl, sorted
-	Metadata        []Field  // flattened like Flavor.Fields
-	Other           []Field  // top-level keys that are not among the above, flattened
-	CondaEnv        Value    // the conda file that MLmodel names, "" if none
-	VirtualEnv      Value    // the python_env file that MLmodel names, "" if none
-	UnnamedConda    string   // conda.yaml when it exists but MLmodel names no conda file
-	UnnamedVirtual  string   // python_env.yaml when it exists but MLmodel names none: MLflow uses it all the same
-	RequirementsTxt string   // requirements.txt, "" if there is none; so with the rest
-	ConstraintsTxt  string   // constraints.txt
+	Logged
+	Examples
+	EnvFiles
+
+	Code     []Value  // directories of code, relative ("code"); unique over the flavors
+	EnvVars  []Value  // names from env_vars and environment_variables.txt, sorted, unique
+	Wheels   []string // wheels/*.whl, sorted
+	Metadata []Field  // flattened like Flavor.Fields
+	Other    []Field  // top-level keys that are not among the above, flattened
+
+	closer io.Closer
+}
+
+// Logged says which model it is, and by what it was logged.
+type Logged struct {
+	MLflowVersion Value
+	PythonVersion Value // the pyfunc flavor's python_version
+	ModelID       Value // model_id, else model_uuid
+	RunID         Value
+	ArtifactPath  Value
+	TimeCreated   Value // utc_time_created or time_created, as written
+	SizeBytes     Value // model_size_bytes
+
+	RegisteredName    Value // of the registered model that this was downloaded as, see registered_model_meta
+	RegisteredVersion Value // and its version there
+}
+
+// Examples say what goes into the model and comes out of it.
+type Examples struct {
+	Signature      Signature
+	InputExample   Value   // path of the input example, "" if none
+	ServingExample string  // serving_input_example.json, "" if none
+	ExampleInfo    []Field // saved_input_example_info, flattened like Flavor.Fields
+}
+
+// EnvFiles are the paths of the files that describe the environment, "" for those that there are not.
+type EnvFiles struct {
+	CondaEnv        Value  // the conda file that MLmodel names
+	VirtualEnv      Value  // the python_env file that MLmodel names
+	UnnamedConda    string // conda.yaml when it exists but MLmodel names no conda file
+	UnnamedVirtual  string // python_env.yaml when it exists but MLmodel names none: MLflow uses it all the same
+	RequirementsTxt string
+	ConstraintsTxt  string
 
 	OriginalRequirementsTxt string // original_requirements.txt of a wheeled model
 	PythonVersionFile       string // .python-version
 	PyProject               string // pyproject.toml
 	UVLock                  string // uv.lock
-
-	RegisteredName    Value // of the registered model that this was downloaded as, see registered_model_meta
-	RegisteredVersion Value // and its version there
-
-	closer io.Closer
 }
 
 // Signature is the model's signature; each part is the JSON text as written.
