@@ -35,7 +35,7 @@ type chunks struct {
 	free    [][]byte
 	pending []chan [2][]byte // what was taken and the member made of it, first come first written
 	workers int
-	tiny    tiny
+	short   fixedHuffman
 }
 
 func newChunks(out io.Writer) *chunks {
@@ -55,8 +55,8 @@ func (c *chunks) buffer() []byte {
 
 // add takes over one chunk.
 func (c *chunks) add(plain []byte) error {
-	if len(plain) <= tinyMax {
-		return c.addTiny(plain)
+	if len(plain) <= fixedHuffmanMax {
+		return c.addShort(plain)
 	}
 	if len(c.pending) >= c.workers {
 		if err := c.writeFirst(); err != nil {
@@ -70,12 +70,12 @@ func (c *chunks) add(plain []byte) error {
 	return nil
 }
 
-func (c *chunks) addTiny(plain []byte) error {
+func (c *chunks) addShort(plain []byte) error {
 	if err := c.drain(); err != nil {
 		return err
 	}
 	member := append(c.buffer(), gzipHeader...)
-	member = c.tiny.deflate(member, plain)
+	member = c.short.deflate(member, plain)
 	member = gzipTrailer(member, crc32.ChecksumIEEE(plain), int64(len(plain)))
 	_, err := c.out.Write(member)
 	c.free = append(c.free, plain, member)

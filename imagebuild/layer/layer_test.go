@@ -50,7 +50,7 @@ func sample() map[string][]byte {
 	text := bytes.Repeat([]byte("import this, and that. "), 100_000)
 	files := map[string][]byte{
 		"opt/x/empty": nil, "opt/x/one": []byte("1"), "opt/x/block": text[:512], "opt/x/block1": text[:513],
-		"opt/x/tiny": text[:tinyMax-512], "opt/x/tiny1": text[:tinyMax-511], "opt/x/text": text,
+		"opt/x/tiny": text[:fixedHuffmanMax-512], "opt/x/tiny1": text[:fixedHuffmanMax-511], "opt/x/text": text,
 		"opt/x/random": random(3*chunkSize + 17), "opt/x/chunk": text[:chunkSize], "opt/x/mixed": append(random(chunkSize), text...),
 		"opt/x/" + strings.Repeat("long/", 60) + "name": []byte("pax"), "opt/x/ünïcode": []byte("utf-8"),
 	}
@@ -453,16 +453,16 @@ func TestIncompressibleIsStored(t *testing.T) {
 	}
 }
 
-func FuzzTiny(f *testing.F) {
+func FuzzFixedHuffman(f *testing.F) {
 	f.Add([]byte(""))
 	f.Add(zeros[:])
-	f.Add(random(tinyMax))
+	f.Add(random(fixedHuffmanMax))
 	f.Add(bytes.Repeat([]byte("abcabd"), 500))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		b = b[:min(len(b), tinyMax)]
-		var tiny tiny
-		first := tiny.deflate(nil, b)
-		second := tiny.deflate(nil, b) // what is left of the first must not be seen
+		b = b[:min(len(b), fixedHuffmanMax)]
+		var short fixedHuffman
+		first := short.deflate(nil, b)
+		second := short.deflate(nil, b) // what is left of the first must not be seen
 		got, err := io.ReadAll(flate.NewReader(bytes.NewReader(first)))
 		if err != nil || !bytes.Equal(got, b) || !bytes.Equal(first, second) {
 			t.Fatalf("%q: %v", b, err)

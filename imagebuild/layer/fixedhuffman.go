@@ -2,14 +2,15 @@ package layer
 
 import "encoding/binary"
 
-// tinyMax is the most bytes that tiny is used for. More than that is worth a real compressor.
-const tinyMax = 4096
+// fixedHuffmanMax is the most bytes that fixedHuffman compresses. More is worth a real compressor.
+const fixedHuffmanMax = 4096
 
-// tiny writes short DEFLATE streams: one block with the fixed Huffman codes (RFC 1951, section 3.2.6) and greedy
-// matches. Tar headers are nearly all zeros and repeat their path, so this is as small as what a big compressor makes,
-// several times faster since there are no large tables to clear for each header, and, most of all, ours: the bytes
-// of a layer made of a wheel cannot change because a library changed.
-type tiny struct {
+// fixedHuffman writes short DEFLATE streams: one block with the fixed Huffman codes (RFC 1951,
+// section 3.2.6) and greedy matches. A tar header is nearly all zeros and repeats its path, so this
+// compresses it as well as a general compressor does, and several times faster, since there are no
+// large tables to clear for each header. And it is ours: the bytes of a wheel's layer cannot change
+// because a library changed.
+type fixedHuffman struct {
 	heads [1024]uint32 // base + position + 1 of the last place with this hash
 	base  uint32
 	bits  uint64
@@ -17,86 +18,86 @@ type tiny struct {
 	dst   []byte
 }
 
-// deflate appends the DEFLATE stream of src, at most tinyMax bytes, to dst.
-func (t *tiny) deflate(dst, src []byte) []byte {
-	if t.base > 1<<31 {
-		*t = tiny{}
+// deflate appends the DEFLATE stream of src, at most fixedHuffmanMax bytes, to dst.
+func (f *fixedHuffman) deflate(dst, src []byte) []byte {
+	if f.base > 1<<31 {
+		*f = fixedHuffman{}
 	}
-	t.dst, t.bits, t.n = dst, 0, 0
-	t.put(0b011, 3) // the last block, fixed codes
+	f.dst, f.bits, f.n = dst, 0, 0
+	f.put(0b011, 3) // the last block, fixed codes
 	for i := 0; i < len(src); {
-		if length, dist := t.match(src, i); length >= 3 {
-			t.pair(length, dist)
+		if length, dist := f.match(src, i); length >= 3 {
+			f.pair(length, dist)
 			for end := i + length; i < end; i++ {
-				t.remember(src, i)
+				f.remember(src, i)
 			}
 			continue
 		}
-		t.remember(src, i)
-		t.symbol(int(src[i]))
+		f.remember(src, i)
+		f.symbol(int(src[i]))
 		i++
 	}
-	t.symbol(256)
-	t.put(0, (8-t.n%8)%8)
-	t.base += uint32(len(src))
-	return t.dst
+	f.symbol(256)
+	f.put(0, (8-f.n%8)%8)
+	f.base += uint32(len(src))
+	return f.dst
 }
 
 func hash3(b []byte) uint32 {
 	return (uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16) * 0x9E3779B1 >> 22
 }
 
-func (t *tiny) remember(src []byte, i int) {
+func (f *fixedHuffman) remember(src []byte, i int) {
 	if i+3 <= len(src) {
-		t.heads[hash3(src[i:])] = t.base + uint32(i) + 1
+		f.heads[hash3(src[i:])] = f.base + uint32(i) + 1
 	}
 }
 
-func (t *tiny) match(src []byte, i int) (length, dist int) {
+func (f *fixedHuffman) match(src []byte, i int) (length, dist int) {
 	if i+3 > len(src) {
 		return 0, 0
 	}
-	h := t.heads[hash3(src[i:])]
-	if h <= t.base {
+	h := f.heads[hash3(src[i:])]
+	if h <= f.base {
 		return 0, 0
 	}
-	j := int(h-t.base) - 1
+	j := int(h-f.base) - 1
 	for length < 258 && i+length < len(src) && src[j+length] == src[i+length] {
 		length++
 	}
 	return length, i - j
 }
 
-func (t *tiny) put(v uint64, n uint) {
-	t.bits |= v << t.n
-	t.n += n
-	for t.n >= 8 {
-		t.dst = append(t.dst, byte(t.bits))
-		t.bits >>= 8
-		t.n -= 8
+func (f *fixedHuffman) put(v uint64, n uint) {
+	f.bits |= v << f.n
+	f.n += n
+	for f.n >= 8 {
+		f.dst = append(f.dst, byte(f.bits))
+		f.bits >>= 8
+		f.n -= 8
 	}
 }
 
 // code writes a Huffman code, whose most significant bit goes first.
-func (t *tiny) code(v, n uint) {
+func (f *fixedHuffman) code(v, n uint) {
 	var r uint64
 	for i := range n {
 		r |= uint64(v>>i&1) << (n - 1 - i)
 	}
-	t.put(r, n)
+	f.put(r, n)
 }
 
-func (t *tiny) symbol(s int) {
+func (f *fixedHuffman) symbol(s int) {
 	v := uint(s)
 	switch {
 	case s < 144:
-		t.code(0x30+v, 8)
+		f.code(0x30+v, 8)
 	case s < 256:
-		t.code(0x190+v-144, 9)
+		f.code(0x190+v-144, 9)
 	case s < 280:
-		t.code(v-256, 7)
+		f.code(v-256, 7)
 	default:
-		t.code(0xC0+v-280, 8)
+		f.code(0xC0+v-280, 8)
 	}
 }
 
@@ -107,13 +108,13 @@ var (
 	distBits   = [24]uint{0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10}
 )
 
-func (t *tiny) pair(length, dist int) {
+func (f *fixedHuffman) pair(length, dist int) {
 	i := last(lengthBase[:], length)
-	t.symbol(257 + i)
-	t.put(uint64(length-lengthBase[i]), lengthBits[i])
+	f.symbol(257 + i)
+	f.put(uint64(length-lengthBase[i]), lengthBits[i])
 	i = last(distBase[:], dist)
-	t.code(uint(i), 5)
-	t.put(uint64(dist-distBase[i]), distBits[i])
+	f.code(uint(i), 5)
+	f.put(uint64(dist-distBase[i]), distBits[i])
 }
 
 // last returns the index of the last number that is not above n.
