@@ -295,8 +295,10 @@ func (r *dockerfileRun) findLock(ctx context.Context) (err error) {
 		return err
 	}
 	if file := r.o.lockFile; file != "" {
-		r.lock, _, err = mustReadLock(file)
 		r.dir = filepath.Dir(file)
+		if r.lock, _, err = mustReadLock(file); err == nil {
+			err = r.o.lock.olderThan(r.lock, r.targets)
+		}
 	} else {
 		r.dir = r.in.dir()
 		r.lock, err = r.o.lock.solve(ctx, lockRequest{

@@ -313,6 +313,13 @@ func TestImageLocked(t *testing.T) {
 		t.Errorf("%v; the report of a lock that no longer fits:\n%s", err, stdout)
 	}
 	w.image(t, "--lock", lock, "-o", out) // exactly the lock, whatever the model says
+	// But nothing that is newer than it may be.
+	for _, args := range [][]string{{"--lock", lock}, {"--lock", lock, "--locked"}} {
+		args = append(args, "--exclude-newer", "2001-01-01", "-o", out)
+		if _, errs, code := command(t, w.env, w.args(args...)...); code != exitFailure || !strings.Contains(errs, "the lock has files that are too new") {
+			t.Errorf("%q: exit code %d\n%s", args, code, errs)
+		}
+	}
 }
 
 // TestImagePlatforms builds the images of two platforms and their index.

@@ -31,6 +31,7 @@ func imageHint(err error) string {
 		engine    *noEngine
 		answer    *transport.Error
 		unserved  *lock.UnservedError
+		newer     *lock.NewerError
 	)
 	switch {
 	case errors.As(err, &building):
@@ -57,6 +58,8 @@ func imageHint(err error) string {
 		return baseHint(noBase)
 	case errors.As(err, &unserved):
 		return "lock again with mlenv lock --serve " + string(unserved.Serve) + ", or give the --serve of the lock"
+	case errors.As(err, &newer):
+		return "lock again with mlenv lock --exclude-newer, with the same time"
 	case errors.As(err, &engine):
 		return "start one, or name it in DOCKER_HOST (unix:// or tcp://); --output docker-tar:FILE writes what docker load reads"
 	case errors.Is(err, sink.ErrOnePlatform):

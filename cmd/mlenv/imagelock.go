@@ -41,6 +41,9 @@ func (r *imageRun) findLock(ctx context.Context) error {
 	if err := lock.Serves(l, r.in.Spec, serving.Kind(r.o.lock.serve)); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
+	if err := r.o.lock.olderThan(l, base.Targets(r.bases)); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
 	if r.o.locked && (l.Tool.SpecDigest != r.in.Spec.Digest || r.o.lock.decide()) {
 		return r.checkLocked(ctx, file)
 	}

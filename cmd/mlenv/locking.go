@@ -46,6 +46,15 @@ func (o *lockOptions) solve(ctx context.Context, r lockRequest) (*pylock.Lock, e
 	return lock.Solve(ctx, r.client, p)
 }
 
+// olderThan makes sure that a lock that was given holds to --exclude-newer.
+func (o *lockOptions) olderThan(l *pylock.Lock, targets []dist.Target) error {
+	cutoff, err := parseCutoff(o.newer)
+	if err != nil {
+		return err
+	}
+	return lock.OlderThan(l, cutoff, targets)
+}
+
 // defaultTargets are the platforms to lock for where no base says what they are like. libc is "" for
 // the default.
 func defaultTargets(o baseOptions, python pep440.Version, libc string) ([]dist.Target, error) {

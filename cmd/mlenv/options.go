@@ -81,7 +81,7 @@ func (o *lockOptions) bind(s *flagSet, in *indexOptions) {
 	s.on(&in.offline, "offline", "use the cache and local files alone")
 	s.oneOf(&in.strategy, "index-strategy", "with several indexes, take a package from the first that has it, or from all", string(index.FirstIndex), string(index.UnsafeBestMatch))
 	s.on(&o.pre, "pre", "admit pre-releases of every package")
-	s.text(&o.newer, "exclude-newer", "ignore files uploaded after `TIME`: 2025-01-31 (to the end of that day, UTC) or 2025-01-31T12:00:00Z")
+	s.text(&o.newer, "exclude-newer", "ignore files uploaded to an index after `TIME`: 2025-01-31 (to the end of that day, UTC) or 2025-01-31T12:00:00Z; a lock records it, and holds to it until --upgrade")
 	s.list(&o.noBinary, "no-binary", "use no wheels of the package `NAME`, or :all:")
 	s.list(&o.onlyBinary, "only-binary", "use wheels of the package `NAME` in spite of --no-binary, or :all:")
 }

@@ -4,13 +4,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
 )
 
 // Locks says in what a lock differs from an older one of the same model: what it was made for
-// (requires-python, targets, serve; as far as the older one says so), then packages, by name, in
+// (requires-python, targets, serve, the time that files had to be older than; as far as the older one
+// says so), then packages, by name, in
 // their versions. Files and hashes are not compared, for they follow from the versions.
 func Locks(old, now *pylock.Lock) []Item {
 	var out []Item
@@ -18,6 +20,7 @@ func Locks(old, now *pylock.Lock) []Item {
 		{Name: "requires-python", Old: old.RequiresPython.String(), New: now.RequiresPython.String()},
 		{Name: "targets", Old: targets(old), New: targets(now)},
 		{Name: "serve", Old: old.Tool.Serve, New: now.Tool.Serve},
+		{Name: "exclude-newer", Old: cutoff(old), New: cutoff(now)},
 	} {
 		if made.Change = Changed; made.Old != "" && made.Old != made.New {
 			out = append(out, made)
@@ -49,6 +52,18 @@ func versions(l *pylock.Lock) map[pep508.Name][]string {
 		m[p.Name] = append(m[p.Name], p.Version.String())
 	}
 	return m
+}
+
+// cutoff is the time that a lock's files had to be older than, "" for a lock that does not say what
+// it was made for at all.
+func cutoff(l *pylock.Lock) string {
+	switch {
+	case !l.Tool.ExcludeNewer.IsZero():
+		return l.Tool.ExcludeNewer.UTC().Format(time.RFC3339Nano)
+	case len(l.Tool.Targets) == 0:
+		return ""
+	}
+	return "none"
 }
 
 // targets lists what a lock was made for.

@@ -2,6 +2,7 @@ package diff
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -43,6 +44,14 @@ func TestLocks(t *testing.T) {
 	}
 	if got := Locks(old, old); got != nil {
 		t.Errorf("a lock differs from itself: %v", got)
+	}
+	limited := lock("==3.11.*", "mlflow", []string{amd64})
+	limited.Tool.ExcludeNewer = time.Date(2025, 2, 1, 0, 0, 0, 0, time.UTC)
+	unlimited := lock("==3.11.*", "mlflow", []string{amd64})
+	for _, pair := range [][2]*pylock.Lock{{unlimited, limited}, {limited, unlimited}} {
+		if got := Locks(pair[0], pair[1]); len(got) != 1 || got[0].Name != "exclude-newer" {
+			t.Errorf("of two locks one of which excludes what is newer: %v", got)
+		}
 	}
 	// A lock of another tool does not say what it was made for, which is no difference.
 	if got := Locks(lock("", "", nil), lock("==3.11.*", "mlflow", []string{amd64})); got != nil {

@@ -43,7 +43,7 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 		return nil, err
 	}
 	l.Tool.Python = s.p.Targets[0].Python
-	l.Tool.Targets = nil
+	l.Tool.Targets, l.Tool.ExcludeNewer = nil, s.p.Limits.Cutoff.UTC()
 	markers := make([]pep508.Marker, len(all))
 	for i, p := range all {
 		t := p.world.target

@@ -39,7 +39,7 @@ type Limits struct {
 	Pre        bool      // admit every pre-release
 	NoBinary   []string  // names or ":all:": their wheels must not be used
 	OnlyBinary []string  // names or ":all:"; takes them back out of NoBinary
-	Cutoff     time.Time // ignore files uploaded after it, or at an unknown time; zero: none
+	Cutoff     time.Time // ignore an index's files uploaded then or later, or at an unknown time; zero: the kept lock's
 }
 
 // Keep says what stays as it was in an earlier lock.
@@ -61,6 +61,9 @@ func FromSpec(s *resolve.Spec, o Options) (Problem, error) {
 		if *dir, err = filepath.Abs(*dir); err != nil {
 			return Problem{}, err
 		}
+	}
+	if o.Limits.Cutoff.IsZero() && o.Keep.Lock != nil && !o.Keep.UpgradeAll {
+		o.Limits.Cutoff = o.Keep.Lock.Tool.ExcludeNewer
 	}
 	o.Limits.Pre = o.Limits.Pre || s.PackageIndex.Pre
 	o.Limits.NoBinary = append(o.Limits.NoBinary, s.PackageIndex.NoBinary...)

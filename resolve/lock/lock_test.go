@@ -3,8 +3,10 @@ package lock
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mlenv/resolve/dist"
 	"mlenv/resolve/index"
@@ -141,5 +143,45 @@ func TestWhatTheLockIsFor(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("the lock lacks %q:\n%s", want, text)
 		}
+	}
+}
+
+// A lock that was given is held to a cutoff too: by what its files say of their age.
+func TestOlderThan(t *testing.T) {
+	u := reads(t, "a 1.0\n\t!uploaded 2024-01-01\nb 1.0\n\t!uploaded 2025-01-01\n")
+	p := problem(t, "a", "b")
+	l, err := Solve(t.Context(), u, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := func(s string) time.Time {
+		d, err := time.Parse(time.DateOnly, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	for cutoff, want := range map[string][]string{
+		"2025-01-02": nil,
+		"2025-01-01": {"b-1.0-py3-none-any.whl"},
+		"2023-01-01": {"a-1.0-py3-none-any.whl", "b-1.0-py3-none-any.whl"},
+	} {
+		err := OlderThan(l, day(cutoff), p.Targets)
+		var newer *NewerError
+		if (err != nil) != (want != nil) || want != nil && (!errors.As(err, &newer) || !slices.Equal(newer.Newer, want)) {
+			t.Errorf("%s: %v, want %q", cutoff, err, want)
+		}
+	}
+	if err := OlderThan(l, time.Time{}, p.Targets); err != nil {
+		t.Errorf("without a cutoff: %v", err)
+	}
+	l.Packages[0].Wheels[0].UploadTime = time.Time{}
+	var newer *NewerError
+	if err := OlderThan(l, day("2026-01-01"), p.Targets); !errors.As(err, &newer) || !slices.Equal(newer.Undated, []string{"a-1.0-py3-none-any.whl"}) {
+		t.Errorf("a file of unknown age: %v", err)
+	}
+	l.Packages[0].Index = "" // from a folder or a page of links
+	if err := OlderThan(l, day("2026-01-01"), p.Targets); err != nil {
+		t.Errorf("a file of no index: %v", err)
 	}
 }

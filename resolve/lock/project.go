@@ -195,7 +195,7 @@ func (j *judge) candidate(c *candidate) {
 	kept := !j.pr.keep.IsZero() && c.version.Equal(j.pr.keep)
 	for i := range c.files {
 		f := &c.files[i]
-		why := j.file(f, kept)
+		why := j.file(f)
 		if why == isYanked && (kept || j.admitsYanked(c.version)) {
 			why = usable
 		}
@@ -213,7 +213,7 @@ func (j *judge) candidate(c *candidate) {
 	}
 }
 
-func (j *judge) file(f *dist.File, kept bool) reason {
+func (j *judge) file(f *dist.File) reason {
 	if !f.Wheel {
 		return onlySource
 	}
@@ -223,7 +223,7 @@ func (j *judge) file(f *dist.File, kept bool) reason {
 	switch {
 	case !j.python(f.RequiresPython):
 		return wrongPython
-	case !kept && j.tooNew(f):
+	case j.tooNew(f):
 		return tooNew
 	case j.noBinary:
 		return noBinary
@@ -235,8 +235,12 @@ func (j *judge) file(f *dist.File, kept bool) reason {
 	return usable
 }
 
+// tooNew reports whether the cutoff excludes a file. It is about what an index may have taken in
+// since: what lies in a folder or is linked by a page the user has put there (as in pip and uv).
+// What the previous lock has is not spared: it may be what the cutoff is to keep out.
 func (j *judge) tooNew(f *dist.File) bool {
-	return !j.w.p.Limits.Cutoff.IsZero() && (f.UploadTime.IsZero() || !f.UploadTime.Before(j.w.p.Limits.Cutoff))
+	cutoff := j.w.p.Limits.Cutoff
+	return !cutoff.IsZero() && f.Index != "" && (f.UploadTime.IsZero() || !f.UploadTime.Before(cutoff))
 }
 
 func (j *judge) admitsYanked(v pep440.Version) bool {

@@ -128,6 +128,9 @@ func (w *writer) tool(t *Tool) {
 	w.str("base-name", t.BaseName)
 	w.str("base-digest", t.BaseDigest)
 	w.str("serve", t.Serve)
+	if !t.ExcludeNewer.IsZero() {
+		fmt.Fprintf(w, "exclude-newer = %s\n", t.ExcludeNewer.UTC().Format(time.RFC3339Nano))
+	}
 	w.list("requested", len(t.Requested), func(i int) string { return quote(string(t.Requested[i])) })
 	if w.Len() == empty {
 		w.Truncate(start)

@@ -91,6 +91,8 @@ type rawTool struct {
 	BaseDigest string   `toml:"base-digest"`
 	Serve      string   `toml:"serve"`
 	Requested  []string `toml:"requested"`
+
+	ExcludeNewer any `toml:"exclude-newer"`
 }
 
 // Where a fault is that is not in a package.
@@ -198,6 +200,10 @@ func (r *rawTool) tool() (t Tool, err error) {
 		}
 		target.Python = t.Python
 		t.Targets = append(t.Targets, target)
+	}
+	var ok bool
+	if t.ExcludeNewer, ok = moment(r.ExcludeNewer); !ok {
+		return t, faultf("exclude-newer", "is not a date with a time")
 	}
 	for _, s := range r.Requested {
 		n, err := normalName("requested", s)
@@ -341,13 +347,8 @@ func (r *rawFile) file(key string) (File, error) {
 	case f.Size < 0 || f.Size > maxSize:
 		return f, faultf(key, "size %d is not that of a file", f.Size)
 	}
-	switch t := r.UploadTime.(type) {
-	case nil:
-	case time.Time:
-		f.UploadTime = t.UTC()
-	case toml.LocalDateTime:
-		f.UploadTime = t.AsTime(time.UTC)
-	default:
+	var ok bool
+	if f.UploadTime, ok = moment(r.UploadTime); !ok {
 		return f, faultf(key, "upload-time is not a date with a time")
 	}
 	f.Hashes = make(map[string]string, len(r.Hashes))
@@ -355,6 +356,19 @@ func (r *rawFile) file(key string) (File, error) {
 		f.Hashes[k] = strings.ToLower(v)
 	}
 	return f, nil
+}
+
+// moment reads a date with a time, one without an offset as UTC; nothing is the zero time.
+func moment(value any) (t time.Time, ok bool) {
+	switch v := value.(type) {
+	case nil:
+		return t, true
+	case time.Time:
+		return v.UTC(), true
+	case toml.LocalDateTime:
+		return v.AsTime(time.UTC), true
+	}
+	return t, false
 }
 
 // named fills in the name, which may be left to the URL or path.

@@ -90,4 +90,9 @@ type Tool struct {
 	BaseDigest string         // "sha256:…"
 	Serve      string         // mlflow, mlserver or none
 	Requested  []pep508.Name  // root requirements, sorted
+
+	// ExcludeNewer is the time before which every file of an index was uploaded that the lock's
+	// versions were chosen from. It is a promise of the lock: whoever renews it without naming
+	// another time holds to it. Zero: there was no limit.
+	ExcludeNewer time.Time
 }
