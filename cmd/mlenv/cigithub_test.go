@@ -125,6 +125,7 @@ func newGithubRunner(t *testing.T) *githubRunner {
 }
 
 func TestGitHubActions(t *testing.T) {
+	t.Parallel()
 	r := newGithubRunner(t)
 	outputs := substituteAll(t, githubExpression, r.flow.Jobs["image"].Outputs, r.job("image", "push"))
 	r.holds("latest", outputs["digest"])

@@ -34,6 +34,7 @@ func (w *ciWorld) checkout(artifacts string) string {
 }
 
 func TestGitLabCI(t *testing.T) {
+	t.Parallel()
 	w := newCIWorld(t)
 	file := "gitlab-ci.yml"
 	top := example[struct {
@@ -91,6 +92,7 @@ func TestGitLabCI(t *testing.T) {
 var jenkinsShell = regexp.MustCompile(`(?s)sh '''\n(.*?)'''`)
 
 func TestJenkins(t *testing.T) {
+	t.Parallel()
 	w := newCIWorld(t)
 	text := w.file("../../docs/ci/Jenkinsfile")
 	env := map[string]string{
@@ -173,6 +175,7 @@ func tektonTask(w *ciWorld, spec *tektonSpec, values map[string]string) {
 }
 
 func TestTekton(t *testing.T) {
+	t.Parallel()
 	w := newCIWorld(t)
 	documents := example[struct {
 		Kind string
@@ -264,6 +267,7 @@ type argoTask struct {
 var argoExpression = regexp.MustCompile(`\{\{ *(.*?) *\}\}`)
 
 func TestArgoWorkflows(t *testing.T) {
+	t.Parallel()
 	w := newCIWorld(t)
 	spec := example[argoWorkflow](t, "argo-workflows.yaml")[0].Spec
 	docker, temp := t.TempDir(), t.TempDir()

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -33,11 +34,13 @@ const roomy = 64 << 20
 
 // TestDiskFull fills the disks of outputs and caches.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	disk(t, roomy) // or skip all of it
 	w := newFullWorld(t)
 	why := syscall.ENOSPC.Error()
 	for kind := range w.outputs("") {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			dir, resize := disk(t, 128<<10)
 			place := w.outputs(dir)[kind]
 			to := []string{"-o", kind + ":" + place}
@@ -56,13 +59,19 @@ func TestDiskFull(t *testing.T) {
 			w.succeeds(t, w.process(w.warm.cache, nil, to...))
 		})
 	}
-	failed := 0
+	var failed atomic.Int64
+	t.Cleanup(func() { // when all of the parallel subtests are through
+		if failed.Load() == 0 {
+			t.Error("nothing was full")
+		}
+	})
 	for _, size := range []int{4 << 10, 16 << 10, 64 << 10, 128 << 10, 256 << 10, 300 << 10, 320 << 10} {
 		t.Run(fmt.Sprintf("a cache of %d bytes", size), func(t *testing.T) {
+			t.Parallel()
 			cache, resize := disk(t, size)
 			to := []string{"--push", fmt.Sprintf("%s/full:%d", w.host, size)}
 			if w.mayFail(t, w.process(cache, nil, to...), why) {
-				failed++
+				failed.Add(1)
 			}
 			resize(roomy)
 			w.succeeds(t, w.process(cache, nil, to...))
@@ -70,8 +79,5 @@ func TestDiskFull(t *testing.T) {
 				t.Errorf("the cache's tag is %q, %v", tag, err)
 			}
 		})
-	}
-	if failed == 0 {
-		t.Error("nothing was full")
 	}
 }

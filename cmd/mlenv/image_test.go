@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -34,7 +35,7 @@ type imageWorld struct {
 
 func newImageWorld(t *testing.T) *imageWorld {
 	t.Helper()
-	w := &imageWorld{model: filepath.Join(t.TempDir(), "Churn Model"), base: filepath.Join(t.TempDir(), "base")}
+	w := &imageWorld{model: filepath.Join(t.TempDir(), "Churn Model"), base: sharedBase(t)}
 	for file, text := range map[string]string{
 		"MLmodel": "run_id: r1\nmodel_uuid: m1\nmlflow_version: 3.1.0\nutc_time_created: '2026-01-02 03:04:05.678901'\nflavors:\n  python_function:\n" +
 			"    loader_module: churn\n    code: code\n    env:\n      virtualenv: python_env.yaml\n    python_version: 3.11.9\n",
@@ -51,13 +52,6 @@ func newImageWorld(t *testing.T) *imageWorld {
 			t.Fatal(err)
 		}
 	}
-	img, err := basetest.Slim("3.11.9")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := sink.Layout(w.base, "base").Send(context.Background(), sink.Artifact{Image: img}); err != nil {
-		t.Fatal(err)
-	}
 	w.index = indextest.New(t, indextest.Parse("mlflow 3.1.0: churn", "churn 1.0: deep", "churn 2.0: deep", "deep 0.1", "pip 24.0")...)
 	s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(s.Close)
@@ -65,6 +59,26 @@ func newImageWorld(t *testing.T) *imageWorld {
 	w.env = map[string]string{"MLENV_CACHE_DIR": t.TempDir(), "HOME": t.TempDir()}
 	return w
 }
+
+// sharedBase is a layout with the base of most tests, which is written once. Nobody may write to it.
+func sharedBase(t *testing.T) string {
+	t.Helper()
+	dir, err := writeSharedBase()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+var writeSharedBase = sync.OnceValues(func() (string, error) {
+	img, err := basetest.Slim("3.11.9")
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(sharedDir, "base")
+	_, err = sink.Layout(dir, "base").Send(context.Background(), sink.Artifact{Image: img})
+	return dir, err
+})
 
 func (w *imageWorld) args(more ...string) []string {
 	return append([]string{"image", w.model, "--base", "oci:" + w.base, "--index-url", w.index.URL}, more...)

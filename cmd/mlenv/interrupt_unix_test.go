@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -102,18 +103,19 @@ func (p *process) expectInterrupted(t *testing.T, code int) {
 func TestInterruptedPush(t *testing.T) {
 	t.Parallel()
 	w := newImageWorld(t)
-	var p *process
+	var made atomic.Pointer[process]
 	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/v2/two/manifests/") {
-			interruptAt(p, syscall.SIGTERM).ServeHTTP(rw, r)
+			interruptAt(made.Load(), syscall.SIGTERM).ServeHTTP(rw, r)
 			return
 		}
 		inner.ServeHTTP(rw, r)
 	}))
 	t.Cleanup(s.Close)
 	host := strings.TrimPrefix(s.URL, "http://")
-	p = newProcess(w.env, w.args("--quiet", "--push", host+"/one:1", "--push", host+"/two:1", "-o", "oci:"+filepath.Join(t.TempDir(), "layout"))...)
+	p := newProcess(w.env, w.args("--quiet", "--push", host+"/one:1", "--push", host+"/two:1", "-o", "oci:"+filepath.Join(t.TempDir(), "layout"))...)
+	made.Store(p)
 	p.expectInterrupted(t, 143)
 	if out := p.stdout.String(); !strings.HasPrefix(out, host+"/one@sha256:") || strings.Count(out, "\n") != 1 {
 		t.Errorf("stdout:\n%s", out)

@@ -15,7 +15,23 @@ import (
 var update = flag.Bool("update", false, "write the golden files and the generated docs anew")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, programs())
+	testscript.Main(withSharedDir{m}, programs())
+}
+
+// sharedDir is a directory for what several tests need and none changes.
+var sharedDir string
+
+// withSharedDir runs the tests while there is a sharedDir.
+type withSharedDir struct{ m *testing.M }
+
+// Run implements testscript.TestingM.
+func (w withSharedDir) Run() int {
+	var err error
+	if sharedDir, err = os.MkdirTemp("", "mlenv-test-"); err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(sharedDir)
+	return w.m.Run()
 }
 
 // The scripts run the real main. $EXAMPLES is the folder of example models.

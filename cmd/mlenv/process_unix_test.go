@@ -196,11 +196,17 @@ type spot struct {
 	cache, out string
 }
 
+// process pushes, and writes every kind of output.
 func (w *killWorld) process(p spot) *process {
-	return newProcess(map[string]string{"MLENV_CACHE_DIR": p.cache, "HOME": p.out}, "image", w.model,
-		"--base", w.host+"/library/python:3.11.9-slim", "--index-url", w.indexURL, "--quiet", "--name", "churn:1",
-		"--push", w.host+"/churn:1", "-o", "oci:"+filepath.Join(p.out, "layout"),
+	return w.pushing(p, "-o", "oci:"+filepath.Join(p.out, "layout"),
 		"-o", "oci-tar:"+filepath.Join(p.out, "oci.tar"), "-o", "docker-tar:"+filepath.Join(p.out, "docker.tar"))
+}
+
+// pushing pushes, and does what more is said.
+func (w *killWorld) pushing(p spot, more ...string) *process {
+	return newProcess(map[string]string{"MLENV_CACHE_DIR": p.cache, "HOME": p.out}, append([]string{"image", w.model,
+		"--base", w.host + "/library/python:3.11.9-slim", "--index-url", w.indexURL, "--quiet", "--name", "churn:1",
+		"--push", w.host + "/churn:1"}, more...)...)
 }
 
 // fresh empties the registry, and gives an empty spot.
@@ -302,6 +308,7 @@ func TestImageKilled(t *testing.T) {
 // TestOutputKilled kills the process in the middle of a file that it writes to: when it has half of
 // a layer of the base that belongs into it.
 func TestOutputKilled(t *testing.T) {
+	t.Parallel()
 	img, err := basetest.Slim("3.11.9")
 	if err != nil {
 		t.Fatal(err)
@@ -312,6 +319,7 @@ func TestOutputKilled(t *testing.T) {
 	}
 	for kind, place := range map[string]string{"oci": "layout", "oci-tar": "oci.tar", "docker-tar": "docker.tar"} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			w := newKillWorld(t)
 			p := w.fresh(t)
 			want := w.process(p).succeed(t)[:1]
@@ -355,11 +363,12 @@ func TestDownloadKilled(t *testing.T) {
 	t.Parallel()
 	w := newKillWorld(t)
 	w.index.Remove("deep")
-	deep := indextest.Dist{Name: "deep", Version: "0.1", Pad: 48 << 20}
+	// Half of it must be more than what the system takes from a server before anybody reads.
+	deep := indextest.Dist{Name: "deep", Version: "0.1", Pad: 24 << 20}
 	deep.Content = deep.Bytes()
 	w.index.Add(deep)
 	p := w.fresh(t)
-	victim := w.process(p)
+	victim := w.pushing(p)
 	w.index.On("/files/deep/*.whl", 1, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.reset(1, victim)
 		w.before(http.HandlerFunc(w.index.Serve)).ServeHTTP(rw, r)
@@ -367,11 +376,11 @@ func TestDownloadKilled(t *testing.T) {
 	victim.expectKilled(t)
 	w.reset(0, nil)
 	w.index.Forget()
-	again := w.process(p).succeed(t)
+	again := w.pushing(p).succeed(t)
 	if all := w.index.Requests(); !slices.ContainsFunc(all, func(r string) bool { return strings.Contains(r, "/deep-0.1-") && strings.Contains(r, " bytes=") }) {
 		t.Errorf("the next run asked for %q", all)
 	}
-	if want := w.process(w.fresh(t)).succeed(t); !slices.Equal(again, want) {
+	if want := w.pushing(w.fresh(t)).succeed(t); !slices.Equal(again, want) {
 		t.Errorf("%q, undisturbed %q", again, want)
 	}
 	w.check(t, p, false)
@@ -380,6 +389,7 @@ func TestDownloadKilled(t *testing.T) {
 // TestUmaskAndZone builds the same model as other users in other places would: from files of other
 // modes and times, with another umask and another time zone.
 func TestUmaskAndZone(t *testing.T) {
+	t.Parallel()
 	w := newImageWorld(t)
 	script := filepath.Join(w.model, "code", "run.sh")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\n"), 0o755); err != nil {

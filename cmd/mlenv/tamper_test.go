@@ -147,6 +147,7 @@ func TestImageForged(t *testing.T) {
 	}
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {
+			t.Parallel()
 			w := newImageWorld(t)
 			dir := t.TempDir()
 			want := w.image(t, "--push", w.registry+"/there:1").Digest
@@ -155,7 +156,7 @@ func TestImageForged(t *testing.T) {
 				"-o oci-tar:" + filepath.Join(dir, "oci.tar"),
 				"-o docker-tar:" + filepath.Join(dir, "docker.tar"),
 				"--push " + w.registry + "/there:2",
-				"--push " + newImageWorld(t).registry + "/new:1",
+				"--push " + newRegistry(t, nil) + "/new:1",
 			} {
 				forge(t, w.env["MLENV_CACHE_DIR"], func(n *note) { tt.change(t, n) })
 				flag, place, _ := strings.Cut(to, " ")
