@@ -44,7 +44,7 @@ func fill(in render.Input, s string) render.Input {
 	in.Title = s
 	in.Spec.EnvironmentVariables = []string{s}
 	in.Spec.SystemPackages = []resolve.SystemPackage{{Name: "libgomp1", Reason: s}}
-	in.Spec.Requirements = append(in.Spec.Requirements, resolve.Requirement{Name: s, Path: "code/" + s, Editable: true})
+	in.Spec.Requirements = append(in.Spec.Requirements, resolve.Requirement{Name: pep508.Name(s), Path: "code/" + s, Editable: true})
 	in.Runtime.Env = append(in.Runtime.Env, serving.Var{Name: "X", Value: s})
 	in.Runtime.Entrypoint = []string{"python", s}
 	in.Labels = append(in.Labels, serving.Var{Name: s, Value: s})
