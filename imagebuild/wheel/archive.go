@@ -4,6 +4,8 @@ import (
 	"archive/zip"
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -50,22 +52,29 @@ func (w *Wheel) readArchive(size int64) error {
 	w.byName = make(map[string]*member, len(z.File))
 	var packed int64
 	for _, f := range z.File {
-		if err := checkFile(f); err != nil {
+		name := tidyPath(f.Name)
+		if err := checkFile(f, name); err != nil {
 			return w.fail(f.Name, err)
 		}
-		if strings.HasSuffix(f.Name, "/") {
+		if strings.HasSuffix(f.Name, "/") || strings.HasSuffix(f.Name, `\`) {
 			continue
 		}
-		if w.byName[f.Name] != nil {
-			return w.fail(f.Name, errors.New("the archive holds this path twice"))
+		if name != f.Name {
+			w.note(finding.WheelRecord, f.Name, "the archive's path is not clean; it is installed as "+name)
 		}
 		offset, err := f.DataOffset()
 		if err != nil {
 			return w.fail(f.Name, err)
 		}
 		m := &member{
-			name: f.Name, offset: offset, crc: f.CRC32, deflated: f.Method == zip.Deflate,
+			name: name, offset: offset, crc: f.CRC32, deflated: f.Method == zip.Deflate,
 			packed: int64(f.CompressedSize64), size: int64(f.UncompressedSize64), executable: executable(f),
+		}
+		if old := w.byName[name]; old != nil {
+			if err := w.checkTwice(old, m); err != nil {
+				return err
+			}
+			continue
 		}
 		w.byName[m.name] = m
 		w.members = append(w.members, m)
@@ -83,8 +92,33 @@ func (w *Wheel) readArchive(size int64) error {
 	return nil
 }
 
-func checkFile(f *zip.File) error {
-	if err := checkPath(strings.TrimSuffix(f.Name, "/")); err != nil {
+// checkTwice takes a path that the archive holds twice only if both are the same file: readers of zip archives differ in
+// which of the two they take.
+func (w *Wheel) checkTwice(a, b *member) error {
+	if a.size != b.size || a.crc != b.crc {
+		return w.fail(a.name, errTwice)
+	}
+	one, err := a.digest(w.file)
+	if err != nil {
+		return w.fail(a.name, err)
+	}
+	two, err := b.digest(w.file)
+	if err != nil {
+		return w.fail(a.name, err)
+	}
+	if one != two {
+		return w.fail(a.name, errTwice)
+	}
+	a.executable = a.executable || b.executable
+	w.note(finding.WheelRecord, a.name, "the archive holds it twice, with the same content")
+	return nil
+}
+
+var errTwice = errors.New("the archive holds this path twice, with different content")
+
+// checkFile checks what a zip directory says of a file, whose path is name when it is clean.
+func checkFile(f *zip.File, name string) error {
+	if err := checkPath(strings.TrimSuffix(name, "/")); err != nil {
 		return err
 	}
 	const isEncrypted = 1<<0 | 1<<6 | 1<<13
@@ -217,6 +251,24 @@ func (m *member) check(b []byte) error {
 		return fmt.Errorf("%s is %s, not %s as RECORD says", m.sum.Algorithm, got, m.sum.Hex)
 	}
 	return nil
+}
+
+// digest reads the whole file, and gives its SHA-256.
+func (m *member) digest(r io.ReaderAt) (v1.Hash, error) {
+	f, err := m.open(r)
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	defer f.Close()
+	sum, crc := sha256.New(), crc32.NewIEEE()
+	n, err := io.Copy(io.MultiWriter(sum, crc), io.LimitReader(f, m.size+1))
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	if n != m.size || crc.Sum32() != m.crc {
+		return v1.Hash{}, errors.New("its size or CRC-32 does not fit")
+	}
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
 // startsWith says whether the file begins with a prefix, without reading more of it.

@@ -49,14 +49,14 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte("a,sha256=x,1\r\n\"b,c\",,\n"))
 	f.Add([]byte("\ufeffa\n\n\"\"\"\",\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		rows, err := parseRecord(b)
+		rows, _, err := parseRecord(b)
 		if err != nil {
 			return
 		}
 		for _, r := range rows {
 			r.sum()
 		}
-		again, err := parseRecord(formatRecord(slices.Clone(rows)))
+		again, _, err := parseRecord(formatRecord(slices.Clone(rows)))
 		slices.SortFunc(rows, func(a, b row) int { return strings.Compare(a.path, b.path) })
 		key := func(r row) string { return r.path + "\x00" + r.hash + "\x00" + r.size }
 		byKey := func(a, b row) int { return strings.Compare(key(a), key(b)) }

@@ -10,37 +10,39 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mlenv/resolve/finding"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"mlenv/resolve/finding"
 )
 
 // A row is a line of RECORD: the hash as "sha256=" and URL-safe base64 without padding, the size in bytes; both are empty
 // for RECORD itself and its signatures.
 type row struct{ path, hash, size string }
 
-// parseRecord reads a RECORD file, which is CSV as Python's csv module writes it.
-func parseRecord(b []byte) ([]row, error) {
+// parseRecord reads a RECORD file, which is CSV as Python's csv module writes it. Fields after the third mean nothing, as
+// for pip; wide are the paths of rows that have some.
+func parseRecord(b []byte) (rows []row, wide []string, err error) {
 	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(b, []byte("\ufeff"))))
 	r.FieldsPerRecord = -1
-	var rows []row
 	for {
 		fields, err := r.Read()
 		if err == io.EOF {
-			return rows, nil
+			return rows, wide, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		line, _ := r.FieldPos(0)
 		if len(fields) > 3 {
-			return nil, fmt.Errorf("line %d: more than three fields", line)
+			wide, fields = append(wide, fields[0]), fields[:3]
 		}
 		if strings.ContainsAny(strings.Join(fields, ""), "\r\n\x00") {
-			return nil, fmt.Errorf("line %d: a field with a line end", line)
+			return nil, nil, fmt.Errorf("line %d: a field with a line end", line)
 		}
 		fields = append(fields, "", "")
 		rows = append(rows, row{fields[0], fields[1], fields[2]})
@@ -95,20 +97,25 @@ func digest(algorithm string, b []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// readRecord reads RECORD and gives every member its hash. "Apart from RECORD and its signatures, installation will fail
-// if any file in the archive is not both mentioned and correctly hashed in RECORD."
+// readRecord reads RECORD and gives every member its hash. The specification wants an installation to fail "if any file in
+// the archive is not both mentioned and correctly hashed in RECORD". Published wheels break the first half of that, pip and
+// uv install them, and the whole file is checked against the lock anyway: so a file without a row, or a row without a usable
+// hash, is noted, and the installed RECORD says of it what pip's would. A hash that is there must fit.
 func (w *Wheel) readRecord() error {
 	name := w.distInfo + "/RECORD"
 	b, err := w.small(name, maxRecord)
 	if err != nil {
 		return err
 	}
-	rows, err := parseRecord(b)
+	rows, wide, err := parseRecord(b)
 	if err == nil {
 		rows, err = w.tidyRecord(rows)
 	}
 	if err != nil {
 		return w.fail(name, err)
+	}
+	for _, p := range wide {
+		w.note(finding.WheelRecord, p, "its row in RECORD has more than three fields")
 	}
 	w.record = rows
 	listed := make(map[string]bool, len(rows))
@@ -122,37 +129,56 @@ func (w *Wheel) readRecord() error {
 		if w.unhashed(r.path) {
 			continue
 		}
-		if err := m.recorded(r); err != nil {
+		if err := w.recorded(m, r); err != nil {
 			return w.fail(r.path, err)
 		}
 	}
 	for _, m := range w.members {
 		if !listed[m.name] && !w.unhashed(m.name) {
-			return w.fail(m.name, errors.New("RECORD does not list it"))
+			w.note(finding.WheelRecord, m.name, "RECORD does not list it")
+			if m.sum, err = m.digest(w.file); err != nil {
+				return w.fail(m.name, err)
+			}
 		}
 	}
 	return nil
 }
 
-// tidyRecord puts right what is odd about a RECORD, though clear: paths that begin with "./", and rows that are there
-// twice. Two rows that say different things of one file are an error.
+// tidyRecord puts right what is odd about a RECORD, though clear: paths that are not clean, and files that have several
+// rows. Two different hashes of one file are an error.
 func (w *Wheel) tidyRecord(rows []row) ([]row, error) {
 	var out []row
-	seen := make(map[string]row, len(rows))
+	at := make(map[string]int, len(rows))
 	for _, r := range rows {
-		r.path = strings.TrimPrefix(r.path, "./")
-		old, ok := seen[r.path]
-		switch {
-		case !ok:
-			seen[r.path] = r
+		if w.byName[r.path] == nil {
+			r.path = tidyPath(r.path)
+		}
+		i, ok := at[r.path]
+		if !ok {
+			at[r.path] = len(out)
 			out = append(out, r)
-		case old != r:
-			return nil, fmt.Errorf("%s is listed twice, with different hashes or sizes", r.path)
-		default:
-			w.note(finding.WheelRecord, r.path, "RECORD lists it twice")
+			continue
+		}
+		old := out[i]
+		if old.hash != "" && r.hash != "" && old.hash != r.hash {
+			return nil, fmt.Errorf("%s is listed twice, with different hashes", r.path)
+		}
+		w.note(finding.WheelRecord, r.path, "RECORD lists it twice")
+		if old.hash == "" {
+			out[i] = r
 		}
 	}
 	return out, nil
+}
+
+// tidyPath is a path without what means nothing: "./", "//", and backslashes, which wheels that were made on Windows by old
+// tools have.
+func tidyPath(p string) string {
+	clean := strings.ReplaceAll(p, "\\", "/")
+	if clean == "" || clean[0] == '/' || slices.Contains(strings.Split(clean, "/"), "..") {
+		return p // not for us to decide what it was meant to be
+	}
+	return path.Clean(clean)
 }
 
 // unhashed says which files have no hash: RECORD cannot have its own, and the signatures sign it.
@@ -161,13 +187,17 @@ func (w *Wheel) unhashed(path string) bool {
 	return ok && (file == "RECORD" || file == "RECORD.jws" || file == "RECORD.p7s")
 }
 
-func (m *member) recorded(r row) error {
+// recorded takes over a row's hash, or finds the file's own where the row has none that can be used.
+func (w *Wheel) recorded(m *member, r row) error {
 	var err error
 	if m.sum, err = r.sum(); err != nil {
-		return fmt.Errorf("RECORD: %w", err)
+		w.note(finding.WheelRecord, r.path, "RECORD has no usable hash of it: "+err.Error())
+		if m.sum, err = m.digest(w.file); err != nil {
+			return err
+		}
 	}
 	if r.size != "" && r.size != strconv.FormatInt(m.size, 10) {
-		return fmt.Errorf("it has %d bytes, not %s as RECORD says", m.size, r.size)
+		w.note(finding.WheelRecord, r.path, fmt.Sprintf("it has %d bytes, not %s as RECORD says", m.size, r.size))
 	}
 	if m.size == 0 { // nobody reads it, so it is checked here
 		if m.crc != 0 {

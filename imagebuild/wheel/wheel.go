@@ -7,7 +7,8 @@
 // and so a pip uninstall within a container leaves the empty file behind; RECORD has no rows for the script wrappers
 // of setuptools that pip does not install either; every file of .data/scripts is executable; an INSTALLER, REQUESTED
 // or direct_url.json that came inside the wheel is left out, since these are for installers to write;
-// and hashes that do not fit RECORD are an error, as the specification says and pip does not.
+// and hashes that do not fit RECORD are an error, as the specification says and pip does not. What RECORD leaves out, or
+// has no usable hash of, is installed as pip does, and noted.
 package wheel
 
 import (
@@ -60,7 +61,7 @@ const (
 )
 
 // Open reads a wheel's directory and its metadata, and checks them: one .dist-info, a Wheel-Version that we know,
-// a RECORD that lists every file, paths that stay inside, sizes that are possible. What is wrong with the wheel is
+// a RECORD whose hashes fit, paths that stay inside, sizes that are possible. What is wrong with the wheel is
 // an *Error. The contents are checked against RECORD's hashes later, while the layer is measured.
 // Where the file's name is that of a wheel it must agree with the .dist-info directory.
 func Open(path string) (*Wheel, error) {
