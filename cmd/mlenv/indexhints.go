@@ -13,6 +13,7 @@ func indexHint(err error) string {
 		missing *index.NotFoundError
 		offline *index.OfflineError
 		hash    *index.HashError
+		claim   *index.MetadataError
 		format  *index.FormatError
 		network *index.NetworkError
 	)
@@ -23,6 +24,8 @@ func indexHint(err error) string {
 		return "run it once without --offline, or give the package's wheel with --find-links"
 	case errors.As(err, &hash):
 		return "it was changed on its way, or replaced on the index since it was locked: find out which before going on"
+	case errors.As(err, &claim):
+		return "the index, or whoever answers in its name, says something else of the package than the package itself: take it from another index"
 	case errors.As(err, &format):
 		return "check that the index URL is that of a Simple API, usually ending in /simple/"
 	case errors.As(err, &network) && (network.Status == http.StatusUnauthorized || network.Status == http.StatusForbidden):

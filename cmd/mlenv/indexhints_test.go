@@ -14,6 +14,7 @@ func TestIndexHints(t *testing.T) {
 		"without --offline":        &index.OfflineError{What: "the page of numpy"},
 		"changed on its way":       &index.HashError{},
 		"/simple/":                 &index.FormatError{Err: fmt.Errorf("x")},
+		"another index":            &index.MetadataError{},
 		"~/.netrc":                 &index.NetworkError{Status: 401},
 		"HTTPS_PROXY and PIP_CERT": &index.NetworkError{Status: 503},
 	} {

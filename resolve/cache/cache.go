@@ -7,13 +7,19 @@
 // a format changes, so does the name, and Prune removes the old one.
 //
 //	section   holds                              keyed by                         kept
-//	index-v1  pages/: what an index said         index URL and project            while confirmed
-//	          metadata/: core metadata           SHA-256 of the file, or its URL  while used
-//	          origins/: what a URL gave          URL                              while used
+//	index-v2  pages/: what an index said         source of the index, project     while confirmed
+//	          metadata/true/: what a file holds  SHA-256 of the file's bytes      while used
+//	          metadata/claimed/: what was said   source and promised hashes       while used
+//	          origins/: what a URL gave          source                           while used
 //	          files/: packages                   SHA-256 of the bytes             while used
 //	          tmp/: downloads that broke off     SHA-256 and URL of the file      for a day
+//	          salt: 32 random bytes                                               while used
 //	memos-v1  small JSON values (Memos)          kind and key, see below          while used
 //	blobs-v1  layers of base images (Blobs)      SHA-256 of the bytes             while used
+//
+// A source is a URL, the credentials that went with the request, and whether the server's certificate
+// was checked. The credentials are part of it as an HMAC with the salt, of which nobody can try passwords
+// by the names of files alone.
 //
 //	memo      remembers                          keyed by
 //	layers    digests and sizes of the layers    what they are made of
@@ -52,6 +58,21 @@
 //
 // # Who is trusted
 //
+// One cache serves many models, and any of them may be hostile, as may be the indexes that it names and
+// whoever sits on the way to a host whose certificate it says not to check. What they say must not change
+// what another model is locked to, or what goes into its image. So there are two kinds of entries:
+//
+//   - What was computed from bytes at hand, and is named by the hash of those bytes: packages, the
+//     metadata within them, layers, and what is known of layers. It is true whoever brought the bytes, and
+//     is shared by all.
+//   - What somebody said: pages, metadata beside a package, the state of a URL without a hash. It is
+//     named by its source, and is found only by those who would ask the same URL, with the same
+//     credentials, over a connection of the same kind, and so be told the same. No page is believed for
+//     longer than an hour without asking again (package index says more).
+//
+// A hash that somebody promises names nothing until the bytes were hashed. What index-v1 held was named by
+// such promises, and is not read.
+//
 // The checks find damage, not forgery: whoever may write to the directory can write an entry whose
 // check fits. So nobody may write there who may not change the images that are built with it. mlenv
 // writes what the user's indexes and registries sent, and what those sent that a model names. Packages
@@ -85,7 +106,7 @@ import (
 
 // The names of the sections.
 const (
-	IndexFormat = "index-v1"
+	IndexFormat = "index-v2"
 	MemosFormat = "memos-v1"
 	BlobsFormat = "blobs-v1"
 )

@@ -43,11 +43,16 @@ func sectionsOf() map[string][]entries {
 			files(PagesDir+`/[0-9a-f]+/[^/]+`, whileConfirmed),
 			files(`(metadata|origins)/([0-9a-z]+/)*[0-9a-f]+`, whileUsed),
 			files(filesDir+`/[0-9a-f]{2}/`+sha+`/[^/]+`, whileUsed),
-			files(tempDir+`/(p-[0-9a-f]+(\.note)?|w-[0-9]+)`, whileWritten), // w-: as it was named once
+			files(tempDir+`/p-[0-9a-f]+(\.note)?`, whileWritten),
+			files(saltName, whileUsed),
 		},
 		MemosFormat: {files(`[a-z]+/`+hashed, whileUsed)},
 		BlobsFormat: {files(`sha256/`+sha, whileUsed)},
 
+		"index-v1": {
+			files(`pages/[0-9a-f]+/[^/]+|(metadata|origins)/([0-9a-z]+/)*[0-9a-f]+|files/[0-9a-f]{2}/`+sha+`/[^/]+`, never),
+			files(`tmp/(p-[0-9a-f]+(\.note)?|w-[0-9]+)`, never), // w-: as it was named once
+		},
 		"layers-v1": {files(`(layers|unions|outlines|sizes|files)/([0-9a-f]{2}/[0-9a-f]{62}\.json|[0-9a-f]{2}/\.tmp-[0-9]+)`, never)},
 		"bases-v1":  {files(`(bases|host)/`+sha+`\.json|blobs/sha256/`+sha+`|(bases|host|blobs/sha256)/\.tmp-[0-9]+`, never)},
 		"places-v1": {files(`[^/]+/`+hashed+`\.json`, never)},

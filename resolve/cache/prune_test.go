@@ -45,8 +45,8 @@ var (
 // foreign are files that lie in a cache directory, or look as if they did, and are not mlenv's.
 var foreign = []string{
 	"mine.txt", "photos/cat", "photos-v1/cat", "layers-v1/weights.bin", "layers-v1/layers/me.json", "bases-v1/bases/sofa.json",
-	"memos-v1/README", "memos-v1/layers/00/note", "blobs-v1/sha256/cat", "index-v1/pages/mine", "index-v1/files/00/cat.jpg",
-	"index-v1/tmp/mine", "index-v2/pages/0123456789abcdef/six", "places-v1/a.json", "memos-v1/.hidden.tmp", "memos-v1/layers/.tmp-1",
+	"memos-v1/README", "memos-v1/layers/00/note", "blobs-v1/sha256/cat", "index-v2/pages/mine", "index-v2/files/00/cat.jpg",
+	"index-v2/tmp/mine", "index-v1/pages/mine", "index-v99/pages/0123456789abcdef/six", "places-v1/a.json", "memos-v1/.hidden.tmp", "memos-v1/layers/.tmp-1",
 }
 
 // older are files in formats that are no longer read.
@@ -54,6 +54,7 @@ var older = []string{
 	"layers-v1/layers/" + hashed + ".json", "layers-v1/unions/00/.tmp-123", "bases-v1/bases/" + sha + ".json",
 	"bases-v1/host/" + sha + ".json", "bases-v1/blobs/sha256/" + sha, "bases-v1/blobs/sha256/.tmp-1",
 	"places-v1/registry.example_5000/" + hashed + ".json", "index-v1/tmp/w-1234",
+	"index-v1/metadata/" + hashed, "index-v1/pages/0123456789abcdef/six", "index-v1/files/00/" + sha + "/six-1.0-py3-none-any.whl",
 }
 
 func TestPrune(t *testing.T) {
@@ -62,27 +63,31 @@ func TestPrune(t *testing.T) {
 		written, read time.Duration // before now
 		kept          bool
 	}{
-		{"index-v1/pages/0123456789abcdef/six", 29 * day, 99 * day, true},
-		{"index-v1/pages/0123456789abcdef/six", 31 * day, 31 * day, false},
-		{"index-v1/pages/0123456789abcdef/six", 31 * day, time.Hour, false}, // read, but not confirmed
-		{"index-v1/metadata/" + hashed, 99 * day, 29 * day, true},
-		{"index-v1/metadata/" + hashed, 29 * day, 99 * day, true},
-		{"index-v1/metadata/" + hashed, 99 * day, 31 * day, false},
-		{"index-v1/metadata/url/" + sha, 99 * day, 31 * day, false},
-		{"index-v1/origins/" + sha[:32], 99 * day, 31 * day, false},
-		{"index-v1/files/00/" + sha + "/six-1.0-py3-none-any.whl", 99 * day, 29 * day, true},
-		{"index-v1/files/00/" + sha + "/six-1.0-py3-none-any.whl", 99 * day, 31 * day, false},
+		{"index-v2/pages/0123456789abcdef/six", 29 * day, 99 * day, true},
+		{"index-v2/pages/0123456789abcdef/six", 31 * day, 31 * day, false},
+		{"index-v2/pages/0123456789abcdef/six", 31 * day, time.Hour, false}, // read, but not confirmed
+		{"index-v2/metadata/" + hashed, 99 * day, 29 * day, true},
+		{"index-v2/metadata/" + hashed, 29 * day, 99 * day, true},
+		{"index-v2/metadata/" + hashed, 99 * day, 31 * day, false},
+		{"index-v2/metadata/true/" + hashed, 99 * day, 31 * day, false},
+		{"index-v2/metadata/claimed/" + sha[:32], 99 * day, 31 * day, false},
+		{"index-v2/salt", 99 * day, 29 * day, true},
+		{"index-v2/salt", 99 * day, 31 * day, false},
+		{"index-v2/origins/" + sha[:32], 99 * day, 31 * day, false},
+		{"index-v2/files/00/" + sha + "/six-1.0-py3-none-any.whl", 99 * day, 29 * day, true},
+		{"index-v2/files/00/" + sha + "/six-1.0-py3-none-any.whl", 99 * day, 31 * day, false},
 		{"memos-v1/layers/" + hashed, 99 * day, 29 * day, true},
 		{"memos-v1/layers/" + hashed, 99 * day, 30*day + useStep, true}, // use is noted to the hour
 		{"memos-v1/layers/" + hashed, 99 * day, 30*day + useStep + 1, false},
 		{"memos-v1/mounts/" + hashed, 99 * day, 31 * day, false},
 		{"blobs-v1/sha256/" + sha, 99 * day, 29 * day, true},
 		{"blobs-v1/sha256/" + sha, 99 * day, 31 * day, false},
-		{"index-v1/tmp/p-0123", 23 * time.Hour, 99 * day, true},
-		{"index-v1/tmp/p-0123", 25 * time.Hour, time.Hour, false},
-		{"index-v1/tmp/p-0123.note", 25 * time.Hour, time.Hour, false},
+		{"index-v2/tmp/p-0123", 23 * time.Hour, 99 * day, true},
+		{"index-v2/tmp/p-0123", 25 * time.Hour, time.Hour, false},
+		{"index-v2/tmp/p-0123.note", 25 * time.Hour, time.Hour, false},
 		{"memos-v1/layers/00/." + sha[2:] + ".mlenv-1.tmp", 23 * time.Hour, 99 * day, true},
 		{"memos-v1/layers/00/." + sha[2:] + ".mlenv-1.tmp", 25 * time.Hour, time.Hour, false},
+		{"index-v1/metadata/" + hashed, 0, 0, false}, // which believed whoever claimed a hash
 		{"places-v1/registry.example_5000/" + hashed + ".json", 0, 0, false},
 	} {
 		dir := t.TempDir()

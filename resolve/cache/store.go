@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -20,6 +21,7 @@ const (
 
 	filesDir = "files" // files/ab/<sha256>/<file name>
 	tempDir  = "tmp"
+	saltName = "salt"
 )
 
 // magic opens every record; its last byte is the version of the records' frame.
@@ -89,6 +91,34 @@ func (s *Store) Remove(key string) error {
 		return err
 	}
 	return nil
+}
+
+// saltSize is that of an HMAC-SHA-256 key.
+const saltSize = 32
+
+// Salt gives 32 random bytes that are this cache's own, for keys that must not tell what they are made
+// of. They are made when first asked for, in a file that only the user can read. Of two processes that
+// make them at once one loses what it writes meanwhile.
+func (s *Store) Salt() ([]byte, error) {
+	path := filepath.Join(s.root, saltName)
+	if data, _, err := s.dir.read(path); err == nil && len(data) == saltSize {
+		return data, nil
+	}
+	s.dir.mark()
+	t, err := createTemp(path, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("writing to the cache: %w", err)
+	}
+	defer t.discard()
+	salt := make([]byte, saltSize)
+	rand.Read(salt) // never fails
+	if _, err := t.Write(salt); err != nil {
+		return nil, fmt.Errorf("writing to the cache: %w", err)
+	}
+	if err := t.commit(path); err != nil {
+		return nil, fmt.Errorf("writing to the cache: %w", err)
+	}
+	return salt, nil
 }
 
 func (s *Store) record(key string) (string, error) {

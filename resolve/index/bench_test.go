@@ -81,12 +81,12 @@ func benchmarkWarm(b *testing.B, versions int) {
 		b.Fatal(err)
 	}
 	key := pageKey{bigIndex, "big"}
-	if err := c.store.Write(pageRecord(key), parseBig(b, hugePage(5000)).encode()); err != nil {
+	if err := c.store.Write(c.pageRecord(mustURL(bigIndex), key.name), parseBig(b, hugePage(5000)).encode()); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		p := c.cachedPage(pageRecord(key), key)
+		p := c.cachedPage(c.pageRecord(mustURL(bigIndex), key.name), key)
 		if p == nil || len(p.versions) != 162 {
 			b.Fatal("no page")
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mlenv/resolve/cache"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/index"
 	"mlenv/resolve/index/indextest"
@@ -64,7 +65,7 @@ func TestFreshness(t *testing.T) {
 	x.CacheControl = "no-cache, max-age=600"
 	run("told to ask", func(s *index.Settings) { s.Refresh = true }, confirm)
 	run("asks", nil, confirm)
-	pages, err := filepath.Glob(filepath.Join(dir, "index-v1", "pages", "*", "some-project"))
+	pages, err := filepath.Glob(filepath.Join(dir, cache.IndexFormat, "pages", "*", "some-project"))
 	if err != nil || len(pages) != 1 {
 		t.Fatal(pages, err)
 	}

@@ -22,15 +22,24 @@ import (
 // says, verified against its hashes and its size. A file of a file: URL is used where it lies. A
 // file without any hash in f is trusted on its first download and asked for again by ETag later.
 //
-// Errors: *HashError, *NotFoundError, *NetworkError, *OfflineError.
+// Errors: *HashError, *MetadataError, *NotFoundError, *NetworkError, *OfflineError.
 func (c *Client) Fetch(ctx context.Context, f dist.File) (path string, err error) {
-	path, err = c.files.get(ctx, fileKey(f), func(ctx context.Context) (string, error) {
-		return c.fetch(ctx, f)
-	})
+	path, err = c.file(ctx, f)
 	if err != nil {
 		return "", fmt.Errorf("fetching %s: %w", f.Filename, err)
 	}
 	return path, nil
+}
+
+// file fetches a file once, and compares it with what was said of it.
+func (c *Client) file(ctx context.Context, f dist.File) (string, error) {
+	return c.files.get(ctx, fileKey(f), func(ctx context.Context) (string, error) {
+		path, err := c.fetch(ctx, f)
+		if err == nil {
+			err = c.compare(path, f)
+		}
+		return path, err
+	})
 }
 
 // fileKey tells files apart: by their hash where there is one, else by URL.
@@ -60,7 +69,7 @@ func (c *Client) fetch(ctx context.Context, f dist.File) (string, error) {
 	known := f.Hashes["sha256"]
 	var last origin
 	if known == "" {
-		last = c.lastOrigin(f.URL)
+		last = c.lastOrigin(u)
 		known = last.sha
 	}
 	path, err := c.store.File(strings.ToLower(known), f.Filename)
@@ -71,7 +80,7 @@ func (c *Client) fetch(ctx context.Context, f dist.File) (string, error) {
 		return path, nil
 	case c.s.Offline:
 		return "", &OfflineError{What: f.Filename}
-	case !have:
+	case !have || c.t.guard(u) == unchecked: // whoever sent it chose its ETag too
 		last = origin{}
 	}
 	path, err = c.download(ctx, u, f, last)
@@ -112,13 +121,10 @@ func verifyFile(path string, f dist.File) error {
 // origin is what a URL without a hash gave the last time.
 type origin struct{ sha, etag, modified string }
 
-func originRecord(u string) string {
-	sum := sha256.Sum256([]byte(u))
-	return "origins/" + hex.EncodeToString(sum[:16])
-}
+func (c *Client) originRecord(u *url.URL) string { return "origins/" + c.source(u) }
 
-func (c *Client) lastOrigin(u string) (o origin) {
-	data, err := c.store.Read(originRecord(u))
+func (c *Client) lastOrigin(u *url.URL) (o origin) {
+	data, err := c.store.Read(c.originRecord(u))
 	if err != nil {
 		return o
 	}
@@ -140,6 +146,7 @@ type download struct {
 	found  int64     // bytes of them that an earlier run wrote
 	header http.Header
 	same   bool // the server says that last still holds
+	own    bool // what was received is the URL's own, see sameSource
 }
 
 func (c *Client) download(ctx context.Context, u *url.URL, f dist.File, last origin) (string, error) {
@@ -177,9 +184,9 @@ func (d *download) run(ctx context.Context, u *url.URL) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if d.f.Hashes["sha256"] == "" {
+	if d.f.Hashes["sha256"] == "" && d.own {
 		o := strings.Join([]string{sum, d.header.Get("ETag"), d.header.Get("Last-Modified")}, "\n")
-		if err := d.c.store.Write(originRecord(d.f.URL), []byte(o)); err != nil {
+		if err := d.c.store.Write(d.c.originRecord(u), []byte(o)); err != nil {
 			d.c.s.Warn(err.Error())
 		}
 	}
@@ -218,7 +225,9 @@ func (d *download) receive(r *http.Response) error {
 		if err := d.restart(r.Header); err != nil {
 			return err
 		}
+		d.own = d.c.sameSource(r)
 	case http.StatusPartialContent:
+		d.own = d.own && d.c.sameSource(r)
 		if from, _, ok := contentRange(r.Header); !ok || from != d.n {
 			return d.again(r.StatusCode)
 		}

@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"hash"
 	"strings"
+
+	"mlenv/resolve/dist"
 )
 
 // algorithms are the hashes that are checked, the strongest first. SHA-256 is what the standards
@@ -42,6 +44,15 @@ func strongest(hashes map[string]string) (name, want string, make func() hash.Ha
 		}
 	}
 	return "", "", nil
+}
+
+// sha256Of gives the SHA-256 that is promised of a file, in lower case; "" where there is none.
+func sha256Of(f dist.File) string {
+	sha := strings.ToLower(f.Hashes["sha256"])
+	if len(sha) != 2*sha256.Size || strings.Trim(sha, "0123456789abcdef") != "" {
+		return ""
+	}
+	return sha
 }
 
 // checkHash compares data with the strongest of the hashes. No known hash is no error.

@@ -5,9 +5,28 @@
 // A Client is a value in the middle and knows nothing of the process: settings come from Configure,
 // which is pure, and the clock, the environment and the terminal belong to the caller.
 //
-// What a cache entry may stand for: a page is used for as long as the server said (Cache-Control),
-// and is confirmed by ETag or Last-Modified after that; metadata and files are taken to be
-// immutable, metadata by the hash of their file or its URL, files by their SHA-256.
+// # What may be believed
+//
+// Models come from people whom nobody vouches for, and they may name indexes of their own. So an index,
+// a page, or somebody on the way to a server whose certificate is not checked may be hostile, while
+// other models of the same user, with the same cache, have honest ones. What such a server says must
+// decide nothing but what it is asked for in the run that asks it:
+//
+//   - A hash on a page is a claim. A file is believed to have a hash after its bytes were hashed here, and
+//     lies in the cache under that hash, for everybody.
+//   - The METADATA in such a file is the truth about it, also for everybody. What an index says of it
+//     beside the file (PEP 658), or sends as a part of it, is a claim: it is kept by its source, its
+//     promised hashes included, and compared as soon as the file is at hand. A difference is a
+//     *MetadataError.
+//   - A page is kept by its source: the URL, whether the server's certificate was checked, and the
+//     credentials it was asked with. It is used unasked for as long as the server says (Cache-Control), an
+//     hour at most, and after that must be confirmed by ETag or Last-Modified. A page that came over an
+//     unchecked connection is never confirmed, only fetched again: whoever wrote it chose its ETag.
+//   - An answer by way of a redirect to something worse than the first URL, or to a host that takes other
+//     credentials, is used but not kept.
+//
+// Certificates, proxies and netrc are the user's own, and are no part of a source. Whoever knows the
+// SHA-256 of a file that is in the cache gets the file without asking a server.
 package index
 
 import (
@@ -16,6 +35,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"mlenv/resolve/cache"
@@ -95,9 +115,13 @@ type Client struct {
 	links    memo[string, []link]
 	metadata memo[string, *dist.Metadata]
 	files    memo[string, string]
+	claims   claims
 	roots    memo[string, bool]
 	projects memo[pep508.Name, *page]
 	lists    memo[pep508.Name, []dist.File]
+
+	salting sync.Once
+	salt    []byte // of identity
 }
 
 type pageKey struct {

@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -24,16 +22,24 @@ import (
 // maxMetadata bounds a METADATA file. Long descriptions are tens of kilobytes.
 const maxMetadata = 16 << 20
 
-// Metadata gives the core metadata of a file, in the cheapest way that there is: the cache, the
+// Metadata gives the core metadata of a file, in the cheapest way that there is: the cache (of a file
+// that was seen whole its own METADATA, else what this source has said of it), the
 // metadata file beside it (PEP 658, verified by its hash), the METADATA entry of the remote wheel
 // by range requests, and only then all of it. The value is shared: it must not be changed.
 //
 // A source distribution without a metadata file of its own is downloaded and its PKG-INFO read; if
 // that is older than metadata 2.2 and so promises nothing (PEP 643), the error is ErrNoMetadata.
-// Other errors: *HashError, *FormatError, *NotFoundError, *NetworkError, *OfflineError.
+// Other errors: *HashError, *FormatError, *MetadataError, *NotFoundError, *NetworkError, *OfflineError.
 func (c *Client) Metadata(ctx context.Context, f dist.File) (*dist.Metadata, error) {
-	m, err := c.metadata.get(ctx, fileKey(f), func(ctx context.Context) (*dist.Metadata, error) {
-		m, err := c.readMetadata(ctx, f)
+	u, err := url.Parse(f.URL)
+	if err != nil {
+		return nil, fmt.Errorf("reading the metadata of %s: %s is no URL", f.Filename, Redact(f.URL))
+	}
+	m, err := c.metadata.get(ctx, fileKey(f)+" "+c.claimed(u, f), func(ctx context.Context) (*dist.Metadata, error) {
+		m, err := c.readMetadata(ctx, u, f)
+		if err == nil {
+			err = c.claims.tell(fileKey(f), m, f)
+		}
 		if err == nil {
 			c.s.Progress(Event{Kind: MetadataRead, Name: string(f.Name)})
 		}
@@ -45,21 +51,24 @@ func (c *Client) Metadata(ctx context.Context, f dist.File) (*dist.Metadata, err
 	return m, nil
 }
 
-func (c *Client) readMetadata(ctx context.Context, f dist.File) (*dist.Metadata, error) {
-	u, err := url.Parse(f.URL)
-	if err != nil {
-		return nil, fmt.Errorf("%s is no URL", Redact(f.URL))
+func (c *Client) readMetadata(ctx context.Context, u *url.URL, f dist.File) (*dist.Metadata, error) {
+	var records []string // the truth before the claim
+	if c.store != nil && u.Scheme != "file" {
+		if sha := sha256Of(f); sha != "" {
+			records = append(records, trueRecord(sha))
+		}
+		if _, _, known := strongest(f.Hashes); known != nil {
+			records = append(records, "metadata/claimed/"+c.claimed(u, f))
+		}
 	}
-	local := u.Scheme == "file"
-	record := metadataRecord(f)
-	if c.store != nil && !local {
+	for _, record := range records {
 		if data, err := c.store.Read(record); err == nil {
 			if m, err := parseMetadata(data, f); err == nil {
 				return m, nil
 			}
 		}
 	}
-	data, err := c.getMetadata(ctx, u, f)
+	data, keep, err := c.getMetadata(ctx, u, f)
 	if err != nil {
 		return nil, err
 	}
@@ -68,21 +77,21 @@ func (c *Client) readMetadata(ctx context.Context, f dist.File) (*dist.Metadata,
 	if err != nil {
 		return nil, err
 	}
-	if c.store != nil && !local {
-		if err := c.store.Write(record, data); err != nil {
+	// What a URL without any hash gives may be another file tomorrow.
+	if keep && len(records) > 0 {
+		if err := c.store.Write(records[len(records)-1], data); err != nil {
 			c.s.Warn(err.Error())
 		}
 	}
 	return m, nil
 }
 
-// metadataRecord names the record of a file's metadata by its content where that is known.
-func metadataRecord(f dist.File) string {
-	if sha := strings.ToLower(f.Hashes["sha256"]); len(sha) == 64 && strings.Trim(sha, "0123456789abcdef") == "" {
-		return "metadata/" + sha[:2] + "/" + sha[2:]
-	}
-	sum := sha256.Sum256([]byte(f.URL))
-	return "metadata/url/" + hex.EncodeToString(sum[:])
+// claimed names what an index says of a file: by where the file is, and by the hashes that the index
+// promises of it and of its metadata.
+func (c *Client) claimed(u *url.URL, f dist.File) string {
+	hash, want, _ := strongest(f.Hashes)
+	metadataHash, metadataWant, _ := strongest(f.MetadataHashes)
+	return c.source(u, hash, want, sha256Of(f), metadataHash, metadataWant)
 }
 
 // parseMetadata reads metadata and checks that it is of the file.
@@ -100,44 +109,47 @@ func parseMetadata(data []byte, f dist.File) (*dist.Metadata, error) {
 	return m, nil
 }
 
-// getMetadata tries the sources one after the other.
-func (c *Client) getMetadata(ctx context.Context, u *url.URL, f dist.File) ([]byte, error) {
+// getMetadata tries the sources one after the other. keep tells whether the answer may be kept as what
+// the file's source says.
+func (c *Client) getMetadata(ctx context.Context, u *url.URL, f dist.File) (data []byte, keep bool, err error) {
 	if u.Scheme == "file" {
-		return c.wholeMetadata(ctx, f)
+		data, err = c.wholeMetadata(ctx, f)
+		return data, false, err
 	}
 	if c.s.Offline {
-		if data, err := c.wholeMetadata(ctx, f); err == nil {
-			return data, nil
+		if data, err = c.wholeMetadata(ctx, f); err == nil {
+			return data, false, nil
 		}
-		return nil, &OfflineError{What: "the metadata of " + f.Filename}
+		return nil, false, &OfflineError{What: "the metadata of " + f.Filename}
 	}
 	if f.HasMetadata {
-		data, err := c.besideFile(ctx, u, f)
 		var missing *NotFoundError
+		data, keep, err = c.besideFile(ctx, u, f)
 		if err == nil || !errors.As(err, &missing) {
-			return data, err
+			return data, keep, err
 		}
 	}
 	if f.Wheel {
-		data, err := c.remoteMetadata(ctx, u, f)
+		data, keep, err = c.remoteMetadata(ctx, u, f)
 		if err == nil || !errors.Is(err, errNoRanges) {
-			return data, err
+			return data, keep, err
 		}
 	}
-	return c.wholeMetadata(ctx, f)
+	data, err = c.wholeMetadata(ctx, f)
+	return data, false, err
 }
 
 // besideFile fetches the metadata file that an index offers (PEP 658).
-func (c *Client) besideFile(ctx context.Context, u *url.URL, f dist.File) ([]byte, error) {
+func (c *Client) besideFile(ctx context.Context, u *url.URL, f dist.File) (data []byte, keep bool, err error) {
 	at := *u
 	at.Path += ".metadata"
 	if at.RawPath != "" {
 		at.RawPath += ".metadata"
 	}
-	var data []byte
-	err := c.t.do(ctx, request{url: &at, gzip: true, use: func(r *http.Response) (err error) {
+	err = c.t.do(ctx, request{url: &at, gzip: true, use: func(r *http.Response) (err error) {
 		switch r.StatusCode {
 		case http.StatusOK:
+			keep = c.sameSource(r)
 			data, err = io.ReadAll(&bounded{r: r.Body, left: maxMetadata})
 			if errors.Is(err, errTooLarge) {
 				return &FormatError{URL: redact(&at), Err: err}
@@ -149,23 +161,23 @@ func (c *Client) besideFile(ctx context.Context, u *url.URL, f dist.File) ([]byt
 		return &statusError{code: r.StatusCode, after: -1}
 	}})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return data, checkHash(at.String(), data, f.MetadataHashes)
+	return data, keep, checkHash(at.String(), data, f.MetadataHashes)
 }
 
 // wholeMetadata reads the metadata out of the downloaded file.
 func (c *Client) wholeMetadata(ctx context.Context, f dist.File) ([]byte, error) {
-	file, err := c.files.get(ctx, fileKey(f), func(ctx context.Context) (string, error) { return c.fetch(ctx, f) })
+	path, err := c.file(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	var data []byte
 	switch {
 	case f.Wheel:
-		data, err = wheelFileMetadata(file, f.Name)
+		data, err = wheelFileMetadata(path, f.Name)
 	case strings.HasSuffix(f.Filename, ".tar.gz"):
-		data, err = sdistMetadata(file)
+		data, err = sdistMetadata(path)
 	default:
 		return nil, ErrNoMetadata
 	}

@@ -2,8 +2,6 @@ package index
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +22,10 @@ const maxPage = 256 << 20
 
 const accept = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 
+// maxFreshness is how long a page may be used unasked, whatever the server says: long enough for a row
+// of builds, and not so long that a page which should never have been believed does lasting harm.
+const maxFreshness = time.Hour
+
 // heuristicFreshness is for servers that say nothing at all of how long a page may be used and
 // give nothing by which it could be confirmed (RFC 9111, section 4.2.2).
 const heuristicFreshness = time.Minute
@@ -35,8 +37,7 @@ func (c *Client) page(ctx context.Context, index *url.URL, name pep508.Name) (*p
 		if index.Scheme == "file" {
 			return c.localPage(index, name)
 		}
-		record := pageRecord(key)
-		old := c.cachedPage(record, key)
+		old := c.cachedPage(c.pageRecord(index, name), key)
 		switch {
 		case old != nil && (c.s.Offline || !c.s.Refresh && c.fresh(old)):
 			return old, nil
@@ -51,9 +52,9 @@ func (c *Client) page(ctx context.Context, index *url.URL, name pep508.Name) (*p
 	})
 }
 
-func pageRecord(key pageKey) string {
-	sum := sha256.Sum256([]byte(key.index))
-	return cache.PagesDir + "/" + hex.EncodeToString(sum[:8]) + "/" + string(key.name)
+// pageRecord names the record of a page, by its source.
+func (c *Client) pageRecord(index *url.URL, name pep508.Name) string {
+	return cache.PagesDir + "/" + c.source(index) + "/" + string(name)
 }
 
 func (c *Client) cachedPage(record string, key pageKey) *page {
@@ -74,12 +75,15 @@ func (c *Client) cachedPage(record string, key pageKey) *page {
 // fresh reports whether a page may be used unasked. A page from the future may not.
 func (c *Client) fresh(p *page) bool {
 	age := c.s.Now().Sub(p.Fetched)
-	return age >= 0 && age < p.Fresh
+	return age >= 0 && age < min(p.Fresh, maxFreshness)
 }
 
 // fetchPage asks the index, with what is needed to have an old page confirmed.
 func (c *Client) fetchPage(ctx context.Context, index *url.URL, name pep508.Name, old *page) (*page, error) {
 	u := index.JoinPath(string(name) + "/")
+	if c.t.guard(u) == unchecked {
+		old = nil // whoever sent it chose its ETag too
+	}
 	var p *page
 	keep := false
 	err := c.t.do(ctx, request{
@@ -95,7 +99,7 @@ func (c *Client) fetchPage(ctx context.Context, index *url.URL, name pep508.Name
 		use: func(r *http.Response) (err error) {
 			p, err = c.readPage(r, index, name, old)
 			if err == nil {
-				keep = c.stamp(p, r.Header)
+				keep = c.stamp(p, r.Header) && c.sameSource(r)
 			}
 			return err
 		},
@@ -108,8 +112,7 @@ func (c *Client) fetchPage(ctx context.Context, index *url.URL, name pep508.Name
 		return nil, err
 	}
 	if keep && c.store != nil {
-		key := pageKey{index.String(), name}
-		if err := c.store.Write(pageRecord(key), p.encode()); err != nil {
+		if err := c.store.Write(c.pageRecord(index, name), p.encode()); err != nil {
 			c.s.Warn(err.Error())
 		}
 	}

@@ -27,26 +27,25 @@ var errNoRanges = errors.New("the server does not send parts of files")
 // remoteMetadata reads METADATA out of a remote wheel: its tail, then the rest of the zip directory
 // and the entry if they are not in the tail. Wheels of the usual shape take one request, large ones
 // two or three. errNoRanges says that the server would not.
-func (c *Client) remoteMetadata(ctx context.Context, u *url.URL, f dist.File) ([]byte, error) {
-	r := &remoteFile{ctx: ctx, t: c.t, url: u}
+func (c *Client) remoteMetadata(ctx context.Context, u *url.URL, f dist.File) (data []byte, keep bool, err error) {
+	r := &remoteFile{ctx: ctx, c: c, url: u, own: true}
 	if err := r.fetch(-tailSize, 0); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if f.Size > 0 && r.size != f.Size {
-		return nil, &HashError{URL: redact(u), Algorithm: "size", Want: fmt.Sprint(f.Size), Got: fmt.Sprint(r.size)}
+		return nil, false, &HashError{URL: redact(u), Algorithm: "size", Want: fmt.Sprint(f.Size), Got: fmt.Sprint(r.size)}
 	}
 	z, err := zip.NewReader(r, r.size)
 	r.directoryRead = true
 	if err == nil {
-		var data []byte
 		if data, err = zipMetadata(z, f.Name); err == nil {
-			return data, nil
+			return data, r.own, nil
 		}
 	}
 	if r.err != nil { // what the network said, which archive/zip may have hidden
-		return nil, r.err
+		return nil, false, r.err
 	}
-	return nil, &FormatError{URL: redact(u), Err: err}
+	return nil, false, &FormatError{URL: redact(u), Err: err}
 }
 
 // span is a part of a remote file that is known.
@@ -61,12 +60,13 @@ func (s span) end() int64 { return s.from + int64(len(s.data)) }
 // with a good deal around it.
 type remoteFile struct {
 	ctx   context.Context
-	t     *transport
+	c     *Client
 	url   *url.URL
 	size  int64
 	etag  string
 	spans []span // sorted, apart from one another
 	err   error
+	own   bool // every part is the URL's own, see sameSource
 
 	directoryRead bool // what is read from now on are entries
 }
@@ -116,7 +116,7 @@ func (r *remoteFile) fetch(from, to int64) error {
 		spec = fmt.Sprintf("bytes=%d", from)
 	}
 	var s span
-	err := r.t.do(r.ctx, request{
+	err := r.c.t.do(r.ctx, request{
 		url: r.url,
 		prepare: func(h http.Header) {
 			h.Set("Range", spec)
@@ -149,6 +149,7 @@ func (r *remoteFile) fetch(from, to int64) error {
 				return errNoRanges
 			}
 			s, r.size = span{at, data}, total
+			r.own = r.own && r.c.sameSource(resp)
 			return nil
 		},
 	})

@@ -1,0 +1,89 @@
+package index
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/url"
+)
+
+// guard says what stands between us and somebody on the way to a server.
+type guard string
+
+const (
+	checked   guard = "checked"   // TLS, and a certificate for the host
+	unchecked guard = "unchecked" // TLS to a host that is trusted without a certificate
+	open      guard = "open"      // no TLS
+	local     guard = "local"     // not the network
+)
+
+// guard tells how a URL is reached.
+func (t *transport) guard(u *url.URL) guard {
+	switch {
+	case u.Scheme == "https" && t.trusts(u):
+		return unchecked
+	case u.Scheme == "https":
+		return checked
+	case u.Scheme == "http":
+		return open
+	}
+	return local
+}
+
+// source names, in the cache, what a server says at a URL: by the URL, by what guarded the way to it,
+// and by who asked. Whatever was not compared with a hash that we computed ourselves is kept under its
+// source, so that it decides nothing for those who would ask elsewhere, check what others do not, or
+// have another password. what tells apart several things of one URL.
+func (c *Client) source(u *url.URL, what ...string) string {
+	h := sha256.New()
+	for _, s := range append([]string{withoutUser(u), string(c.t.guard(u)), c.identity(u)}, what...) {
+		fmt.Fprintf(h, "%d:%s", len(s), s)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// identity stands for the credentials that go with a request to a URL, "" for none. It is made with a
+// secret of the cache's own, so that nobody who sees the names of its files can try passwords on them.
+func (c *Client) identity(u *url.URL) string {
+	k, ok := c.t.keys.find(u)
+	if !ok {
+		return ""
+	}
+	c.salting.Do(func() {
+		var err error
+		if c.store != nil {
+			c.salt, err = c.store.Salt()
+		}
+		if c.salt == nil || err != nil {
+			// Nothing that needs credentials is then found by the next run.
+			c.salt = make([]byte, sha256.Size)
+			rand.Read(c.salt) // never fails
+		}
+	})
+	mac := hmac.New(sha256.New, c.salt)
+	fmt.Fprintf(mac, "%d:%s%s", len(k.User), k.User, k.Password)
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// sameSource reports whether all hops of an answer were guarded as well as the first, and none took
+// credentials that the first did not have. Only such an answer is kept under the first's source.
+func (c *Client) sameSource(r *http.Response) bool {
+	var hops []*url.URL // the first is last
+	for r != nil && r.Request != nil {
+		hops = append(hops, r.Request.URL)
+		r = r.Request.Response // the redirect that led here
+	}
+	first := hops[len(hops)-1]
+	for _, u := range hops {
+		if g := c.t.guard(u); g != checked && g != c.t.guard(first) {
+			return false
+		}
+		if id := c.identity(u); id != "" && id != c.identity(first) {
+			return false
+		}
+	}
+	return true
+}
