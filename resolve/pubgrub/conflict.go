@@ -2,17 +2,18 @@ package pubgrub
 
 import "sort"
 
-// satisfier is the index of the first assignment after which the trail satisfies a term that it
-// does satisfy in the end.
+// satisfier returns the index of the earliest assignment after which the trail satisfies t. The
+// whole trail must satisfy t. Assignments only ever narrow a package, so a binary search finds it.
 func (s *solver) satisfier(t term) int {
 	trail := s.packages[t.pkg].trail
 	k := sort.Search(len(trail), func(k int) bool { return s.trail[trail[k]].set.SubsetOf(t.set) })
 	return trail[k]
 }
 
-// resolve finds the cause of a conflict: it replaces a satisfied incompatibility by what it
-// follows from until that would have been noticed at an earlier decision level, goes back there
-// and gives the incompatibility learned, of which all terms but one then hold.
+// resolve finds the root cause of a conflict. Starting from a satisfied incompatibility, it merges
+// in the causes of the latest assignments until it has an incompatibility that could have been
+// noticed at an earlier decision level. It backtracks to that level and returns the
+// incompatibility it learned; all of its terms but one hold there.
 func (s *solver) resolve(i *incompat) (*incompat, error) {
 	s.conflictAt(i)
 	for derived := false; len(i.terms) > 0; derived = true {
@@ -30,7 +31,8 @@ func (s *solver) resolve(i *incompat) (*incompat, error) {
 			}
 		}
 		a := s.trail[last]
-		var rest term // what must hold of the package before a for i to be satisfied after it
+		// rest is what must already hold for the package before a, so that i is satisfied after a.
+		var rest term
 		if !a.decision {
 			set, _ := a.cause.term(a.pkg)
 			rest = term{a.pkg, lastTerm.set.Or(set)}
@@ -50,8 +52,8 @@ func (s *solver) resolve(i *incompat) (*incompat, error) {
 	return nil, &NoSolutionError{Why: derivation(s, i)}
 }
 
-// resolvent joins two incompatibilities that share the package of rest: whatever that package
-// is, one of them applies.
+// resolvent combines two incompatibilities that share rest's package into one that no longer
+// depends on it: whichever version of that package is selected, one of the two applies.
 func (s *solver) resolvent(i, cause *incompat, rest term) *incompat {
 	r := &incompat{left: i, right: cause}
 	r.terms = make([]term, 0, len(i.terms)+len(cause.terms)-1)
@@ -78,7 +80,9 @@ func (s *solver) resolvent(i, cause *incompat, rest term) *incompat {
 	return r
 }
 
-// derivation exports the proof of an incompatibility.
+// derivation returns the proof of an incompatibility in exported form. An incompatibility that is
+// used several times becomes one shared Derivation: written out as a tree, the proof could grow
+// exponentially.
 func derivation(s *solver, root *incompat) *Derivation {
 	done := map[*incompat]*Derivation{}
 	var export func(i *incompat) *Derivation
@@ -91,6 +95,7 @@ func derivation(s *solver, root *incompat) *Derivation {
 		for _, t := range i.terms {
 			st := s.packages[t.pkg]
 			out := Term{Package: t.pkg, Versions: t.set.Clone()}
+			// A set that includes "not selected" is easier to explain by the versions it leaves out.
 			if t.set.Has(st.n) {
 				out.Negative, out.Versions = true, st.all.Minus(t.set)
 			}

@@ -2,62 +2,66 @@ package pubgrub
 
 import "container/heap"
 
-// Which package is decided next does not matter for whether a solution is found, but much for how
-// soon and for which one. The order is that of uv: given files, then pinned packages, then
-// packages that kept losing against earlier decisions, then those they lost against, then the
-// others as they first appeared. Losing threshold times changes a package's place, once.
-const threshold = 5
+// conflictThreshold is how many conflicts it takes to change a package's priority.
+//
+// The order in which packages are decided does not affect whether a solution is found, but it
+// matters a lot for how soon, and for which one. The order is uv's: given files, then pinned
+// packages, then packages that often failed because of earlier decisions, then the packages those
+// decisions were about, then all others in order of first appearance.
+const conflictThreshold = 5
 
 // conflicts counts a package's conflicts with decisions.
 type conflicts struct {
 	lost, won   int  // versions that failed because of earlier decisions; of others because of this one
-	early, late bool // its place has changed
+	early, late bool // the priority was raised for lost, for won
 }
 
-// turn is a package's place in the queue of packages to be decided.
-type turn struct{ class, order int }
+// queueEntry is a package's position in the queue of packages to be decided.
+type queueEntry struct{ class, order int }
 
-// turns is a heap of turns. It may hold turns that no longer count: a package is put in whenever
-// it becomes undecided, narrower or moves, and looked at when it comes out.
-type turns []turn
+// entryHeap orders the packages to be decided. It may hold stale entries: a package is pushed
+// whenever it becomes undecided, is narrowed or changes its priority, and next skips the entries
+// that are no longer valid. That is cheaper than removing them from the middle of the heap.
+type entryHeap []queueEntry
 
-func (t turns) Len() int      { return len(t) }
-func (t turns) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
-func (t turns) Less(i, j int) bool {
+func (t entryHeap) Len() int      { return len(t) }
+func (t entryHeap) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
+func (t entryHeap) Less(i, j int) bool {
 	if t[i].class != t[j].class {
 		return t[i].class > t[j].class
 	}
 	return t[i].order < t[j].order
 }
-func (t *turns) Push(x any) { *t = append(*t, x.(turn)) }
-func (t *turns) Pop() any {
+func (t *entryHeap) Push(x any) { *t = append(*t, x.(queueEntry)) }
+func (t *entryHeap) Pop() any {
 	x := (*t)[len(*t)-1]
 	*t = (*t)[:len(*t)-1]
 	return x
 }
 
-// waiting reports whether a package is needed and undecided.
-func waiting(st *state) bool {
+// undecided reports whether a package is needed but has no version yet.
+func undecided(st *state) bool {
 	return !st.decided && len(st.trail) > 0 && !st.current.Has(st.n)
 }
 
-// await lines up a package if it is waiting and not in line already.
-func (s *solver) await(st *state) {
-	if t := (turn{class(st), st.order}); waiting(st) && (!st.lined || st.line != t) {
-		st.lined, st.line = true, t
-		heap.Push(&s.turns, t)
+// enqueue adds a package to the queue if it is undecided and not already queued at its position.
+func (s *solver) enqueue(st *state) {
+	if t := (queueEntry{priorityClass(st), st.order}); undecided(st) && (!st.queued || st.entry != t) {
+		st.queued, st.entry = true, t
+		heap.Push(&s.pending, t)
 	}
 }
 
-// next takes the undecided package that comes first out of the line, -1 if all are decided.
+// next removes the first undecided package from the queue and returns it, or -1 if all packages
+// are decided.
 func (s *solver) next() int {
-	for len(s.turns) > 0 {
-		t := heap.Pop(&s.turns).(turn)
+	for len(s.pending) > 0 {
+		t := heap.Pop(&s.pending).(queueEntry)
 		p := s.seen[t.order]
 		st := s.packages[p]
-		if st.lined && st.line == t {
-			st.lined = false
-			if waiting(st) {
+		if st.queued && st.entry == t {
+			st.queued = false
+			if undecided(st) {
 				return p
 			}
 		}
@@ -65,7 +69,8 @@ func (s *solver) next() int {
 	return -1
 }
 
-func class(s *state) int {
+// priorityClass returns the first sort key of the queue; higher classes are decided first.
+func priorityClass(s *state) int {
 	switch {
 	case s.rank == Fixed:
 		return 4
@@ -79,7 +84,8 @@ func class(s *state) int {
 	return 0
 }
 
-// conflictAt counts a conflict that propagation found: the latest decision in it loses.
+// conflictAt records a conflict that propagation found. The latest decision involved in it counts
+// as the one that failed.
 func (s *solver) conflictAt(i *incompat) {
 	latest, at := -1, -1
 	for _, t := range i.terms {
@@ -96,7 +102,7 @@ func (s *solver) conflictAt(i *incompat) {
 	}
 }
 
-// recordConflict counts that a version of p failed because of the decided packages of i.
+// recordConflict records that a version of p failed because of the decided packages in i.
 func (s *solver) recordConflict(p int, i *incompat) {
 	st := s.packages[p]
 	for _, t := range i.terms {
@@ -106,30 +112,31 @@ func (s *solver) recordConflict(p int, i *incompat) {
 		}
 		st.lost++
 		other.won++
-		if st.lost == threshold && !st.early {
+		if st.lost == conflictThreshold && !st.early {
 			st.early, st.late = true, false
-			s.moves = append(s.moves, p)
+			s.reordered = append(s.reordered, p)
 		}
-		if other.won == threshold && !other.early && !other.late {
+		if other.won == conflictThreshold && !other.early && !other.late {
 			other.late = true
-			s.moves = append(s.moves, t.pkg)
+			s.reordered = append(s.reordered, t.pkg)
 		}
 	}
 }
 
-// reorder goes back to before the decisions on packages whose place has changed. Each package
-// changes its place at most twice, so this ends. Nothing needs to be propagated anew: whatever is
-// in doubt after it holds a package that is yet to be decided, and is looked at then.
+// reorder backtracks to before the decisions on packages whose priority has changed. Each package
+// changes its priority at most twice, so this terminates. Nothing has to be propagated again: an
+// incompatibility that is no longer settled contains a package yet to be decided, and is checked
+// when that happens.
 func (s *solver) reorder() {
 	level := s.level
-	for _, p := range s.moves {
+	for _, p := range s.reordered {
 		st := s.packages[p]
-		s.await(st)
+		s.enqueue(st)
 		if st.decided {
 			level = min(level, s.trail[st.trail[len(st.trail)-1]].level-1)
 		}
 	}
-	s.moves = s.moves[:0]
+	s.reordered = s.reordered[:0]
 	if level < s.level {
 		s.backtrack(level)
 	}

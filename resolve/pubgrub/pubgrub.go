@@ -2,74 +2,75 @@
 // fits. It knows packages and versions by number alone, so that it can serve any ecosystem.
 //
 // The algorithm is PubGrub (Natalie Weizenbaum, "PubGrub: Next-Generation Version Solving"): unit
-// propagation and clause learning over incompatibilities, sets of terms that cannot all hold.
-// The versions of a package are a finite list that the provider gives, so a term is a bitset: one
-// bit for each version and one more for "not selected". With that last bit positive and negative
-// terms are one thing, and the whole algebra is and, or and not on words. How versions compare
-// does not matter here.
+// propagation and clause learning over incompatibilities, which are sets of terms that cannot all
+// hold. The provider lists the versions of each package, so a term can be a bitset: one bit for
+// each version and one more for "not selected". Thanks to that last bit, positive and negative
+// terms have the same representation, and set operations are and, or and not on words. How
+// versions compare does not matter here.
 package pubgrub
 
 import "errors"
 
-// Provider knows the packages. It numbers them as it meets them; the numbers index slices, so they
-// should be dense. It need not be safe for use from several goroutines.
+// Provider supplies the packages to Solve. It assigns the package numbers; they index slices, so
+// they should be dense. It is never called from several goroutines at once.
 type Provider interface {
-	// Versions says how many versions package p has, and which of them can never be chosen. It
-	// is called once for each package, as soon as something depends on it.
+	// Versions returns how many versions package p has, and which of them can never be chosen.
+	// It is called once for each package, as soon as something depends on it.
 	Versions(p int) (n int, excluded []Exclusion, err error)
-	// Dependencies gives what version v of p needs. An error that wraps *UnavailableError rules out
-	// that version alone; any other ends the search. It is called once for each version tried.
+	// Dependencies returns what version v of p needs. An error that wraps *UnavailableError rules
+	// out that version only; any other error ends the search. It is called once for each version
+	// tried.
 	Dependencies(p, v int) ([]Dependency, error)
-	// Choose picks from allowed, which is never empty, the version of p to try next.
+	// Choose returns the version of p to try next, out of allowed, which is never empty.
 	Choose(p int, allowed Set) int
 }
 
 // Exclusion rules out versions of a package.
 type Exclusion struct {
 	Versions Set
-	Note     any // why, for whoever explains a failure
+	Note     any // the reason, passed through to the Derivation
 }
 
-// Dependency says what a version, or the root, needs.
+// Dependency is something that a version, or the root, needs.
 type Dependency struct {
 	Package  int
 	Allowed  Set  // the versions that satisfy it
 	Optional bool // it holds only if something else selects the package (a constraint)
 	Rank     Rank
-	Note     any // the requirement, for whoever explains a failure
+	Note     any // the requirement, passed through to the Derivation
 }
 
-// Rank says how early a package should be decided.
+// Rank is how early a package should be decided.
 type Rank int
 
-// The ranks. A package has the highest that any dependency on it was seen with.
+// The ranks. A package has the highest rank of the dependencies on it seen so far.
 const (
 	Ordinary Rank = iota // by first appearance
 	Pinned               // one version only
-	Fixed                // a given file: nothing to choose
+	Fixed                // a given file: there is nothing to choose
 )
 
-// UnavailableError is the error of a version whose dependencies cannot be known.
+// UnavailableError reports that the dependencies of a version cannot be determined.
 type UnavailableError struct {
-	Note     any // why, for whoever explains a failure
-	Versions Set // more versions that are ruled out for the same reason; may be nil
+	Note     any // the reason, passed through to the Derivation
+	Versions Set // further versions that are ruled out for the same reason; may be nil
 }
 
 func (*UnavailableError) Error() string { return "version is not available" }
 
-// NoSolutionError is the error of a problem that has no solution.
+// NoSolutionError reports that a problem has no solution.
 type NoSolutionError struct{ Why *Derivation }
 
 func (*NoSolutionError) Error() string { return "no solution" }
 
-// Derivation is a fact with its proof: that Terms cannot all hold. A fact is either given
+// Derivation is the fact that Terms cannot all hold, with its proof. A fact is either given
 // (Left is nil) or follows from two others. The proof of a failure ends in a fact without terms.
-// Derivations are shared: the proof is a directed graph without cycles.
+// Derivations are shared, so a proof is a directed acyclic graph.
 type Derivation struct {
 	Terms       []Term
 	Left, Right *Derivation
 
-	// Of a given fact:
+	// Set for a given fact:
 	Package    int         // what depends or is excluded; -1 for the root
 	Versions   Set         // of Package
 	Dependency *Dependency // nil: Versions are excluded
@@ -83,9 +84,10 @@ type Term struct {
 	Negative bool
 }
 
-// Solve picks one version for each package that roots need. The result holds, for each package by
-// number, the index of its version, or -1; packages above its end are not selected. The error is
-// a *NoSolutionError or what the provider reported. The same provider answers give the same result.
+// Solve picks one version for each package that roots need. The result is indexed by package
+// number and holds the index of the package's version, or -1 if it is not selected; packages beyond
+// its end are not selected. The error is a *NoSolutionError or comes from the provider. The result
+// depends on nothing but the provider's answers.
 func Solve(p Provider, roots []Dependency) ([]int, error) {
 	s := &solver{provider: p}
 	for i := range roots {
@@ -112,7 +114,7 @@ func Solve(p Provider, roots []Dependency) ([]int, error) {
 	}
 }
 
-// unavailable finds out that an error only rules out versions.
+// unavailable returns the *UnavailableError that err wraps, or nil.
 func unavailable(err error) *UnavailableError {
 	var u *UnavailableError
 	errors.As(err, &u)

@@ -5,26 +5,26 @@ import (
 	"math/bits"
 )
 
-// Set is a set of versions of one package, each version known by its index. Its size is fixed
-// when it is made.
+// Set is a set of versions of one package, identified by index. Its capacity is fixed when it is
+// created, and sets of one package all have the same length.
 type Set []uint64
 
-// words is how many words hold n versions and the bit that says "not selected".
+// words returns how many words it takes to hold n versions and the "not selected" bit.
 func words(n int) int { return n/64 + 1 }
 
-// NewSet is the empty set for a package of n versions.
+// NewSet returns an empty set for a package with n versions.
 func NewSet(n int) Set { return make(Set, words(n)) }
 
-// Add puts version i into s.
+// Add adds version i to s.
 func (s Set) Add(i int) { s[i/64] |= 1 << (i % 64) }
 
-// Remove takes version i out of s.
+// Remove removes version i from s.
 func (s Set) Remove(i int) { s[i/64] &^= 1 << (i % 64) }
 
 // Has reports whether version i is in s.
 func (s Set) Has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
 
-// Len counts the versions in s.
+// Len returns the number of versions in s.
 func (s Set) Len() int {
 	n := 0
 	for _, w := range s {
@@ -43,7 +43,7 @@ func (s Set) Empty() bool {
 	return true
 }
 
-// Max is the greatest index in s, -1 if there is none.
+// Max returns the greatest index in s, or -1 if s is empty.
 func (s Set) Max() int {
 	for i := len(s) - 1; i >= 0; i-- {
 		if s[i] != 0 {
@@ -68,10 +68,10 @@ func (s Set) Down() iter.Seq[int] {
 	}
 }
 
-// Clone is a copy that shares nothing with s.
+// Clone returns a copy of s.
 func (s Set) Clone() Set { return append(Set(nil), s...) }
 
-// And is the intersection of two sets of one package.
+// And returns the intersection of two sets of one package.
 func (s Set) And(t Set) Set {
 	r := make(Set, len(s))
 	for i := range s {
@@ -80,7 +80,7 @@ func (s Set) And(t Set) Set {
 	return r
 }
 
-// Or is the union of two sets of one package.
+// Or returns the union of two sets of one package.
 func (s Set) Or(t Set) Set {
 	r := make(Set, len(s))
 	for i := range s {
@@ -89,7 +89,7 @@ func (s Set) Or(t Set) Set {
 	return r
 }
 
-// Minus is the versions of s that are not in t.
+// Minus returns the versions of s that are not in t.
 func (s Set) Minus(t Set) Set {
 	r := make(Set, len(s))
 	for i := range s {
@@ -128,12 +128,13 @@ func (s Set) Disjoint(t Set) bool {
 	return true
 }
 
-// full holds n versions and the bit n.
+// full returns the set of n versions and the "not selected" bit n.
 func full(n int) Set {
 	s := NewSet(n)
 	for i := range s {
 		s[i] = ^uint64(0)
 	}
+	// Equal compares whole words, so the unused bits of the last one must be zero.
 	if r := (n + 1) % 64; r != 0 {
 		s[len(s)-1] = 1<<r - 1
 	}

@@ -5,12 +5,12 @@ import "fmt"
 // incompat is a set of terms that cannot all hold, at most one for each package.
 type incompat struct {
 	terms []term
-	// contradicted: a term is known to be false on the current trail, so there is nothing to
-	// learn from it until that is undone.
+	// contradicted means that a term is false on the current trail. Propagation skips the
+	// incompatibility until backtracking undoes that.
 	contradicted bool
 
-	left, right *incompat // of a derived one
-	from        int       // of a given one: Derivation.Package
+	left, right *incompat // what a derived incompatibility follows from, else nil
+	from        int       // Derivation.Package, of a given incompatibility
 	dependency  *Dependency
 	note        any
 }
@@ -29,24 +29,24 @@ func (i *incompat) term(pkg int) (Set, bool) {
 	return nil, false
 }
 
-// state is what the solver knows of one package.
+// state is what the solver knows about one package.
 type state struct {
 	known     bool
 	n         int
 	all       Set   // every version and "not selected"
-	current   Set   // what the trail leaves
-	trail     []int // indexes of its assignments
+	current   Set   // what the trail has left of all
+	trail     []int // indexes of the package's assignments in solver.trail
 	decided   bool
 	incompats []*incompat
 	order     int // of first appearance
 	rank      Rank
 	tried     map[int]bool // versions whose dependencies are known
 	conflicts
-	lined bool // it is in line to be decided, at line
-	line  turn
+	queued bool // it is in the decision queue, as entry
+	entry  queueEntry
 }
 
-// assignment narrows one package. set is what is left after it.
+// assignment narrows the versions of one package to set.
 type assignment struct {
 	pkg      int
 	level    int
@@ -55,6 +55,7 @@ type assignment struct {
 	decision bool
 }
 
+// contradiction remembers at which decision level an incompatibility was marked as contradicted.
 type contradiction struct {
 	incompat *incompat
 	level    int
@@ -67,10 +68,10 @@ type solver struct {
 	trail          []assignment
 	level          int
 	contradictions []contradiction
-	queue          []int
+	queue          []int // packages whose incompatibilities are to be propagated
 	merged         map[mergeKey][]*incompat
-	turns          turns
-	moves          []int // packages to be decided again in another order
+	pending        entryHeap // packages to be decided
+	reordered      []int     // packages whose priority changed since the last reorder
 }
 
 type mergeKey struct{ from, to int }
@@ -82,8 +83,8 @@ func (s *solver) pkg(p int) *state {
 	return s.packages[p]
 }
 
-// meet makes package p known.
-func (s *solver) meet(p int, rank Rank) (*state, error) {
+// register returns the state of package p, and asks the provider for its versions the first time.
+func (s *solver) register(p int, rank Rank) (*state, error) {
 	st := s.pkg(p)
 	st.rank = max(st.rank, rank)
 	if st.known {
@@ -111,9 +112,9 @@ func (s *solver) add(i *incompat) {
 	}
 }
 
-// addDependency learns that version v of package from (the root if -1) needs d.
+// addDependency records that version v of package from (the root if -1) needs d.
 func (s *solver) addDependency(from, v int, d *Dependency) error {
-	st, err := s.meet(d.Package, d.Rank)
+	st, err := s.register(d.Package, d.Rank)
 	if err != nil {
 		return err
 	}
@@ -124,6 +125,8 @@ func (s *solver) addDependency(from, v int, d *Dependency) error {
 	if d.Optional {
 		bad.Remove(st.n)
 	}
+	// A package that needs itself, usually with an extra, is no problem unless it needs another
+	// version of itself.
 	if from == d.Package {
 		if !d.Allowed.Has(v) {
 			self := NewSet(st.n)
@@ -149,7 +152,8 @@ func (s *solver) addDependency(from, v int, d *Dependency) error {
 		}
 		s.merged[key] = append(s.merged[key], i)
 	}
-	// Where no version is allowed bad is everything, so the version itself is impossible.
+	// If no version is allowed, bad is everything: the term would always hold, and the version
+	// itself is impossible.
 	if !bad.Equal(st.all) {
 		i.terms = append(i.terms, term{d.Package, bad})
 	}
@@ -160,8 +164,8 @@ func (s *solver) addDependency(from, v int, d *Dependency) error {
 	return nil
 }
 
-// merge widens an incompatibility of another version of the same package that says the same.
-// Thousands of versions with equal dependencies then cost one incompatibility, and an
+// merge adds v to an existing incompatibility if another version of the same package has the same
+// dependency. Thousands of versions with equal dependencies then cost one incompatibility, and an
 // explanation can name them together.
 func (s *solver) merge(from, v int, d *Dependency, bad Set) bool {
 	for _, i := range s.merged[mergeKey{from, d.Package}] {
@@ -183,11 +187,11 @@ type relation int
 const (
 	inconclusive relation = iota
 	satisfied
-	almost // all terms but one
+	almost // all terms hold but one
 	contradicted
 )
 
-// relate compares an incompatibility with the trail; for almost, open is the term that is left.
+// relate compares an incompatibility with the trail. For almost, open is the undetermined term.
 func (s *solver) relate(i *incompat) (rel relation, open *term) {
 	unsatisfied := 0
 	for k := range i.terms {
@@ -211,11 +215,12 @@ func (s *solver) relate(i *incompat) (rel relation, open *term) {
 	return inconclusive, nil
 }
 
-// propagate follows what the packages in the queue imply until nothing changes.
+// propagate derives what follows from the packages in the queue, until nothing changes.
 func (s *solver) propagate() error {
 	for len(s.queue) > 0 {
 		p := s.queue[len(s.queue)-1]
 		s.queue = s.queue[:len(s.queue)-1]
+		// Newest first: what was learned last is the most likely to lead somewhere.
 		list := s.packages[p].incompats
 		for k := len(list) - 1; k >= 0; k-- {
 			i := list[k]
@@ -250,7 +255,7 @@ func (s *solver) propagate() error {
 	return nil
 }
 
-// derive narrows a package: all other terms of cause hold, so the open one must not.
+// derive narrows a package: all other terms of cause hold, so the open term must be false.
 func (s *solver) derive(open *term, cause *incompat) {
 	st := s.packages[open.pkg]
 	s.assign(assignment{pkg: open.pkg, level: s.level, set: st.current.Minus(open.set), cause: cause})
@@ -262,10 +267,10 @@ func (s *solver) assign(a assignment) {
 	st.trail = append(st.trail, len(s.trail))
 	st.decided = st.decided || a.decision
 	s.trail = append(s.trail, a)
-	s.await(st)
+	s.enqueue(st)
 }
 
-// backtrack forgets everything above a decision level.
+// backtrack undoes everything above a decision level.
 func (s *solver) backtrack(level int) {
 	for len(s.trail) > 0 && s.trail[len(s.trail)-1].level > level {
 		a := s.trail[len(s.trail)-1]
@@ -278,7 +283,7 @@ func (s *solver) backtrack(level int) {
 		st.current = st.all
 		if k := len(st.trail); k > 0 {
 			st.current = s.trail[st.trail[k-1]].set
-			s.await(st)
+			s.enqueue(st)
 		}
 	}
 	for k := len(s.contradictions); k > 0 && s.contradictions[k-1].level > level; k-- {
@@ -302,7 +307,7 @@ func (s *solver) decide(p int) error {
 		st.tried[v] = true
 		dependencies, err := s.provider.Dependencies(p, v)
 		if u := unavailable(err); u != nil {
-			s.await(st)
+			s.enqueue(st)
 			if len(u.Versions) == len(self) {
 				self = self.Or(u.Versions)
 			}
@@ -318,9 +323,10 @@ func (s *solver) decide(p int) error {
 			}
 		}
 	}
-	// A version that cannot be is not decided: propagation will rule it out.
+	// Do not decide on a version that leads straight to a conflict: propagation will rule it out
+	// without a decision level that would have to be undone.
 	if s.impossible(p, v) {
-		s.await(st)
+		s.enqueue(st)
 		return nil
 	}
 	s.level++
@@ -328,8 +334,8 @@ func (s *solver) decide(p int) error {
 	return nil
 }
 
-// impossible reports whether an incompatibility would be satisfied by deciding v of p. Such a
-// version was just tried, so this is a conflict for the bookkeeping of the order.
+// impossible reports whether selecting version v of p would satisfy an incompatibility. It counts
+// as a conflict for the order of decisions, as the version was tried and failed.
 func (s *solver) impossible(p, v int) bool {
 	for _, i := range s.packages[p].incompats {
 		hit := true
