@@ -32,6 +32,7 @@ func imageHint(err error) string {
 		answer    *transport.Error
 		unserved  *lock.UnservedError
 		newer     *lock.NewerError
+		notFor    *pylock.NotForError
 	)
 	switch {
 	case errors.As(err, &building):
@@ -44,7 +45,7 @@ func imageHint(err error) string {
 		return "give a larger --max-layer-size: layers are split between files, never within one"
 	case errors.As(err, &tooMany):
 		return "give a larger --max-layer-size, so that less is split"
-	case errors.As(err, &misfit):
+	case errors.As(err, &misfit), errors.As(err, &notFor):
 		return "give a --base that fits, another --python, or make the lock for this base with mlenv lock --base"
 	case errors.Is(err, base.ErrNoPython):
 		return "give one with --python, or an image that has one with --base"

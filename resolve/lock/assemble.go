@@ -38,27 +38,17 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 		return nil, err
 	}
 	l := &pylock.Lock{LockVersion: pylock.Version, CreatedBy: "mlenv", Tool: s.p.Tool}
-	var err error
-	if l.RequiresPython, err = pep440.ParseSpecifiers("==" + s.p.Targets[0].Python.Minor() + ".*"); err != nil {
-		return nil, err
-	}
 	l.Tool.Python = s.p.Targets[0].Python
 	l.Tool.Targets, l.Tool.ExcludeNewer = nil, s.p.Limits.Cutoff.UTC()
-	markers := make([]pep508.Marker, len(all))
-	for i, p := range all {
-		t := p.world.target
+	for _, t := range s.p.Targets {
 		t.Python = l.Tool.Python // of two patch releases, a lock names the first
 		l.Tool.Targets = append(l.Tool.Targets, t)
-		m, err := pep508.ParseMarker(fmt.Sprintf("platform_machine == %q and sys_platform == %q", p.world.env.PlatformMachine, p.world.env.SysPlatform))
-		if err != nil {
-			return nil, err
-		}
-		markers[i] = m
-		if !slices.ContainsFunc(l.Environments, m.Equal) {
-			l.Environments = append(l.Environments, m)
-		}
 	}
 	slices.SortFunc(l.Tool.Targets, func(a, b dist.Target) int { return strings.Compare(a.String(), b.String()) })
+	markers, err := environments(l, all)
+	if err != nil {
+		return nil, err
+	}
 	l.Tool.Requested = s.p.requested(entries)
 	versions := map[pep508.Name]int{}
 	for _, e := range entries {
@@ -78,6 +68,54 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 		l.Packages = append(l.Packages, p)
 	}
 	return l, s.verify(l)
+}
+
+// environments notes where the lock may be used: on which platforms, and with which patch releases of
+// Python. It gives the marker of each choice.
+func environments(l *pylock.Lock, all []*picks) ([]pep508.Marker, error) {
+	minor := l.Tool.Python.Minor()
+	type place struct {
+		machine pep508.Marker
+		holds   patches
+	}
+	var places []place // one for each machine; the patch releases of one follow each other
+	markers := make([]pep508.Marker, len(all))
+	whole := all[0].holds
+	for i, p := range all {
+		m, err := pep508.ParseMarker(fmt.Sprintf("platform_machine == %q and sys_platform == %q", p.world.env.PlatformMachine, p.world.env.SysPlatform))
+		if err != nil {
+			return nil, err
+		}
+		k := slices.IndexFunc(places, func(o place) bool { return o.machine.Equal(m) })
+		if k < 0 {
+			k = len(places)
+			places = append(places, place{m, p.holds})
+		}
+		places[k].holds.from, places[k].holds.to = min(places[k].holds.from, p.holds.from), max(places[k].holds.to, p.holds.to)
+		whole.from, whole.to = min(whole.from, p.holds.from), max(whole.to, p.holds.to)
+		markers[i] = m
+		if _, exact := patchOf(p.world.target); !exact {
+			python, err := p.holds.marker(minor)
+			if err != nil {
+				return nil, err
+			}
+			markers[i] = m.And(python)
+		}
+	}
+	for _, o := range places {
+		m := o.machine
+		if o.holds != whole {
+			python, err := o.holds.marker(minor)
+			if err != nil {
+				return nil, err
+			}
+			m = m.And(python)
+		}
+		l.Environments = append(l.Environments, m)
+	}
+	var err error
+	l.RequiresPython, err = whole.specifiers(minor)
+	return markers, err
 }
 
 // requested lists the roots that are in the lock, by name.

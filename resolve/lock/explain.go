@@ -206,7 +206,7 @@ func (f *failure) hints(why *pubgrub.Derivation, roots []Root) []string {
 		}
 		s := *f.p.w.session
 		s.p = &q
-		w := s.world(f.p.w.target, nil)
+		w := s.world(f.p.w.target, f.p.w.env, nil)
 		got, _, err := w.try(&q)
 		if err != nil {
 			continue

@@ -185,3 +185,52 @@ func TestOlderThan(t *testing.T) {
 		t.Errorf("a file of no index: %v", err)
 	}
 }
+
+// A lock is refused on a patch release for which nobody has decided, instead of lacking a package
+// there (as redis 5.0.1 does on Debian 12, whose Python is 3.11.2).
+func TestPatchReleaseOfTheBase(t *testing.T) {
+	u := reads(t, "redis 5.0.1\n\tasync-timeout; python_full_version < \"3.11.3\"\nasync-timeout 4.0\n")
+	for _, c := range []struct {
+		made, base string
+		want       int // packages; 0: refused
+	}{
+		{"3.11.9", "3.11.9", 1}, {"3.11.9", "3.11.3", 1}, {"3.11.9", "3.11.2", 0}, {"3.11.2", "3.11.9", 0},
+		{"3.11", "3.11.9", 1}, {"3.11", "3.11.2", 2}, {"3.11", "3.11", 2},
+	} {
+		p := problem(t, "redis")
+		p.Targets[0].Python = pep440.MustParse(c.made)
+		l, err := Solve(t.Context(), u, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := p.Targets[0]
+		base.Python = pep440.MustParse(c.base)
+		picks, err := l.Select(base)
+		var notFor *pylock.NotForError
+		if len(picks) != c.want || (c.want == 0) != errors.As(err, &notFor) {
+			t.Errorf("locked for %s, installed on %s: %d packages, %v; want %d", c.made, c.base, len(picks), err, c.want)
+		}
+	}
+}
+
+// Where the bases of two platforms have different patch releases, each is held to its own.
+func TestPatchReleasesOfTwoBases(t *testing.T) {
+	u := reads(t, "redis 5.0.1\n\tasync-timeout; python_full_version < \"3.11.3\"\nasync-timeout 4.0\n")
+	c := testCase{problem: "need redis\nplatforms linux/amd64 linux/arm64\npython 3.11.9"}
+	p := c.parse(t)
+	p.Targets[1].Python = pep440.MustParse("3.11.2")
+	l, err := Solve(t.Context(), u, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{1, 2} {
+		if picks, err := l.Select(p.Targets[i]); err != nil || len(picks) != want {
+			t.Errorf("%s: %d packages, %v; want %d", p.Targets[i], len(picks), err, want)
+		}
+		wrong := p.Targets[i]
+		wrong.Python = p.Targets[1-i].Python
+		if _, err := l.Select(wrong); !errors.As(err, new(*pylock.NotForError)) {
+			t.Errorf("%s with Python %s: %v", wrong, wrong.Python, err)
+		}
+	}
+}

@@ -18,10 +18,12 @@ type pick struct {
 	needs     []pep508.Name // sorted
 }
 
-// picks is the choice for one target.
+// picks is the choice for one target, or for some patch releases of its Python.
 type picks struct {
-	world *world
-	list  []*pick // by name
+	world  *world
+	list   []*pick   // by name
+	patchy []decided // markers of the packages that tell patch releases apart
+	holds  patches   // of the target's Python, on which the choice is what it is
 }
 
 func (p *picks) find(name pep508.Name) *pick {
@@ -53,32 +55,52 @@ func (p *picks) versions() map[pep508.Name]pep440.Version {
 // look.
 func (s *session) solveAll() ([]*picks, error) {
 	kept := s.previous()
-	var all []*picks
-	for i, t := range s.p.Targets {
-		keep := kept
-		if i > 0 {
-			keep = join(kept, all[0].versions())
-		}
-		p, err := s.solve(s.world(t, keep))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, p)
+	all, err := s.solveEach(kept, nil)
+	if err != nil || len(all) < 2 || differences(all) == 0 {
+		return all, err
 	}
-	if len(all) < 2 || differences(all) == 0 {
-		return all, nil
-	}
-	var again []*picks
-	last := all[len(all)-1].versions()
-	for _, t := range s.p.Targets {
-		p, err := s.solve(s.world(t, join(kept, last)))
-		if err != nil {
-			return nil, err
-		}
-		again = append(again, p)
+	again, err := s.solveEach(kept, all[len(all)-1].versions())
+	if err != nil {
+		return nil, err
 	}
 	if differences(again) < differences(all) {
 		return again, nil
+	}
+	return all, nil
+}
+
+// solveEach solves the targets one after the other. Each prefers what was kept, then the given
+// versions or, where there are none, those of the first target.
+func (s *session) solveEach(kept, prefer map[pep508.Name]pep440.Version) ([]*picks, error) {
+	var all []*picks
+	for _, t := range s.p.Targets {
+		patch, exact := patchOf(t)
+		for left := anyPatch(); ; {
+			keep := join(kept, prefer)
+			if prefer == nil && len(all) > 0 {
+				keep = join(kept, all[0].versions())
+			}
+			env := t.Environment()
+			if !exact {
+				patch = left.from
+				env = onPatch(env, t.Python.Minor(), patch)
+			}
+			p, err := s.solve(s.world(t, env, keep))
+			if errors.As(err, new(*NoSolutionError)) && left.from > 0 {
+				break // the lock is not for these patch releases, and says so
+			}
+			if err != nil {
+				return nil, err
+			}
+			p.holds = p.hold(patch)
+			if !exact {
+				p.holds = p.holds.and(left)
+			}
+			all = append(all, p)
+			if left.from = p.holds.to; exact || left.from >= left.to {
+				break
+			}
+		}
 	}
 	return all, nil
 }
@@ -141,13 +163,13 @@ func (s *session) solve(w *world) (*picks, error) {
 		}
 		if wider := failure.widen(); wider != nil {
 			s.p = wider
-			w = s.world(w.target, w.keep)
+			w = s.world(w.target, w.env, w.keep)
 			continue
 		}
 		if hard, ok := withoutSoft(s.p); ok {
 			// Hints and explanations are about what the user asked for.
 			s.p = hard
-			w = s.world(w.target, w.keep)
+			w = s.world(w.target, w.env, w.keep)
 			continue
 		}
 		return nil, failure.explain()
@@ -236,6 +258,7 @@ func (p *provider) picks(solution []int) *picks {
 		for _, r := range p.w.requirements(m, it.extra) {
 			x.needs = append(x.needs, r.Name)
 		}
+		out.patchy = append(out.patchy, patchy(m, it.extra)...)
 		if it.extra != "" && !slices.Contains(m.ProvidesExtra, it.extra) {
 			p.w.warn("%s %s has no extra %q", it.name, pr.versions[v].version, it.extra)
 		}

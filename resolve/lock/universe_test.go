@@ -284,6 +284,14 @@ func show(l *pylock.Lock, warnings []string, err error) string {
 		return err.Error()
 	}
 	var b strings.Builder
+	if s := l.RequiresPython.String(); s != "=="+l.Tool.Python.Minor()+".*" {
+		fmt.Fprintf(&b, "requires-python %s\n", s)
+	}
+	for _, m := range l.Environments {
+		if m.UsesPatch() {
+			fmt.Fprintf(&b, "environment %s\n", m)
+		}
+	}
 	for _, p := range l.Packages {
 		fmt.Fprintf(&b, "%s %s", p.Name, p.Version)
 		for i, d := range p.Dependencies {

@@ -52,9 +52,10 @@ type building struct {
 	project *project
 }
 
-func (s *session) world(t dist.Target, keep map[pep508.Name]pep440.Version) *world {
+// world is what the packages look like from a target whose markers are evaluated in an environment.
+func (s *session) world(t dist.Target, env pep508.Environment, keep map[pep508.Name]pep440.Version) *world {
 	w := &world{
-		session: s, p: s.p, target: t, tags: t.TagSet(), env: t.Environment(),
+		session: s, p: s.p, target: t, tags: t.TagSet(), env: env,
 		direct: map[pep508.Name]*Root{}, hashes: map[pep508.Name][]string{}, soft: map[pep508.Name][]pep440.Specifiers{},
 		keep: keep, projects: map[pep508.Name]*building{}, crawled: map[string]bool{},
 	}

@@ -128,6 +128,16 @@ func (m Marker) UsesExtra() bool {
 	return uses
 }
 
+// UsesPatch reports whether m names a variable that tells patch releases of Python apart.
+func (m Marker) UsesPatch() bool {
+	uses := false
+	if m.expr != nil {
+		of := func(v variable) bool { return v == varPythonFullVersion || v == varImplementationVersion }
+		m.expr.walk(func(c *comparison) { uses = uses || of(c.left.variable) || of(c.right.variable) })
+	}
+	return uses
+}
+
 // walk calls f for every comparison.
 func (e *expression) walk(f func(*comparison)) {
 	for _, g := range e.groups {

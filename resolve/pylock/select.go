@@ -82,7 +82,7 @@ func (e *UnbuiltError) Error() string {
 }
 
 // Select gives the wheel of every package of the lock that the target needs, sorted by name. A lock
-// that is not for the target is an error, and so are packages without a fitting wheel, an
+// that is not for the target is a *NotForError, and packages without a fitting wheel are an
 // *UnbuiltError.
 func (l *Lock) Select(t dist.Target) ([]Pick, error) {
 	if err := l.isFor(t); err != nil {
@@ -120,7 +120,7 @@ func (l *Lock) Choose(t dist.Target) (picks []Pick, unbuilt []Unbuilt) {
 // isFor tells whether the lock may be used on a target at all.
 func (l *Lock) isFor(t dist.Target) error {
 	if !t.FitsPython(l.RequiresPython) {
-		return fmt.Errorf("the lock requires Python %s, but the base has %s", l.RequiresPython, t.Python)
+		return &NotForError{What: "Python", Want: []string{l.RequiresPython.String()}, Target: t}
 	}
 	if len(l.Environments) == 0 {
 		return nil
@@ -133,7 +133,23 @@ func (l *Lock) isFor(t dist.Target) error {
 		}
 		texts = append(texts, m.String())
 	}
-	return fmt.Errorf("the lock is for environments where %s, which %s with Python %s is not", strings.Join(texts, " or "), t.Platform(), t.Python)
+	return &NotForError{What: "environment", Want: texts, Target: t}
+}
+
+// NotForError says that a lock may not be used on a target, by its requires-python or by its
+// environments.
+type NotForError struct {
+	What   string   // "Python" or "environment"
+	Want   []string // the versions, or the markers one of which must hold
+	Target dist.Target
+}
+
+func (e *NotForError) Error() string {
+	want := strings.Join(e.Want, " or ")
+	if e.What == "Python" {
+		return fmt.Sprintf("the lock requires Python %s, but the base has %s", want, e.Target.Python)
+	}
+	return fmt.Sprintf("the lock is for environments where %s, which %s with Python %s is not", want, e.Target.Platform(), e.Target.Python)
 }
 
 // choose gives a package's best wheel, or says why there is none.
