@@ -3,10 +3,10 @@
 package resolve
 
 import (
-	"mlenv/resolve/envfile"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
+	"mlenv/resolve/secret"
 )
 
 // SchemaVersion is the version of the Spec's JSON and YAML form.
@@ -31,7 +31,7 @@ type Spec struct {
 
 	// Secrets are the URLs that were written with credentials. They are part of no form and of no
 	// digest of the Spec.
-	Secrets []envfile.Secret `json:"-" yaml:"-"`
+	Secrets []secret.Text `json:"-" yaml:"-"`
 }
 
 // ModelInfo identifies the model; none of it is part of the digest.

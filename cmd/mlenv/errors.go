@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"strings"
 
@@ -55,16 +54,16 @@ func (a *app) printError(err error) {
 	if err == nil || exitCode(err) == exitFindings {
 		return
 	}
-	paint := a.painter(a.stderr)
+	s := a.console()
 	var last string
 	for _, e := range split(err) {
 		if signal, ok := e.(*interruption); ok {
-			fmt.Fprintln(a.stderr, signal)
+			s.print("%s", signal)
 			continue
 		}
-		fmt.Fprintf(a.stderr, "%s %s\n", paint(red, "error:"), strings.TrimRight(e.Error(), "\n"))
+		s.print("%s %s", s.paint(red, "error:"), strings.TrimRight(e.Error(), "\n"))
 		if h := hint(e); h != "" && h != last {
-			fmt.Fprintf(a.stderr, "  %s %s\n", paint(cyan, "hint:"), h)
+			s.print("  %s %s", s.paint(cyan, "hint:"), h)
 			last = h
 		}
 	}

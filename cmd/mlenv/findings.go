@@ -9,21 +9,21 @@ import (
 // report prints findings on stderr, and gives an error for exit code 2 if there are errors among
 // them, or with strict also warnings.
 func (a *app) report(findings finding.List, strict bool) error {
-	paint := a.painter(a.stderr)
+	s := a.console()
 	for _, f := range findings {
-		fmt.Fprintf(a.stderr, "%s %s %s\n", paint(severityColour(f.Severity), string(f.Severity)+":"),
-			f.Message, paint(faint, "["+string(f.Rule)+"]"))
+		s.print("%s %s %s", s.paint(severityColour(f.Severity), string(f.Severity)+":"),
+			f.Message, s.paint(faint, "["+string(f.Rule)+"]"))
 		width := 0
 		for _, o := range f.From {
 			width = max(width, len(o.String()))
 		}
 		for _, o := range f.From {
 			line := fmt.Sprintf("    %-*s  %s", width, o.String(), o.Text)
-			fmt.Fprintln(a.stderr, paint(faint, strings.TrimRight(line, " ")))
+			s.print("%s", s.paint(faint, strings.TrimRight(line, " ")))
 		}
 	}
 	if len(findings) > 0 {
-		fmt.Fprintf(a.stderr, "%s, %s, %s\n", plural(findings.Count(finding.Error), "error"),
+		s.print("%s, %s, %s", plural(findings.Count(finding.Error), "error"),
 			plural(findings.Count(finding.Warning), "warning"), plural(findings.Count(finding.Info), "note"))
 	}
 	bad := findings.Count(finding.Error)

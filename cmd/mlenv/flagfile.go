@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"unicode"
 
 	"mlenv/resolve/envfile"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
+	"mlenv/resolve/secret"
 )
 
 func flagOrigin(text string) finding.Origin {
@@ -21,16 +23,17 @@ func flagOrigin(text string) finding.Origin {
 func (o *modelOptions) file() (*envfile.File, error) {
 	var lines []string
 	var errs []error
-	option := func(name string, values ...string) {
+	option := func(name string, values ...secret.Text) {
 		for _, v := range values {
-			if strings.ContainsAny(v, " \t\r\n") {
+			// White space splits a URL, and its password, in two.
+			if strings.ContainsFunc(v.Reveal(), unicode.IsSpace) {
 				errs = append(errs, &usageError{msg: fmt.Sprintf("--%s %q holds white space", name, v)})
 				continue
 			}
-			lines = append(lines, "--"+name+" "+v)
+			lines = append(lines, "--"+name+" "+v.Reveal())
 		}
 	}
-	if o.index.url != "" {
+	if o.index.url.Reveal() != "" {
 		option("index-url", o.index.url)
 	}
 	option("extra-index-url", o.index.extra...)

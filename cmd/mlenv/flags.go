@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"mlenv/resolve/secret"
 )
 
 // flagSet binds the flags of one command to the fields of a plain struct. A flag is declared
@@ -40,6 +42,21 @@ func (s *flagSet) text(to *string, name, usage string) {
 func (s *flagSet) list(to *[]string, name, usage string) {
 	first, aliases := names(name)
 	s.add(&cli.StringSliceFlag{Name: first, Aliases: aliases, Usage: usage + " (repeatable)"}, func(c *cli.Context) { *to = c.StringSlice(first) })
+}
+
+// secret declares a flag whose value may hold a password, such as a URL.
+func (s *flagSet) secret(to *secret.Text, name, usage string) {
+	s.add(&cli.StringFlag{Name: name, Usage: usage}, func(c *cli.Context) { *to = secret.New(c.String(name)) })
+}
+
+// secrets declares a flag like that which may be given several times.
+func (s *flagSet) secrets(to *[]secret.Text, name, usage string) {
+	s.add(&cli.StringSliceFlag{Name: name, Usage: usage + " (repeatable)"}, func(c *cli.Context) {
+		*to = nil
+		for _, text := range c.StringSlice(name) {
+			*to = append(*to, secret.New(text))
+		}
+	})
 }
 
 // number declares a flag with a number; what is in the variable is its default.

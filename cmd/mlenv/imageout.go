@@ -13,6 +13,7 @@ import (
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/sink"
+	"mlenv/render/printable"
 	"mlenv/resolve/cache"
 	"mlenv/resolve/finding"
 )
@@ -228,7 +229,7 @@ func (r *imageRun) print(p *imagebuild.Published) error {
 		return r.printReport(p)
 	}
 	for _, s := range p.Sent {
-		if _, err := fmt.Fprintln(r.results(), s.Reference); err != nil {
+		if _, err := fmt.Fprintln(r.results(), printable.Line(s.Reference)); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 
@@ -15,7 +14,7 @@ import (
 // as a line for each step, and not at all where it is to be quiet.
 type progress struct {
 	mu   sync.Mutex
-	out  io.Writer // nil: quiet
+	out  *console  // nil: quiet
 	line *liveLine // nil: not on a terminal
 
 	step  string // what was done last
@@ -46,7 +45,8 @@ const leastTask = 64 << 10
 func (a *app) newProgress(quiet bool) *progress {
 	p := &progress{fetch: map[string]*fetching{}}
 	if !quiet {
-		p.out = a.stderr
+		s := a.console()
+		p.out = &s
 		if isTerminal(a.stderr) {
 			p.line = newLiveLine(a.stderr)
 		}
@@ -68,7 +68,7 @@ func (p *progress) sayLocked(step string) {
 	case p.line != nil:
 		p.line.write(p.text)
 	default:
-		fmt.Fprintln(p.out, step)
+		p.out.say(step)
 	}
 }
 
@@ -82,7 +82,7 @@ func (p *progress) tell(format string, args ...any) {
 	if p.line != nil {
 		p.line.wipe()
 	}
-	fmt.Fprintf(p.out, format+"\n", args...)
+	p.out.print(format, args...)
 }
 
 // locking hands what the index client tells to the progress of a lock, until it is called with nil.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,7 +36,7 @@ func (s *screen) frames(t *testing.T) []string {
 func (s *screen) progress(columns int) *progress {
 	line := newLiveLine(s)
 	line.width, line.pause = func() int { return columns }, 0
-	return &progress{out: s, line: line, fetch: map[string]*fetching{}}
+	return &progress{out: plainConsole(s), line: line, fetch: map[string]*fetching{}}
 }
 
 // play is an image in the making: two layers of wheels, one that is known, one of the model.
@@ -143,7 +144,7 @@ func TestImageProgressTell(t *testing.T) {
 // Where there is no terminal each step is a line; numbers alone are none.
 func TestImageProgressPlain(t *testing.T) {
 	s := &screen{}
-	play(&progress{out: s, fetch: map[string]*fetching{}})
+	play(&progress{out: plainConsole(s), fetch: map[string]*fetching{}})
 	const want = "looking into the base for linux/amd64\nlayered virtual environment\nfetching large.whl\nreused  2 wheels\n" +
 		"layered large.whl\nlayered model.pkl\nsending to registry.example/churn:1\nsending to oci:x\n"
 	if s.String() != want {
@@ -155,7 +156,7 @@ func TestLockProgressLine(t *testing.T) {
 	s := &screen{}
 	line := newLiveLine(s)
 	line.width, line.pause = func() int { return 80 }, 0
-	p := &lockProgress{out: s, line: line, bytes: map[string]share{}}
+	p := &lockProgress{out: *plainConsole(s), line: line, bytes: map[string]share{}}
 	p.event(index.Event{Kind: index.PageRead, Name: "churn"})
 	p.event(index.Event{Kind: index.FileBytes, Name: "a.whl", Bytes: 1e6})
 	p.event(index.Event{Kind: index.FileBytes, Name: "a.whl", Bytes: 2e6, Total: 4e6})
@@ -194,4 +195,9 @@ func TestImageQuiet(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "b")); err != nil {
 		t.Error(err)
 	}
+}
+
+// plainConsole is a console without colours.
+func plainConsole(w io.Writer) *console {
+	return &console{w, func(_ colour, text string) string { return text }}
 }

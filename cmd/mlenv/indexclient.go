@@ -7,6 +7,7 @@ import (
 
 	"mlenv/resolve"
 	"mlenv/resolve/index"
+	"mlenv/resolve/secret"
 )
 
 // onIndex is who is told of the index client's progress; it may change while a command runs, which
@@ -41,16 +42,21 @@ func (a *app) indexClient(o indexOptions, spec *resolve.Spec, progress func(inde
 	return index.New(settings)
 }
 
+// revealed gives texts with their secrets, for the client that sends them.
+func revealed(list []secret.Text) []string {
+	var out []string
+	for _, s := range list {
+		out = append(out, s.Reveal())
+	}
+	return out
+}
+
 // indexSettings tells which indexes those are.
 func (a *app) indexSettings(o indexOptions, spec *resolve.Spec) (index.Settings, error) {
-	var secrets []string
-	for _, s := range spec.Secrets {
-		secrets = append(secrets, s.Reveal())
-	}
 	return index.Configure(index.Sources{
-		Secrets: secrets,
+		Secrets: revealed(spec.Secrets),
 		// The flags' own URLs, with the credentials that the Spec has lost.
-		Flags: index.Options{IndexURL: o.url, ExtraIndexURLs: o.extra, FindLinks: o.findLinks, NoIndex: o.noIndex},
+		Flags: index.Options{IndexURL: o.url.Reveal(), ExtraIndexURLs: revealed(o.extra), FindLinks: revealed(o.findLinks), NoIndex: o.noIndex},
 		Model: index.Options{
 			IndexURL:       spec.PackageIndex.IndexURL,
 			ExtraIndexURLs: spec.PackageIndex.ExtraIndexURLs,

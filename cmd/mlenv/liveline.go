@@ -6,6 +6,9 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"mlenv/render/printable"
+	"mlenv/resolve/secret"
 )
 
 // liveLine is a line of a terminal that is written over and over. It is wiped before anything else
@@ -29,7 +32,7 @@ func (l *liveLine) due() bool { return time.Since(l.shown) >= l.pause }
 func (l *liveLine) write(text func(columns int) string) {
 	columns := max(1, l.width()-1)
 	l.shown = time.Now()
-	fmt.Fprintf(l.out, "\r%s\x1b[K", cut(text(columns), columns))
+	fmt.Fprintf(l.out, "\r%s\x1b[K", cut(printable.Line(secret.Redact(text(columns))), columns))
 }
 
 // wipe takes the line away.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"runtime/debug"
 
@@ -160,9 +159,10 @@ func (a *app) checkLock(name string, old, now *pylock.Lock) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	fmt.Fprintf(a.stderr, "%s no longer fits the model:\n", name)
+	s := a.console()
+	s.print("%s no longer fits the model:", name)
 	for _, change := range changes {
-		fmt.Fprintf(a.stderr, "  %s\n", changeText(change))
+		s.print("  %s", changeText(change))
 	}
 	return &findingsError{count: len(changes)}
 }

@@ -12,6 +12,7 @@ import (
 	"mlenv/resolve/index"
 	"mlenv/resolve/lock"
 	"mlenv/resolve/pep508"
+	"mlenv/resolve/secret"
 	"mlenv/resolve/serving"
 )
 
@@ -50,16 +51,16 @@ func (o *modelOptions) bind(s *flagSet, command string) {
 	s.list(&o.constraints, "constraint", "apply the constraints `FILE`")
 	s.list(&o.codePaths, "code-paths", "add the file or directory of code `PATH`")
 	s.text(&o.python, "python", "use Python `VERSION` instead of the model's")
-	s.text(&o.index.url, "index-url", "take packages from the index `URL` instead of the model's")
-	s.list(&o.index.extra, "extra-index-url", "take packages from the index `URL` too")
-	s.list(&o.index.findLinks, "find-links", "take packages from the folder or page `LOCATION` too")
+	s.secret(&o.index.url, "index-url", "take packages from the index `URL` instead of the model's")
+	s.secrets(&o.index.extra, "extra-index-url", "take packages from the index `URL` too")
+	s.secrets(&o.index.findLinks, "find-links", "take packages from the folder or page `LOCATION` too")
 }
 
 // indexOptions say where packages come from.
 type indexOptions struct {
-	url       string
-	extra     []string
-	findLinks []string
+	url       secret.Text
+	extra     []secret.Text
+	findLinks []secret.Text
 	noIndex   bool
 	offline   bool
 	strategy  string
@@ -225,7 +226,7 @@ func (a *app) sourceDate() (time.Time, error) {
 	}
 	seconds, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || seconds < 0 || seconds > latest {
-		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH is %q, which is not a number of seconds between 0 and %d", text, int64(latest))
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH is not a number of seconds between 0 and %d", int64(latest))
 	}
 	return time.Unix(seconds, 0).UTC(), nil
 }
@@ -239,10 +240,11 @@ func (r *pairReader) usage(format string, args ...any) {
 
 func (r *pairReader) pairs(flag string, list []string) map[string]string {
 	out := map[string]string{}
-	for _, text := range list {
+	for i, text := range list {
 		key, value, ok := strings.Cut(text, "=")
 		if !ok || key == "" {
-			r.usage("--%s %q is not of the form KEY=VALUE", flag, text)
+			// The text is not shown: it may be a value whose key was forgotten.
+			r.usage("--%s number %d is not of the form KEY=VALUE", flag, i+1)
 		}
 		out[key] = value
 	}

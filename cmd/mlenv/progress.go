@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 
@@ -11,8 +10,7 @@ import (
 
 // lockProgress tells of a lock in the making: one line that is rewritten, on a terminal only.
 type lockProgress struct {
-	out             io.Writer
-	paint           func(colour, string) string
+	out             console
 	line            *liveLine // nil: not on a terminal
 	quiet, verbose  bool
 	mu              sync.Mutex
@@ -22,7 +20,7 @@ type lockProgress struct {
 }
 
 func (a *app) lockProgress(o outputOptions) *lockProgress {
-	p := &lockProgress{out: a.stderr, paint: a.painter(a.stderr), quiet: o.quiet, verbose: o.verbose, bytes: map[string]share{}}
+	p := &lockProgress{out: a.console(), quiet: o.quiet, verbose: o.verbose, bytes: map[string]share{}}
 	if isTerminal(a.stderr) && !p.quiet && !p.verbose {
 		p.line = newLiveLine(a.stderr)
 	}
@@ -47,7 +45,7 @@ func (p *lockProgress) event(e index.Event) {
 		p.step = "downloaded " + e.Name
 	}
 	if p.verbose && e.Kind != index.FileBytes {
-		fmt.Fprintln(p.out, p.step)
+		p.out.say(p.step)
 	}
 	if p.line != nil && p.line.due() {
 		p.line.write(p.text)
@@ -86,7 +84,7 @@ func (p *lockProgress) end() {
 
 func (p *lockProgress) warn(message string) {
 	if !p.quiet {
-		p.say("%s %s", p.paint(yellow, "warning:"), message)
+		p.say("%s %s", p.out.paint(yellow, "warning:"), message)
 	}
 }
 
@@ -100,5 +98,5 @@ func (p *lockProgress) say(format string, args ...any) {
 	if p.line != nil {
 		p.line.wipe()
 	}
-	fmt.Fprintf(p.out, format+"\n", args...)
+	p.out.print(format, args...)
 }

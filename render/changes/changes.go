@@ -7,8 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode"
 
+	"mlenv/render/printable"
 	"mlenv/resolve/diff"
 )
 
@@ -71,15 +71,10 @@ func facts(c *diff.Changes) []fact {
 	return out
 }
 
-// clean replaces what would move a terminal's cursor or turn the direction of the text: names come
+// clean escapes what would move a terminal's cursor or turn the direction of the text: names come
 // from other people's files.
 func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
+	return printable.Line(s)
 }
 
 // same says that nothing differs, and no more than is known.

@@ -38,9 +38,11 @@ func (r *Report) github() []byte {
 
 // escapeData and escapeProperty keep a text from ending the command or beginning another.
 func escapeData(s string) string {
+	s = printableLines(s)
 	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(s)
 }
 
 func escapeProperty(s string) string {
+	s = printableLines(s)
 	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C").Replace(s)
 }

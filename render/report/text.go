@@ -3,10 +3,12 @@ package report
 import (
 	"cmp"
 	"fmt"
-	"mlenv/resolve/finding"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"mlenv/render/printable"
+	"mlenv/resolve/finding"
 )
 
 // Style is what a piece of text is, for whoever colours it.
@@ -85,7 +87,7 @@ func (r *Report) text(paint Paint) []byte {
 		if title == "" {
 			title = "the model as a whole"
 		}
-		fmt.Fprintln(&b, paint(Heading, title))
+		fmt.Fprintln(&b, paint(Heading, printable.Line(title)))
 		shown := finding.Origin{Line: -1}
 		for _, f := range g.findings {
 			o, _ := place(f)
@@ -104,7 +106,7 @@ func (r *Report) text(paint Paint) []byte {
 // excerpt is the line, and below it carets under the subject, or under all of it.
 func excerpt(f finding.Finding, o finding.Origin, paint Paint) string {
 	number := fmt.Sprintf("%5d | ", o.Line)
-	text := strings.Join(strings.Fields(strings.Map(printable, o.Text)), " ")
+	text := strings.Join(strings.Fields(printable.Line(o.Text)), " ")
 	start, width := 0, utf8.RuneCountInString(text)
 	if i := strings.Index(strings.ToLower(text), strings.ToLower(f.Subject)); i >= 0 && f.Subject != "" && len(strings.ToLower(text)) == len(text) {
 		start, width = utf8.RuneCountInString(text[:i]), utf8.RuneCountInString(f.Subject)
@@ -114,13 +116,14 @@ func excerpt(f finding.Finding, o finding.Origin, paint Paint) string {
 	return paint(Faint, number) + text + "\n" + caret + "\n"
 }
 
-// printable replaces control characters: a file of the model must not steer a terminal.
-func printable(r rune) rune {
-	if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError ||
-		r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-		return '?'
+// printableLines keeps a file of the model from steering the terminal or the log that shows a
+// message of several lines.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = printable.Line(lines[i])
 	}
-	return r
+	return strings.Join(lines, "\n")
 }
 
 func writeFinding(b *strings.Builder, f finding.Finding, shown finding.Origin, paint Paint) {
@@ -128,19 +131,15 @@ func writeFinding(b *strings.Builder, f finding.Finding, shown finding.Origin, p
 	if f.Severity == finding.Info {
 		severity = "note"
 	}
-	lines := strings.Split(f.Message, "\n")
-	for i := range lines {
-		lines[i] = strings.Map(printable, lines[i])
-	}
-	message := strings.Join(lines, "\n    ")
+	message := strings.ReplaceAll(printableLines(f.Message), "\n", "\n    ")
 	if shown.Line > 0 && shown.Text == "" {
 		message = fmt.Sprintf("line %d: %s", shown.Line, message)
 	}
 	fmt.Fprintf(b, "  %s %s %s\n", paint(severityStyle(f.Severity), severity+":"), message, paint(Faint, "["+string(f.Rule)+"]"))
 	for _, o := range others(f, shown) {
-		line := "    also " + o.String()
+		line := "    also " + printable.Line(o.String())
 		if o.Text != "" && o.File != shown.File {
-			line += ": " + strings.Map(printable, o.Text)
+			line += ": " + printable.Line(o.Text)
 		}
 		fmt.Fprintln(b, paint(Faint, line))
 	}

@@ -8,6 +8,7 @@ import (
 	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
+	"mlenv/resolve/secret"
 )
 
 // ParseConda reads a conda environment.yml. Python goes to Python, pip, setuptools and wheel to
@@ -34,7 +35,7 @@ func ParseConda(fsys fs.FS, path string) (*File, error) {
 		case "variables":
 			d.condaVariables(p)
 		default:
-			key, _ := source.Scrub(p.Key)
+			key, _ := secret.Scrub(p.Key)
 			d.note(d.at(p.Line, key), finding.UnknownKey, key, "conda ignores the key %q", key)
 		}
 	}

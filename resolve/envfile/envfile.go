@@ -6,6 +6,7 @@ import (
 	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep508"
+	"mlenv/resolve/secret"
 )
 
 // Kind tells the files apart.
@@ -80,22 +81,9 @@ type File struct {
 	Variables         []Declaration    // names of conda's variables; never their values
 	Locked            bool             // MLflow's "# Locked requirements" form
 	CredentialsIn     []finding.Origin // entries that carried credentials, now removed
-	Secrets           []Secret         // the URLs that had them
+	Secrets           []secret.Text    // the http and https URLs that had them, for asking those URLs
 	Notes             []Note           // what is odd but understood
 }
-
-// Secret is an http or https URL with the credentials that it was written with. It is kept for
-// asking that URL, and never shows itself.
-type Secret struct{ url string }
-
-// Reveal gives the URL, credentials and all.
-func (s Secret) Reveal() string { return s.url }
-
-// String hides the URL from messages.
-func (Secret) String() string { return "(secret)" }
-
-// GoString is as String.
-func (s Secret) GoString() string { return s.String() }
 
 // Note is something that is understood but that its author should know of; it becomes a finding.
 type Note struct {
@@ -122,4 +110,4 @@ const (
 
 // StripCredentials takes user names and passwords out of every URL in a text, and reports whether
 // there were any. The user of an ssh URL without a password is not a credential.
-func StripCredentials(text string) (string, bool) { return source.Scrub(text) }
+func StripCredentials(text string) (string, bool) { return secret.Scrub(text) }

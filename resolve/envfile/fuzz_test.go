@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// secret is a password that no parser may let through.
-const secret = "hunter2secret"
+// hunter is a password that no parser may let through.
+const hunter = "hunter2secret"
 
-// fuzz feeds a parser with one file and looks for the secret in all that comes out.
+// fuzz feeds a parser with one file and looks for the password in all that comes out.
 func fuzz(f *testing.F, seeds []string, parse func(fsys fstest.MapFS, name string) (*File, error)) {
 	for _, s := range seeds {
 		f.Add([]byte(s))
@@ -25,9 +25,9 @@ func fuzz(f *testing.F, seeds []string, parse func(fsys fstest.MapFS, name strin
 		if text := dump(got, err); !utf8.ValidString(text) {
 			t.Fatalf("not UTF-8: %q", text)
 		}
-		for _, form := range []string{"https://u:" + secret + "@h.example/s", "https://" + secret + "@h.example/s"} {
-			if strings.Count(string(data), secret) == strings.Count(string(data), form+"\n") && strings.Contains(dump(got, err), secret) {
-				t.Fatalf("the secret came out:\n%s", dump(got, err))
+		for _, form := range []string{"https://u:" + hunter + "@h.example/s", "https://" + hunter + "@h.example/s"} {
+			if strings.Count(string(data), hunter) == strings.Count(string(data), form+"\n") && strings.Contains(dump(got, err), hunter) {
+				t.Fatalf("the password came out:\n%s", dump(got, err))
 			}
 		}
 	})
@@ -36,8 +36,8 @@ func fuzz(f *testing.F, seeds []string, parse func(fsys fstest.MapFS, name strin
 func FuzzRequirements(f *testing.F) {
 	seeds := []string{
 		"a==1 # c\nb[x]>=1,<2 ; python_version<'3' \\\n --hash=sha256:" + strings.Repeat("a", 64),
-		"-i https://u:" + secret + "@h.example/s\n--extra-index-url=https://" + secret + "@h.example/s\n-f https://u:" + secret + "@h.example/s\n",
-		"git+https://u:" + secret + "@h.example/s\nfoo @ https://u:" + secret + "@h.example/s\n-e git+https://" + secret + "@h.example/s\n",
+		"-i https://u:" + hunter + "@h.example/s\n--extra-index-url=https://" + hunter + "@h.example/s\n-f https://u:" + hunter + "@h.example/s\n",
+		"git+https://u:" + hunter + "@h.example/s\nfoo @ https://u:" + hunter + "@h.example/s\n-e git+https://" + hunter + "@h.example/s\n",
 		"-r requirements.txt\n-c requirements2.txt\n./x[a]\nwheels/a-1.0-py3-none-any.whl\n-e .\n",
 		"--no-binary :all: --only-binary a,b\n--pre --trusted-host h -C a='b c'",
 		"\xff\xfea\x00\n\x00", "# coding: latin-1\na # \xe9", "a==${X}\nfile:///x/y.whl\n",
@@ -47,7 +47,7 @@ func FuzzRequirements(f *testing.F) {
 
 func FuzzConda(f *testing.F) {
 	seeds := []string{
-		"name: x\nchannels: [conda-forge, 'https://u:" + secret + "@h.example/s\n']\ndependencies:\n- python=3.10\n- pip<=1\n- c/linux-64::numpy[version='>=1,<2',build=*x*]\n- pip:\n  - a==1\n  - -r requirements.txt\n  - |\n    --extra-index-url https://u:" + secret + "@h.example/s\n  - '# c'\nvariables: {A: b}\nprefix: /x\n",
+		"name: x\nchannels: [conda-forge, 'https://u:" + hunter + "@h.example/s\n']\ndependencies:\n- python=3.10\n- pip<=1\n- c/linux-64::numpy[version='>=1,<2',build=*x*]\n- pip:\n  - a==1\n  - -r requirements.txt\n  - |\n    --extra-index-url https://u:" + hunter + "@h.example/s\n  - '# c'\nvariables: {A: b}\nprefix: /x\n",
 		"dependencies: &a [a, *a]\n", "a: &a [1]\nb: *a\n<<: {c: d}\n", "- a\n", "", "dependencies:\n- pip: null\n- {npm: [x]}\n- 3\n", "dependencies: [python 3.8 h_0, 'a=1=b', 'a|b']",
 	}
 	fuzz(f, seeds, conda)
@@ -55,7 +55,7 @@ func FuzzConda(f *testing.F) {
 
 func FuzzPythonEnv(f *testing.F) {
 	seeds := []string{
-		"python: 3.10\nbuild_dependencies:\n- pip==1\ndependencies:\n- -r requirements.txt\n- a @ https://u:" + secret + "@h.example/s\n",
+		"python: 3.10\nbuild_dependencies:\n- pip==1\ndependencies:\n- -r requirements.txt\n- a @ https://u:" + hunter + "@h.example/s\n",
 		"python: [1]\nx: y\n", "dependencies: a\n", "python: '3.8'\npython: '3.9'\n",
 	}
 	fuzz(f, seeds, pythonEnv)

@@ -70,27 +70,38 @@ func TestManyErrors(t *testing.T) {
 // Unquoting can bring credentials to light, and a host without a scheme may have some.
 func TestHiddenCredentials(t *testing.T) {
 	for _, text := range []string{
-		`--index-url https\://user:` + secret + `@pypi.example/simple`,
-		`--index-url=user:` + secret + `@pypi.example/simple`,
-		`--extra-index-url "https:/""/user:` + secret + `@pypi.example/simple"`,
-		`-e git+https\://user:` + secret + `@git.example/x#egg=x`,
-		`-iuser:` + secret + `@pypi.example/simple`,
-		`--pre --index-url user:` + secret + `@pypi.example/simple --no-index`,
-		`-fuser:` + secret + `@pypi.example/simple`,
-		`-f https\://` + secret + `@pypi.example/simple`,
-		`-r https\://user:` + secret + `@pypi.example/r.txt`,
-		`-e https\://user:` + secret + `@git.example/x#egg=x`,
-		`foo --hash=https\://user:` + secret + `@git.example/x`,
-		`--no-binary https\://user:` + secret + `@git.example/x`,
-		`--use-feature https\://user:` + secret + `@git.example/x`,
-		`--all-releases https\://user:` + secret + `@git.example/x`,
-		`--pre https\://user:` + secret + `@git.example/x`,
-		`--https\://user:` + secret + `@git.example/x`,
-		`-e ./https\://user:` + secret + `@git.example/x`,
-		`--trusted-host user:` + secret + `@git.example`,
+		`--index-url https\://user:` + hunter + `@pypi.example/simple`,
+		`--index-url=user:` + hunter + `@pypi.example/simple`,
+		`--extra-index-url "https:/""/user:` + hunter + `@pypi.example/simple"`,
+		`-e git+https\://user:` + hunter + `@git.example/x#egg=x`,
+		`-iuser:` + hunter + `@pypi.example/simple`,
+		`--pre --index-url user:` + hunter + `@pypi.example/simple --no-index`,
+		`-fuser:` + hunter + `@pypi.example/simple`,
+		`-f https\://` + hunter + `@pypi.example/simple`,
+		`-r https\://user:` + hunter + `@pypi.example/r.txt`,
+		`-e https\://user:` + hunter + `@git.example/x#egg=x`,
+		`foo --hash=https\://user:` + hunter + `@git.example/x`,
+		`--no-binary https\://user:` + hunter + `@git.example/x`,
+		`--use-feature https\://user:` + hunter + `@git.example/x`,
+		`--all-releases https\://user:` + hunter + `@git.example/x`,
+		`--pre https\://user:` + hunter + `@git.example/x`,
+		`--https\://user:` + hunter + `@git.example/x`,
+		`-e ./https\://user:` + hunter + `@git.example/x`,
+		`--trusted-host user:` + hunter + `@git.example`,
+		`--index-url https://user:a ` + hunter + `@pypi.example/simple`,
+		`--index-url "https://user:a ` + hunter + `@pypi.example/simple"`,
+		`--index-url https://us er:` + hunter + `@pypi.example/simple`,
+		`--extra-index-url=https://user:12 ` + hunter + `@pypi.example`,
+		`evil @ https://user:a ` + hunter + `@git.example/x.whl`,
+		`evil @ https://user:` + hunter + ` b@git.example/x.whl`,
+		`evil @ https://user:a/b ` + hunter + `@git.example/x.whl ; python_version>"3"`,
+		"evil @ https://user:a\t" + hunter + `@git.example/x.whl`,
+		"-f https://user:a\u00a0" + hunter + `@git.example/`,
+		"-r https://user:a \\\n " + hunter + `@pypi.example/r.txt`,
+		"evil==1 --hash=https://user:a " + hunter + `@git.example/`,
 	} {
 		f, err := ParseRequirements(fstest.MapFS{"r": {Data: []byte(text)}}, "r")
-		if strings.Contains(dump(f, err), secret) {
+		if strings.Contains(dump(f, err), hunter) {
 			t.Errorf("%s:\n%s", text, dump(f, err))
 		}
 	}

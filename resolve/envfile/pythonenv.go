@@ -6,6 +6,7 @@ import (
 	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep440"
+	"mlenv/resolve/secret"
 )
 
 // ParsePythonEnv reads MLflow's python_env.yaml: python, build_dependencies and dependencies, each
@@ -29,7 +30,7 @@ func ParsePythonEnv(fsys fs.FS, path string) (*File, error) {
 		case "dependencies":
 			d.requirementList(p.Key, p.Line, p.Value)
 		default:
-			key, _ := source.Scrub(p.Key)
+			key, _ := secret.Scrub(p.Key)
 			d.fail(d.at(p.Line, key), "the keys are python, build_dependencies and dependencies", "MLflow knows no key %q and refuses the file", key)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep440"
+	"mlenv/resolve/secret"
 )
 
 // implementation is what uv and pyenv take before or around a version of CPython.
@@ -30,7 +31,7 @@ func ParsePythonVersion(fsys fs.FS, path string) (*File, error) {
 		return nil, err
 	}
 	for _, l := range splitLines(strings.TrimPrefix(string(data), "\ufeff"), 1) {
-		text, _ := source.Scrub(strings.TrimFunc(cutComment(l.text), isSpace))
+		text, _ := secret.Scrub(strings.TrimFunc(cutComment(l.text), isSpace))
 		if text == "" {
 			continue
 		}
@@ -75,7 +76,7 @@ func ParsePyProject(fsys fs.FS, path string) (*File, error) {
 		if errors.As(err, &at) {
 			e.Line, _ = at.Position()
 		}
-		e.Msg, _ = source.Scrub(e.Msg)
+		e.Msg, _ = secret.Scrub(e.Msg)
 		return nil, e
 	}
 	if doc.Project.RequiresPython == nil {
@@ -87,7 +88,7 @@ func ParsePyProject(fsys fs.FS, path string) (*File, error) {
 		r.fail(o, "", "requires-python must be text")
 		return r.result()
 	}
-	value, _ = source.Scrub(value)
+	value, _ = secret.Scrub(value)
 	o.Text = "requires-python = " + value
 	if _, err := pep440.ParseSpecifiers(value); err != nil {
 		r.fail(o, `it is written as ">=3.10"`, "requires-python %q is not a set of version specifiers", value)

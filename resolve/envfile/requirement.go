@@ -12,6 +12,7 @@ import (
 	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
+	"mlenv/resolve/secret"
 )
 
 // urlScheme is the lower-case scheme of what pip takes as a URL, else "".
@@ -140,7 +141,7 @@ func problem(err error) error {
 	if !errors.As(err, &s) {
 		return err
 	}
-	input, _ := source.Scrub(s.Input)
+	input, _ := secret.Scrub(s.Input)
 	return &pep508.SyntaxError{Input: input, Column: s.Column, Problem: s.Problem}
 }
 
@@ -212,7 +213,7 @@ func filePath(text string) (string, bool) {
 
 // url reads a URL: of a file, an archive, or a repository.
 func (r *reader) url(req *Requirement, text string) bool {
-	clean, found := source.Scrub(text)
+	clean, found := secret.Scrub(text)
 	if found {
 		r.file.CredentialsIn = append(r.file.CredentialsIn, req.From)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
+	"mlenv/resolve/secret"
 )
 
 const (
@@ -58,7 +59,7 @@ func ParseRequirementArgs(open func(name string) (fs.File, error), args []string
 	for _, arg := range args {
 		arg = strings.TrimFunc(arg, isSpace)
 		if name, constraint, ok := fileArg(arg); ok {
-			text, _ := source.Scrub(arg)
+			text, _ := secret.Scrub(arg)
 			r.include(name, constraint, finding.Origin{File: finding.CommandLine, Text: text})
 			continue
 		}
@@ -106,13 +107,13 @@ func (r *reader) failed(err error) {
 }
 
 func (r *reader) note(o finding.Origin, rule finding.ID, subject, format string, args ...any) {
-	r.file.Notes = append(r.file.Notes, Note{Rule: rule, Subject: subject, Message: fmt.Sprintf(format, args...), From: o})
+	r.file.Notes = append(r.file.Notes, Note{Rule: rule, Subject: subject, Message: secret.Redact(fmt.Sprintf(format, args...)), From: o})
 }
 
 // include reads the file that o names.
 func (r *reader) include(name string, constraint bool, o finding.Origin) {
 	if scheme := urlScheme(name); scheme == "http" || scheme == "https" || scheme == "file" || strings.Contains(name, "://") {
-		clean, _ := source.Scrub(name)
+		clean, _ := secret.Scrub(name)
 		r.fail(o, "copy its lines into the model", "the requirements file %q is behind a URL and could say something else tomorrow", clean)
 		return
 	}
@@ -208,7 +209,13 @@ func (r *reader) findLocked(lines []line) {
 
 // line reads one logical line.
 func (r *reader) line(l line, in include) {
-	text, secret := r.scrub(l.text)
+	if secret.HasSpace(l.text) {
+		// Split into words, the second half of a password would be an argument of its own.
+		r.fail(finding.Origin{File: in.name, Line: l.n}, "write it percent-encoded, a space as %20",
+			"the user or password of a URL holds white space")
+		return
+	}
+	text, hadSecret := r.scrub(l.text)
 	o := finding.Origin{File: in.name, Line: l.n, Text: text}
 	args, rest := splitLine(text)
 	words, err := splitWords(rest)
@@ -228,13 +235,13 @@ func (r *reader) line(l line, in include) {
 		return
 	}
 	if hostOnly(opts) || unquoted {
-		secret = true
+		hadSecret = true
 		o.Text = strings.TrimSpace(args + optionText(opts))
 	}
 	if args != "" {
 		o.Text = args // hashes would make it long
 	}
-	if secret {
+	if hadSecret {
 		r.file.CredentialsIn = append(r.file.CredentialsIn, o)
 	}
 	if len(other) > 0 {
@@ -257,9 +264,9 @@ func (r *reader) line(l line, in include) {
 
 // scrub takes credentials out of a text and keeps them where nothing prints them.
 func (r *reader) scrub(text string) (string, bool) {
-	clean, secrets, found := source.Take(text)
-	for _, s := range secrets {
-		r.file.Secrets = append(r.file.Secrets, Secret{s})
+	clean, taken, found := secret.Take(text)
+	for _, s := range taken {
+		r.file.Secrets = append(r.file.Secrets, secret.New(s))
 	}
 	return clean, found
 }

@@ -6,6 +6,7 @@ import (
 
 	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
+	"mlenv/resolve/secret"
 )
 
 // document is a YAML file that is being read into entries.
@@ -45,7 +46,11 @@ func (d *document) at(line int, text string) finding.Origin {
 
 // origin is the origin of a text that may hold credentials.
 func (d *document) origin(line int, text string) finding.Origin {
-	text, found := source.Scrub(text)
+	if secret.HasSpace(text) {
+		text = secret.Redact(text)
+		d.fail(d.at(line, text), "write it percent-encoded, a space as %20", "the user or password of a URL holds white space")
+	}
+	text, found := secret.Scrub(text)
 	o := d.at(line, text)
 	if found {
 		d.file.CredentialsIn = append(d.file.CredentialsIn, o)

@@ -3,13 +3,15 @@
 //
 // There is one table of rules for all of mlenv, so that every finding can be listed, given another
 // severity or silenced by a policy, explained, and linked from a report. Package finding imports
-// nothing of mlenv's: whoever reads files reports by it.
+// package secret alone, which keeps passwords out of every finding: whoever reads files reports by it.
 package finding
 
 import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"mlenv/resolve/secret"
 )
 
 // CommandLine is the File of an Origin that is a flag.
@@ -61,7 +63,8 @@ type Finding struct {
 }
 
 // New gives a finding with the severity that its rule has in the table; one that is not in the
-// table would be an Error, which no test lets pass.
+// table would be an Error, which no test lets pass. What it quotes is redacted: a report goes to
+// people and systems who may not see the secrets of those who wrote the model.
 func New(rule ID, subject string, from []Origin, format string, args ...any) Finding {
 	severity := Error
 	if r, ok := Lookup(rule); ok {
@@ -70,7 +73,11 @@ func New(rule ID, subject string, from []Origin, format string, args ...any) Fin
 	if from = slices.Clone(from); from == nil {
 		from = []Origin{} // a list in JSON, never null
 	}
-	return Finding{Rule: rule, Severity: severity, Subject: subject, Message: fmt.Sprintf(format, args...), From: from}
+	for i := range from {
+		from[i].File, from[i].Text = secret.Redact(from[i].File), secret.Redact(from[i].Text)
+	}
+	return Finding{Rule: rule, Severity: severity, Subject: secret.Redact(subject),
+		Message: secret.Redact(fmt.Sprintf(format, args...)), From: from}
 }
 
 // Equal reports whether two findings say the same of the same places.

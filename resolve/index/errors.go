@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"mlenv/resolve/pep508"
+	"mlenv/resolve/secret"
 )
 
 // ErrNoMetadata is wrapped by Metadata's error for a source distribution that says nothing
@@ -94,11 +95,7 @@ func (e *FormatError) Unwrap() error { return e.Err }
 func Redact(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
-		// Whatever it is, nothing before an "@" is shown.
-		if i := strings.LastIndexByte(raw, '@'); i >= 0 {
-			return "…" + raw[i:]
-		}
-		return raw
+		return secret.URL(raw)
 	}
 	return redact(u)
 }

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -187,7 +188,7 @@ func (c *configuring) uvOptions() (o Options, err error) {
 	case "unsafe-best-match", "unsafe-first-match":
 		c.set.Strategy = UnsafeBestMatch
 	default:
-		return o, fmt.Errorf("reading UV_INDEX_STRATEGY: %q is no strategy", v)
+		return o, errors.New("reading UV_INDEX_STRATEGY: its value is none of first-index, unsafe-best-match and unsafe-first-match")
 	}
 	return o, nil
 }
@@ -202,7 +203,8 @@ func (c *configuring) named(value string) string {
 		return value
 	}
 	key := "UV_INDEX_" + notNameChar.ReplaceAllString(strings.ToUpper(name), "_")
-	user, password := c.src.Env(key+"_USERNAME"), c.src.Env(key+"_PASSWORD")
+	// A secret that a CI system or a file provides often ends in a newline.
+	user, password := strings.TrimSpace(c.src.Env(key+"_USERNAME")), strings.TrimSpace(c.src.Env(key+"_PASSWORD"))
 	if u, err := url.Parse(raw); err == nil && u.Host != "" && (user != "" || password != "") {
 		c.set.Credentials = append(c.set.Credentials, Credential{
 			Scheme: u.Scheme, Host: canonicalHost(u), Path: u.Path, User: user, Password: password,
@@ -272,5 +274,5 @@ func boolean(s string) (bool, error) {
 	case "0", "n", "no", "f", "false", "off", "":
 		return false, nil
 	}
-	return false, fmt.Errorf("%q is neither yes nor no", s)
+	return false, errors.New("its value is neither yes nor no") // and may be a password, or a URL with one
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"mlenv/resolve/internal/source"
+	"mlenv/resolve/secret"
 )
 
 // The names that MLflow gives to files of a model.
@@ -184,7 +185,7 @@ func (r *reader) topLevel(p source.Pair) {
 }
 
 func clean(text string) string {
-	text, _ = source.Scrub(text)
+	text, _ = secret.Scrub(text)
 	return text
 }
 

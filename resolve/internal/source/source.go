@@ -12,6 +12,8 @@ import (
 	"path"
 	"strings"
 	"unicode/utf8"
+
+	"mlenv/resolve/secret"
 )
 
 // MaxBytes is the largest file that is read.
@@ -53,12 +55,14 @@ func (e *Error) Same(other *Error) bool {
 	return e.File == other.File && e.Line == other.Line && e.Msg == other.Msg
 }
 
-// Error gives "file:line: what is wrong", without the hint.
+// Error gives "file:line: what is wrong", without the hint. What the message quotes of the file may
+// hold a secret that no parser saw, so it is redacted here, whoever made it.
 func (e *Error) Error() string {
+	msg := secret.Redact(e.Msg)
 	if e.Line == 0 {
-		return e.File + ": " + e.Msg
+		return e.File + ": " + msg
 	}
-	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
+	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, msg)
 }
 
 // Clean makes a path of fs.FS out of one that a file of the model names, relative to the

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"mlenv/resolve/secret"
 )
 
 // Kind is the shape of a Node.
@@ -121,7 +123,7 @@ func yamlError(name string, err error) *Error {
 	msg := err.Error()
 	m := yamlLine.FindStringSubmatch(msg)
 	line, _ := strconv.Atoi(m[1])
-	msg, _ = Scrub(strings.Join(strings.Fields(msg[len(m[0]):]), " "))
+	msg, _ = secret.Scrub(strings.Join(strings.Fields(msg[len(m[0]):]), " "))
 	e := &Error{File: name, Line: line, Msg: "is not YAML: " + msg}
 	if strings.Contains(msg, "cannot start any token") {
 		e.Hint = "indent with spaces, and put a value that starts with a special character into quotes"
@@ -224,7 +226,7 @@ func (t *tree) mapping(n *Node, y *yaml.Node, depth int) {
 			continue
 		}
 		if line, ok := first[k.Value]; ok {
-			key, _ := Scrub(k.Value)
+			key, _ := secret.Scrub(k.Value)
 			t.fail(k.Line, "the key %q is there twice, first on line %d", key, line)
 			continue
 		}
