@@ -45,6 +45,9 @@ func Model(from *model.Model, opts Options) (*Spec, error) {
 		m.spec.EnvironmentVariables = append(m.spec.EnvironmentVariables, v.Text)
 	}
 	m.addSystemPackages(from.Flavors)
+	for _, l := range from.BadLinks {
+		m.find(finding.LinkNotFollowed, l.Name, []finding.Origin{{File: l.Name}}, "%s", l.Error())
+	}
 	m.reportSidecars(from, opts.Replace)
 	if err := errors.Join(m.addCode(from), m.readLocal(from.FS)); err != nil {
 		return nil, err

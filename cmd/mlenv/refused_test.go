@@ -18,7 +18,7 @@ var badFiles = []struct {
 	{"bomb", func(path string) error { return os.WriteFile(path, []byte(yamlBomb()), 0o666) }, "with its aliases, more than 262144 values"},
 	{"not UTF-8", func(path string) error { return os.WriteFile(path, []byte("a\n\xff\n"), 0o666) }, ":2: byte 0xff is not UTF-8"},
 	{"directory", func(path string) error { return os.Mkdir(remove(path), 0o777) }, "is a directory"},
-	{"link", func(path string) error { return os.Symlink(os.Args[0], remove(path)) }, "is a symbolic link, or behind one, that leaves the model"},
+	{"link", func(path string) error { return os.Symlink(os.Args[0], remove(path)) }, "is a link to "},
 	{"gone", os.Remove, "no such file"},
 }
 
@@ -54,6 +54,13 @@ func TestBadFilesAreRefused(t *testing.T) {
 					want = ":1: this is not a requirement" // no YAML, so no bomb
 				}
 				out, errs, code := command(t, nil, "resolve", dir)
+				if bad.name == "link" && strings.HasSuffix(file, ".yaml") {
+					// The rest of the model can be read all the same.
+					if code != exitFindings || out == "" || !strings.Contains(errs, "[link-not-followed]") || !strings.Contains(errs, want) {
+						t.Errorf("exit code %d, stderr\n%s", code, errs)
+					}
+					return
+				}
 				if code != exitFailure || out != "" || !strings.Contains(errs, want) || !strings.Contains(errs, "error: ") ||
 					!strings.Contains(errs, file) || strings.Contains(errs, dir) || len(errs) > 10000 {
 					t.Errorf("exit code %d, %d bytes of stdout, stderr\n%.2000s", code, len(out), errs)

@@ -66,7 +66,9 @@ func (c *checker) modelFile(key string, v model.Value) {
 		c.find(finding.PathOutsideModel, v.Text, c.from(v), "%s names %s, which is not inside the model", key, v.Text)
 		return
 	}
+	var bad *model.LinkError
 	switch _, err := fs.Stat(c.in.Model.FS, name); {
+	case errors.As(err, &bad): // package resolve has reported the link
 	case errors.Is(err, fs.ErrNotExist):
 		c.find(finding.MissingModelFile, v.Text, c.from(v), "%s names %s, which the model does not have", key, v.Text)
 	case err != nil:

@@ -44,6 +44,7 @@ const (
 	LargeLayer               ID = "large-layer"
 	LicenceNotAllowed        ID = "licence-not-allowed"
 	LicenceUnknown           ID = "licence-unknown"
+	LinkNotFollowed          ID = "link-not-followed"
 	LocalPath                ID = "local-path"
 	LockOutOfDate            ID = "lock-out-of-date"
 	LockPythonDiffers        ID = "lock-python-differs"

@@ -20,6 +20,8 @@ var modelRules = []Rule{
 		"The import fails. Use its replacement, or require a distribution that brings the module."},
 	{ImportWithoutRequirement, Model, Warning, "the model's code imports a module that no requirement brings",
 		"The import fails unless something else happens to bring the module. Add the requirement."},
+	{LinkNotFollowed, Model, Error, "a symbolic link of the model leads nowhere, or out of it",
+		"The model is copied when it is deployed, and what the link leads to is not there then. Put the file itself into the model. Links within the model are followed."},
 	{MissingFile, Model, Error, "a requirement or code path names a file that the model does not have",
 		"The model cannot be installed. Log it again with the file, or take the line out."},
 	{MissingModelFile, Model, Error, "MLmodel names a file that the model does not have",

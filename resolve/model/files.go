@@ -15,11 +15,15 @@ import (
 // does not name: MLflow takes python_env.yaml and conda.yaml by these names.
 func (r *reader) environment() {
 	m := r.model
-	for _, v := range []Value{m.CondaEnv, m.VirtualEnv} {
+	for _, to := range []*Value{&m.CondaEnv, &m.VirtualEnv} {
+		v := *to
 		if v.Text == "" {
 			continue
 		}
-		if info, err := fs.Stat(r.fsys, v.Text); errors.Is(err, fs.ErrNotExist) {
+		var bad *LinkError
+		if info, err := fs.Stat(r.fsys, v.Text); errors.As(err, &bad) {
+			*to = Value{} // BadLinks says why
+		} else if errors.Is(err, fs.ErrNotExist) {
 			r.errs = append(r.errs, &Error{File: mlmodelFile, Line: v.Line, Kind: source.NotThere,
 				Msg: fmt.Sprintf("env names %q, but the model has no such file", v.Text)})
 		} else if err != nil {

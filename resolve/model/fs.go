@@ -13,18 +13,25 @@ import (
 // change a digest or an image: directories named __pycache__, and a .pyc whose source lies beside it.
 // A .pyc without its source is a module, and stays.
 //
-// It opens regular files and directories alone, through symbolic links as fsys does: opening a named
-// pipe would wait for a writer that may never come. Whatever else there is is listed, so that who
-// walks the tree can refuse it. Of nil it is nil.
+// Symbolic links that stay within fsys are what they lead to, in listings too; of others a *LinkError
+// says what is wrong. The machinery of a volume that Kubernetes mounts (..data) does not count.
+//
+// It opens regular files and directories alone: opening a named pipe would wait for a writer that may
+// never come. Whatever else there is is listed, so that who walks the tree can refuse it. Of nil it is
+// nil.
 func Files(fsys fs.FS) fs.FS {
 	if _, ok := fsys.(filesFS); ok || fsys == nil {
 		return fsys
 	}
-	return filesFS{fsys}
+	return filesFS{FS: fsys}
 }
 
 // filesFS is the file system of Files.
-type filesFS struct{ fs.FS }
+type filesFS struct {
+	fs.FS
+	dirs    []string // the absolute paths of its root, slash-separated; links may begin with them
+	hideBad bool     // links that cannot be followed are not listed
+}
 
 var errNotRegular = errors.New("is not a regular file")
 
@@ -32,10 +39,14 @@ func (f filesFS) Open(name string) (fs.File, error) {
 	if err := f.check("open", name); err != nil {
 		return nil, err
 	}
-	if info, err := fs.Stat(f.FS, name); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+	real, err := f.real("open", name)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := fs.Stat(f.FS, real); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: errNotRegular}
 	}
-	file, err := f.FS.Open(name)
+	file, err := f.FS.Open(real)
 	if dir, ok := file.(fs.ReadDirFile); ok && err == nil {
 		return &directory{ReadDirFile: dir, fsys: f, name: name}, nil
 	}
@@ -46,7 +57,25 @@ func (f filesFS) Stat(name string) (fs.FileInfo, error) {
 	if err := f.check("stat", name); err != nil {
 		return nil, err
 	}
-	return fs.Stat(f.FS, name)
+	real, err := f.real("stat", name)
+	if err != nil {
+		return nil, err
+	}
+	return fs.Stat(f.FS, real)
+}
+
+// real is follow, for a link to a directory only where that does not hold the link.
+func (f filesFS) real(op, name string) (string, error) {
+	real, err := f.follow(name)
+	if err == nil && real != name {
+		if info, e := fs.Stat(f.FS, real); e == nil && info.IsDir() {
+			err = f.checkCircle(name, real)
+		}
+	}
+	if err != nil {
+		return "", &fs.PathError{Op: op, Path: name, Err: err}
+	}
+	return real, nil
 }
 
 func (f filesFS) Lstat(name string) (fs.FileInfo, error) {
@@ -67,13 +96,17 @@ func (f filesFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err := f.check("readdir", name); err != nil {
 		return nil, err
 	}
-	entries, err := fs.ReadDir(f.FS, name)
+	real, err := f.real("readdir", name)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := fs.ReadDir(f.FS, real)
 	return f.counting(name, entries), err
 }
 
 // counting drops the entries of a directory that do not count.
 func (f filesFS) counting(dir string, entries []fs.DirEntry) []fs.DirEntry {
-	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+	return slices.DeleteFunc(f.linked(dir, entries), func(e fs.DirEntry) bool {
 		return e.IsDir() && e.Name() == pycache || !e.IsDir() && f.compiled(path.Join(dir, e.Name()))
 	})
 }

@@ -46,6 +46,8 @@ type Model struct {
 	Metadata []Field  // flattened like Flavor.Fields
 	Other    []Field  // top-level keys that are not among the above, flattened
 
+	BadLinks []LinkError // links that cannot be followed, by name; FS does not list them
+
 	closer io.Closer
 }
 

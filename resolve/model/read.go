@@ -29,7 +29,7 @@ const (
 )
 
 // Open reads the model in a directory of the file system, given the directory or its MLmodel
-// file. Symbolic links may not leave the directory. The model's FS is usable until Close.
+// file. Symbolic links may not leave the directory: see BadLinks. The model's FS is usable until Close.
 func Open(path string) (*Model, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,7 +49,7 @@ func Open(path string) (*Model, error) {
 	if err != nil {
 		return nil, source.ReadError(path, err)
 	}
-	m, err := Read(root.FS())
+	m, err := Read(filesFS{FS: root.FS(), dirs: rootNames(dir)})
 	if err != nil {
 		root.Close()
 		return nil, err
@@ -58,13 +58,32 @@ func Open(path string) (*Model, error) {
 	return m, nil
 }
 
+// rootNames are the absolute names of a directory, with links in its own path followed and not.
+func rootNames(dir string) []string {
+	var out []string
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil
+	}
+	out = append(out, filepath.ToSlash(abs))
+	if real, err := filepath.EvalSymlinks(abs); err == nil && real != abs {
+		out = append(out, filepath.ToSlash(real))
+	}
+	return out
+}
+
 // Read reads the model at the root of fsys; of that, the model's FS holds only what counts, see
 // Files. Errors about the model's files are of type *Error,
 // joined with errors.Join when there are several.
 func Read(fsys fs.FS) (*Model, error) {
-	fsys = Files(fsys)
+	files, _ := Files(fsys).(filesFS)
+	files.hideBad = true
+	fsys = files
 	r := &reader{fsys: fsys, model: &Model{FS: fsys, MLmodel: mlmodelFile}}
 	data, err := source.ReadFile(fsys, mlmodelFile)
+	if err := unlinked(fsys, mlmodelFile); err != nil {
+		return nil, err
+	}
 	if errors.Is(statError(fsys, mlmodelFile), fs.ErrNotExist) {
 		return nil, missing(fsys)
 	}
@@ -81,6 +100,7 @@ func Read(fsys fs.FS) (*Model, error) {
 	for _, p := range root.Pairs {
 		r.topLevel(p)
 	}
+	r.model.BadLinks = badLinks(files)
 	r.environment()
 	r.files()
 	r.registered()

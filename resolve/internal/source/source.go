@@ -127,7 +127,11 @@ func ReadAll(f fs.File, name string) ([]byte, error) {
 func ReadError(name string, err error) *Error {
 	e := &Error{File: name, Kind: Unreadable}
 	var p *fs.PathError
+	var link interface{ LeadsTo() string }
 	switch {
+	case errors.As(err, &link):
+		e.Msg = "is a link to " + link.LeadsTo()
+		e.Hint = "put the file itself into the model"
 	case errors.Is(err, fs.ErrNotExist):
 		e.Msg = "there is no such file"
 	case errors.Is(err, fs.ErrPermission):
