@@ -222,6 +222,7 @@ func TestBuild(t *testing.T) {
 		"opt/venv/bin/python3.11":     "-> python",
 		"opt/venv/lib64":              "-> lib",
 		"opt/venv/pylock.toml":        "lock-version = \"1.0\"\n",
+		"opt/venv/bin/mlenv-serve":    string(r.Runtime.Launcher),
 		"opt/ml/model/MLmodel":        "run_id: r1\n",
 		"usr/lib64/placeholder-never": "",
 		"opt/venv/lib/python3.11/site-packages/alpha/__init__.py":             "x = 1\n",
@@ -241,6 +242,9 @@ func TestBuild(t *testing.T) {
 		if _, ok := files[name]; ok {
 			t.Errorf("%s is in the image", name)
 		}
+	}
+	if mode := modes(t, img)["opt/venv/bin/mlenv-serve"]; mode != 0o755 {
+		t.Errorf("the launcher has mode %o", mode)
 	}
 	if got := files["opt/venv/bin/beta"]; !strings.HasPrefix(got, "#!/opt/venv/bin/python") {
 		t.Errorf("bin/beta begins with %.40q", got)
@@ -263,7 +267,7 @@ func TestConfig(t *testing.T) {
 	if _, ok := c.ExposedPorts["8080/tcp"]; !ok || c.User != "1000:0" || c.StopSignal != "SIGTERM" || c.WorkingDir == "" {
 		t.Errorf("configuration %+v", c)
 	}
-	if c.Healthcheck == nil || c.Healthcheck.Test[0] != "CMD" || c.Entrypoint[0] != serving.Python || c.Cmd != nil {
+	if c.Healthcheck == nil || c.Healthcheck.Test[0] != "CMD" || strings.Join(c.Entrypoint, " ") != serving.Launcher || c.Cmd != nil {
 		t.Errorf("health check %v, entrypoint %v, command %v", c.Healthcheck, c.Entrypoint, c.Cmd)
 	}
 	if c.Labels["io.mlenv.run.id"] != "r1" || !file.Created.Equal(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)) {

@@ -55,3 +55,34 @@ func extract(t *testing.T, img v1.Image) map[string]string {
 	}
 	return out
 }
+
+// modes reads the permissions of an image's files by path.
+func modes(t *testing.T, img v1.Image) map[string]int64 {
+	t.Helper()
+	out := map[string]int64{}
+	layers, err := img.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range layers {
+		r, err := l.Uncompressed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		archive := tar.NewReader(r)
+		for {
+			h, err := archive.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[strings.TrimSuffix(h.Name, "/")] = h.Mode
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}

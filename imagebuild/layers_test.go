@@ -234,6 +234,7 @@ func TestReserved(t *testing.T) {
 	for file, other := range map[string]string{
 		"gamma-3.0.data/data/pylock.toml":                           "the lock",
 		"gamma-3.0.data/data/pylock.toml/x":                         "the lock",
+		"gamma-3.0.data/scripts/mlenv-serve":                        "mlenv's launcher",
 		"gamma-3.0.data/purelib/alpha-1.0.dist-info/REQUESTED":      "alpha-1.0-py3-none-any.whl",
 		"gamma-3.0.data/purelib/beta-2.0.dist-info/REQUESTED":       "beta-2.0-py3-none-any.whl",
 		"gamma-3.0.data/purelib/alpha-1.0.dist-info/REQUESTED/file": "alpha-1.0-py3-none-any.whl",

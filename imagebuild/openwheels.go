@@ -267,7 +267,7 @@ func (w *work) compare(ctx context.Context, wheels []Wheel) ([]overlap, error) {
 }
 
 // unionFormat changes when what checkUnion finds does.
-const unionFormat = 3
+const unionFormat = 4
 
 type unionKey struct {
 	Version int // unionFormat

@@ -53,11 +53,14 @@ func (p paths) skeleton() []layer.Entry {
 // reserved are the paths of the environment itself, which no wheel may have: the skeleton's, and what
 // the last layer puts beside it.
 func (p paths) reserved() []layer.Entry {
-	return append(p.skeleton(), layer.Entry{
-		Path: path.Join(p.venv, lockName), Source: "the lock",
-		Content: layer.Content{Size: -1}, // the same as no file's
-	})
+	different := layer.Content{Size: -1} // from any file's
+	return append(p.skeleton(),
+		layer.Entry{Path: path.Join(p.venv, lockName), Source: "the lock", Content: different},
+		layer.Entry{Path: p.launcher(), Source: "mlenv's launcher", Content: different})
 }
+
+// launcher is the path of the program that starts the server.
+func (p paths) launcher() string { return path.Join(p.venv, "bin", serving.LauncherName) }
 
 // requested is the path of the file by which installers mark what the user asked for (PEP 376).
 func (p paths) requested(distInfo string) string {
@@ -194,6 +197,9 @@ func (w *work) makeLast(ctx context.Context, index int, done []made) (*made, err
 	var entries []layer.Entry
 	if w.recipe.Lock != nil {
 		entries = append(entries, layer.Entry{Path: path.Join(w.paths.venv, lockName), Content: layer.Bytes(w.recipe.Lock)})
+	}
+	if rt := w.recipe.Runtime; rt != nil && rt.Launcher != nil {
+		entries = append(entries, layer.Entry{Path: w.paths.launcher(), Mode: 0o755, Content: layer.Bytes(rt.Launcher)})
 	}
 	for _, one := range w.recipe.Wheels {
 		if !one.Requested {

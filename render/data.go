@@ -21,8 +21,8 @@ const (
 	explicitFile   = "conda-explicit.txt"
 )
 
-// Data is what a template is given. It embeds the runtime contract: .Entrypoint, .Env (a list of
-// .Name and .Value), .PathPrefix, .Port, .Healthcheck, .StopSignal, .User and .WorkingDir.
+// Data is what a template is given. It embeds the runtime contract: .Entrypoint, .Launcher, .Env (a
+// list of .Name and .Value), .PathPrefix, .Port, .Healthcheck, .StopSignal, .User and .WorkingDir.
 type Data struct {
 	serving.Runtime
 
@@ -32,6 +32,7 @@ type Data struct {
 	Notes        [][]string // paragraphs for the comment at the top
 
 	Venv, ModelPath, CodePath string // where things lie in the image
+	LauncherName              string // the context has it where .Launcher is not empty; it goes into bin of Venv
 	ModelCode                 bool   // the context has model-code/, laid out as below ModelPath
 	ExtraCode                 bool   // the context has extra-code/
 	SystemPackages            []resolve.SystemPackage
@@ -71,7 +72,8 @@ func newData(in Input) Data {
 		Runtime: *in.Runtime,
 		Title:   in.Title, Base: in.Base,
 		Venv: serving.Venv, ModelPath: serving.ModelPath, CodePath: serving.CodePath,
-		ModelCode: in.ModelCode, ExtraCode: in.ExtraCode,
+		LauncherName: serving.LauncherName,
+		ModelCode:    in.ModelCode, ExtraCode: in.ExtraCode,
 		SystemPackages: in.Spec.SystemPackages, Labels: in.Labels,
 		Files: Files{
 			Locked:        in.Lock != nil,

@@ -14,7 +14,7 @@ import (
 // requirementFiles writes what the installer reads.
 func requirementFiles(in Input) ([]File, error) {
 	var files []File
-	add := func(name, text string) { files = append(files, File{name, []byte(text)}) }
+	add := func(name, text string) { files = append(files, File{Name: name, Data: []byte(text)}) }
 	spec := inContext(in.Spec)
 	if in.Installer == Conda {
 		return condaFiles(in, spec)
@@ -59,11 +59,11 @@ func condaFiles(in Input, spec *resolve.Spec) ([]File, error) {
 		if err != nil {
 			return nil, err
 		}
-		return []File{{condaFile, data}}, nil
+		return []File{{Name: condaFile, Data: data}}, nil
 	}
-	files := []File{{explicitFile, in.CondaExplicit}}
+	files := []File{{Name: explicitFile, Data: in.CondaExplicit}}
 	if len(spec.Requirements) > 0 {
-		files = append(files, File{openFile, []byte(openFileText(in, spec, spec.Requirements))})
+		files = append(files, File{Name: openFile, Data: []byte(openFileText(in, spec, spec.Requirements))})
 	}
 	return files, nil
 }

@@ -63,6 +63,7 @@ type Input struct {
 type File struct {
 	Name string // relative to the context, slash-separated
 	Data []byte
+	Exec bool // it is a program: its mode is 0755
 }
 
 // Templates gives the built-in templates; the files of override replace those of the same name
@@ -101,13 +102,16 @@ func Context(in Input, t *template.Template, name string) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := []File{{"Dockerfile", dockerfile}}
+	files := []File{{Name: "Dockerfile", Data: dockerfile}}
+	if len(in.Runtime.Launcher) > 0 {
+		files = append(files, File{Name: serving.LauncherName, Data: in.Runtime.Launcher, Exec: true})
+	}
 	reqs, err := requirementFiles(in)
 	if err != nil {
 		return nil, err
 	}
 	files = append(files, reqs...)
-	return append(files, File{".dockerignore", dockerignore(files)}), nil
+	return append(files, File{Name: ".dockerignore", Data: dockerignore(files)}), nil
 }
 
 // dockerignore lets in what the Dockerfile copies and nothing that came to lie beside it.

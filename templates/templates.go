@@ -1,4 +1,4 @@
-// Package templates holds the embedded Dockerfile templates.
+// Package templates holds the embedded templates: those of Dockerfiles, and the launcher's.
 //
 // One file per installer is the whole Dockerfile; header and runtime are the parts that all of
 // them share. docs/dockerfile-templates.md describes the data that they are given.
@@ -10,3 +10,9 @@ import "embed"
 //
 //go:embed *.tmpl
 var FS embed.FS
+
+// Launcher is the template of the program that starts the server in an image, a Python file. It is
+// given .Python and .Model (paths), .Server (uvicorn, gunicorn or mlserver), .Port and .Workers.
+//
+//go:embed mlenv-serve.py
+var Launcher string

@@ -42,7 +42,7 @@ func (r *dockerfileRun) writeContext(dir string, files []render.File) (err error
 		return err
 	}
 	for _, f := range files {
-		if err := os.WriteFile(filepath.Join(tmp, filepath.FromSlash(f.Name)), f.Data, 0o644); err != nil {
+		if err := writeFile(filepath.Join(tmp, filepath.FromSlash(f.Name)), f); err != nil {
 			return err
 		}
 	}
@@ -53,6 +53,18 @@ func (r *dockerfileRun) writeContext(dir string, files []render.File) (err error
 		return err
 	}
 	return os.Rename(tmp, dir)
+}
+
+// writeFile writes a new file with the mode that it has in an image, whatever the umask.
+func writeFile(target string, f render.File) error {
+	mode := fs.FileMode(0o644)
+	if f.Exec {
+		mode = 0o755
+	}
+	if err := os.WriteFile(target, f.Data, mode); err != nil {
+		return err
+	}
+	return os.Chmod(target, mode)
 }
 
 // mayReplace refuses a directory that holds something else.

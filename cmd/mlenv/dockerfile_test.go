@@ -13,6 +13,7 @@ import (
 
 	"mlenv/imagebuild/base/basetest"
 	"mlenv/resolve/index/indextest"
+	"mlenv/resolve/serving"
 )
 
 // contextText is a build context as one text: the files that mlenv wrote with their contents, and
@@ -34,7 +35,7 @@ func contextText(t *testing.T, dir string) string {
 		}
 		rel = filepath.ToSlash(rel)
 		b.WriteString("-- " + rel + " " + info.Mode().String() + " --\n")
-		if strings.Contains(rel, "/") {
+		if strings.Contains(rel, "/") || rel == serving.LauncherName {
 			return nil
 		}
 		data, err := os.ReadFile(p)

@@ -151,7 +151,7 @@ func TestImage(t *testing.T) {
 			t.Errorf("annotation %s is %q, want %q", key, got, want)
 		}
 	}
-	if got := strings.Join(config.Config.Entrypoint, " "); !strings.Contains(got, "mlflow.pyfunc.scoring_server.app:app") {
+	if got := strings.Join(config.Config.Entrypoint, " "); got != "/opt/venv/bin/mlenv-serve" {
 		t.Errorf("the entrypoint is %s", got)
 	}
 	if got := config.Created.UTC().Format("2006-01-02T15:04:05"); got != "2026-01-02T03:04:05" {

@@ -76,8 +76,11 @@ func TestImageContract(t *testing.T) {
 	})
 	config, manifest := w.pushed(t, "--port", "9000", "--workers", "3", "--user", "12345:0", "--env", "A=1=2", "--label", "team=risk", "--annotation", "note=hello")
 	c := config.Config
-	if got := strings.Join(c.Entrypoint, " "); !strings.Contains(got, "--port 9000 --workers 3 ") {
+	if got := strings.Join(c.Entrypoint, " "); got != "/opt/venv/bin/mlenv-serve" {
 		t.Errorf("the entrypoint is %s", got)
+	}
+	if text := string(inImage(t, w, "opt/venv/bin/mlenv-serve")); !strings.Contains(text, "\nSERVER = \"uvicorn\"\nPORT = 9000\nWORKERS = 3\n") {
+		t.Errorf("the launcher is\n%s", text)
 	}
 	if _, ok := c.ExposedPorts["9000/tcp"]; !ok || len(c.ExposedPorts) != 1 {
 		t.Errorf("exposed: %v", c.ExposedPorts)
@@ -85,7 +88,7 @@ func TestImageContract(t *testing.T) {
 	if c.User != "12345:0" || c.StopSignal != "SIGTERM" || c.WorkingDir != "/opt/ml/model" || len(c.Cmd) > 0 {
 		t.Errorf("user %q, stop signal %q, directory %q, command %q", c.User, c.StopSignal, c.WorkingDir, c.Cmd)
 	}
-	if c.Healthcheck == nil || c.Healthcheck.Test[0] != "CMD" || !strings.Contains(strings.Join(c.Healthcheck.Test, " "), "9000") {
+	if c.Healthcheck == nil || c.Healthcheck.Test[0] != "CMD" || strings.Join(c.Healthcheck.Test[1:], " ") != "/opt/venv/bin/mlenv-serve ping" {
 		t.Errorf("health check %+v", c.Healthcheck)
 	}
 	for name, want := range map[string]string{
@@ -137,10 +140,13 @@ func TestImageServers(t *testing.T) {
 	w.index.Add(indextest.Parse("mlserver 1.6.1", "mlserver-mlflow 1.6.1")...)
 	w.write(t, "registered_model_meta", "model_name: churn-eu\nmodel_version: 7\n")
 	config, _ := w.pushed(t, "--serve", "mlserver", "--workers", "2")
-	if got := strings.Join(config.Config.Entrypoint, " "); got != "/opt/venv/bin/mlserver start /opt/ml/model" {
+	if got := strings.Join(config.Config.Entrypoint, " "); got != "/opt/venv/bin/mlenv-serve" {
 		t.Errorf("mlserver: the entrypoint is %s", got)
 	}
-	for name, want := range map[string]string{"MLSERVER_MODEL_NAME": "churn-eu", "MLSERVER_MODEL_VERSION": "7", "MLSERVER_PARALLEL_WORKERS": "2", "MLSERVER_HTTP_PORT": "8080"} {
+	if text := string(inImage(t, w, "opt/venv/bin/mlenv-serve")); !strings.Contains(text, "\nSERVER = \"mlserver\"\nPORT = 8080\nWORKERS = 2\n") {
+		t.Errorf("mlserver: the launcher is\n%s", text)
+	}
+	for name, want := range map[string]string{"MLSERVER_MODEL_NAME": "churn-eu", "MLSERVER_MODEL_VERSION": "7"} {
 		if got, _ := variable(config, name); got != want {
 			t.Errorf("%s=%s, want %s", name, got, want)
 		}

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -79,7 +78,9 @@ type Runtime struct {
 	Entrypoint  []string // exec form
 	Env         []Var    // sorted by name; PATH is not among them, see PathPrefix
 	PathPrefix  string   // goes before the base's PATH
-	Port        int      // 0: none exposed
+	Port        int      // unless a variable says otherwise at the start; 0: there is no server
+	Workers     int      // likewise
+	Launcher    []byte   // the program at Launcher, with mode 0755; nil: there is no server
 	Healthcheck []string // exec-form command, nil if none; see the Health constants
 	StopSignal  string
 	User        string
@@ -122,7 +123,9 @@ func New(in Input) (*Runtime, error) {
 		"PYTHONUNBUFFERED": "1",
 		"VIRTUAL_ENV":      Venv,
 	}
-	r.serve(in, env)
+	if err := r.serve(in, env); err != nil {
+		return nil, err
+	}
 	if len(in.Entrypoint) > 0 {
 		// Nobody knows what this command answers, or whether it answers at all.
 		r.Entrypoint, r.Healthcheck = in.Entrypoint, nil
@@ -180,47 +183,38 @@ func (in Input) pythonPath() string {
 	return strings.Join(dirs, ":")
 }
 
-func (r *Runtime) serve(in Input, env map[string]string) {
-	port, workers := strconv.Itoa(in.Port), strconv.Itoa(in.Workers)
-	switch in.Kind {
-	case None:
+// serve says what running the server takes. How it is started, and on which port, is the launcher's
+// business, for that depends on variables that are only known when the container is started.
+func (r *Runtime) serve(in Input, env map[string]string) (err error) {
+	if in.Kind == None {
 		r.Entrypoint = []string{Python}
-		return
-	case MLServer:
-		r.Entrypoint = []string{Venv + "/bin/mlserver", "start", ModelPath}
-		// By default MLServer makes these in its working directory, which is read-only.
-		env["MLSERVER_ENVIRONMENTS_DIR"] = "/tmp/.envs"
-		env["MLSERVER_METRICS_DIR"] = "/tmp/.metrics"
-		env["MLSERVER_HOST"] = "0.0.0.0"
-		env["MLSERVER_HTTP_PORT"] = port
-		env["MLSERVER_PARALLEL_WORKERS"] = workers
-		env["MLSERVER_MODEL_IMPLEMENTATION"] = "mlserver_mlflow.MLflowRuntime"
-		env["MLSERVER_MODEL_URI"] = ModelPath
-		env["MLSERVER_MODEL_NAME"] = "mlflow-model"
-		if in.Name != "" {
-			env["MLSERVER_MODEL_NAME"] = in.Name
-		}
-		if in.Version != "" {
-			env["MLSERVER_MODEL_VERSION"] = in.Version
-		}
-	default:
-		env["__pyfunc_model_path__"] = ModelPath
-		if usesASGI(in.MLflowVersion) {
-			r.Entrypoint = []string{Python, "-m", "uvicorn", "--host", "0.0.0.0", "--port", port,
-				"--workers", workers, "mlflow.pyfunc.scoring_server.app:app"}
-		} else {
-			// Workers keep their heartbeat in a file; /dev/shm is there under a read-only root.
-			r.Entrypoint = []string{Python, "-m", "gunicorn", "--bind", "0.0.0.0:" + port,
-				"--workers", workers, "--timeout", "60", "--worker-tmp-dir", "/dev/shm",
-				"mlflow.pyfunc.scoring_server.wsgi:app"}
-		}
+		return nil
 	}
+	if r.Launcher, err = in.launcher(); err != nil {
+		return err
+	}
+	r.Entrypoint, r.Port, r.Workers = []string{Launcher}, in.Port, in.Workers
+	r.Healthcheck = []string{Launcher, "ping"}
 	// A model that is being served has no business reporting its use to a third party.
 	env["MLFLOW_DISABLE_TELEMETRY"] = "true"
-	r.Port = in.Port
-	// http.client, unlike urllib, heeds no proxy settings; distroless bases have no curl.
-	r.Healthcheck = []string{Python, "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', " +
-		port + ", timeout=4); c.request('GET', '/ping'); raise SystemExit(c.getresponse().status != 200)"}
+	if in.Kind != MLServer {
+		env["__pyfunc_model_path__"] = ModelPath
+		return nil
+	}
+	// By default MLServer makes these in its working directory, which is read-only.
+	env["MLSERVER_ENVIRONMENTS_DIR"] = "/tmp/.envs"
+	env["MLSERVER_METRICS_DIR"] = "/tmp/.metrics"
+	env["MLSERVER_HOST"] = "0.0.0.0"
+	env["MLSERVER_MODEL_IMPLEMENTATION"] = "mlserver_mlflow.MLflowRuntime"
+	env["MLSERVER_MODEL_URI"] = ModelPath
+	env["MLSERVER_MODEL_NAME"] = "mlflow-model"
+	if in.Name != "" {
+		env["MLSERVER_MODEL_NAME"] = in.Name
+	}
+	if in.Version != "" {
+		env["MLSERVER_MODEL_VERSION"] = in.Version
+	}
+	return nil
 }
 
 // usesASGI reports whether an MLflow serves by uvicorn's app (from 2.21 on) or gunicorn's wsgi.

@@ -124,7 +124,7 @@ func TestNew(t *testing.T) {
 		check func(*Runtime) string // what is wrong, or ""
 	}{
 		{"uvicorn from 2.21", Input{MLflowVersion: version(t, "2.21.0")},
-			"/opt/venv/bin/python -m uvicorn --host 0.0.0.0 --port 8080 --workers 1 mlflow.pyfunc.scoring_server.app:app",
+			"/opt/venv/bin/mlenv-serve",
 			func(r *Runtime) string {
 				if r.Port != 8080 || r.User != "1000:0" || env(r, "__pyfunc_model_path__") != ModelPath {
 					return "the defaults are off"
@@ -135,14 +135,14 @@ func TestNew(t *testing.T) {
 				return ""
 			}},
 		{"gunicorn before", Input{MLflowVersion: version(t, "2.20.4"), Port: 9000, Workers: 3},
-			"/opt/venv/bin/python -m gunicorn --bind 0.0.0.0:9000 --workers 3 --timeout 60 --worker-tmp-dir /dev/shm mlflow.pyfunc.scoring_server.wsgi:app",
+			"/opt/venv/bin/mlenv-serve",
 			func(r *Runtime) string {
-				if !strings.Contains(strings.Join(r.Healthcheck, " "), "'127.0.0.1', 9000") {
-					return "the health check asks another port"
+				if strings.Join(r.Healthcheck, " ") != Launcher+" ping" || r.Port != 9000 || r.Workers != 3 {
+					return "the launcher knows the port that the health check has to ask"
 				}
 				return ""
 			}},
-		{"mlserver", Input{Kind: MLServer, Name: "churn", Version: "7"}, "/opt/venv/bin/mlserver start /opt/ml/model",
+		{"mlserver", Input{Kind: MLServer, Name: "churn", Version: "7"}, "/opt/venv/bin/mlenv-serve",
 			func(r *Runtime) string {
 				if env(r, "MLSERVER_MODEL_NAME") != "churn" || env(r, "MLSERVER_MODEL_VERSION") != "7" {
 					return "the registered model's name is lost"
@@ -157,7 +157,7 @@ func TestNew(t *testing.T) {
 				return ""
 			}},
 		{"code from outside", Input{Code: []string{"code"}, ExtraCode: true},
-			"/opt/venv/bin/python -m uvicorn --host 0.0.0.0 --port 8080 --workers 1 mlflow.pyfunc.scoring_server.app:app",
+			"/opt/venv/bin/mlenv-serve",
 			func(r *Runtime) string {
 				if env(r, "PYTHONPATH") != CodePath {
 					return "MLflow cannot find code that MLmodel does not name"
