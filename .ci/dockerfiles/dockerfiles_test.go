@@ -123,7 +123,7 @@ func written(data []byte) int {
 // checkFinal checks the stage that runs: it copies what changes most last, runs nothing but the
 // installation of system packages, and ends in the entrypoint.
 func checkFinal(t *testing.T, final instructions.Stage) {
-	order := []string{"/opt/venv", "extra-code", "model-code", "model"}
+	order := []string{"/opt/venv", "extra-code", "model-code", "mlenv-serve", "model"}
 	var copies []string
 	user := ""
 	for _, c := range final.Commands {
