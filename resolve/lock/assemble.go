@@ -50,6 +50,8 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 		return nil, err
 	}
 	l.Tool.Requested = s.p.requested(entries)
+	l.Tool.Yanked = yanked(entries)
+	s.warnOf(all, l.Tool.Yanked)
 	versions := map[pep508.Name]int{}
 	for _, e := range entries {
 		versions[e.name]++
@@ -68,6 +70,37 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 		l.Packages = append(l.Packages, p)
 	}
 	return l, s.verify(l)
+}
+
+// yanked lists the entries that their projects have withdrawn.
+func yanked(entries []*entry) []pylock.Yanked {
+	var out []pylock.Yanked
+	for _, e := range entries {
+		for _, f := range e.wheels {
+			if f.Yanked && slices.Contains(e.best, f.Filename) {
+				out = append(out, pylock.Yanked{Name: e.name, Version: e.version, Reason: printable(f.YankedReason)})
+				break
+			}
+		}
+	}
+	return out
+}
+
+// warnOf says what is odd with a lock. This waits for the end, for not every solution that is found
+// on the way is the one that counts.
+func (s *session) warnOf(all []*picks, withdrawn []pylock.Yanked) {
+	for _, p := range all {
+		for _, odd := range p.odd {
+			s.warn("%s", odd)
+		}
+	}
+	for _, y := range withdrawn {
+		reason := ""
+		if y.Reason != "" {
+			reason = ": " + y.Reason
+		}
+		s.warn("%s %s was yanked%s", y.Name, y.Version, reason)
+	}
 }
 
 // environments notes where the lock may be used: on which platforms, and with which patch releases of

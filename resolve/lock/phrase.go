@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pubgrub"
@@ -101,10 +102,27 @@ func (s *story) excluded(d *pubgrub.Derivation) string {
 	return fmt.Sprintf("%s cannot be used: %v", who, d.Note)
 }
 
+// printable is a text of an index's in one line without control characters, which could play with
+// the terminal that it is shown on.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	const most = 200
+	if runes := []rune(s); len(runes) > most {
+		s = string(runes[:most]) + "…"
+	}
+	return s
+}
+
 func yankedBecause(c *candidate) string {
 	for _, f := range c.files {
 		if f.YankedReason != "" {
-			return " (" + f.YankedReason + ")"
+			return " (" + printable(f.YankedReason) + ")"
 		}
 	}
 	return ""

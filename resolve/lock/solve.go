@@ -2,6 +2,7 @@ package lock
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"mlenv/resolve/index"
@@ -24,6 +25,7 @@ type picks struct {
 	list   []*pick   // by name
 	patchy []decided // markers of the packages that tell patch releases apart
 	holds  patches   // of the target's Python, on which the choice is what it is
+	odd    []string  // what the user should know of the choice
 }
 
 func (p *picks) find(name pep508.Name) *pick {
@@ -260,7 +262,7 @@ func (p *provider) picks(solution []int) *picks {
 		}
 		out.patchy = append(out.patchy, patchy(m, it.extra)...)
 		if it.extra != "" && !slices.Contains(m.ProvidesExtra, it.extra) {
-			p.w.warn("%s %s has no extra %q", it.name, pr.versions[v].version, it.extra)
+			out.odd = append(out.odd, fmt.Sprintf("%s %s has no extra %q", it.name, pr.versions[v].version, it.extra))
 		}
 	}
 	for _, x := range out.list {

@@ -132,6 +132,13 @@ func (w *writer) tool(t *Tool) {
 		fmt.Fprintf(w, "exclude-newer = %s\n", t.ExcludeNewer.UTC().Format(time.RFC3339Nano))
 	}
 	w.list("requested", len(t.Requested), func(i int) string { return quote(string(t.Requested[i])) })
+	w.list("yanked", len(t.Yanked), func(i int) string {
+		y := inline{}
+		y.str("name", string(t.Yanked[i].Name))
+		y.str("version", t.Yanked[i].Version.String())
+		y.str("reason", t.Yanked[i].Reason)
+		return y.String()
+	})
 	if w.Len() == empty {
 		w.Truncate(start)
 	}

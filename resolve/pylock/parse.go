@@ -92,7 +92,14 @@ type rawTool struct {
 	Serve      string   `toml:"serve"`
 	Requested  []string `toml:"requested"`
 
-	ExcludeNewer any `toml:"exclude-newer"`
+	ExcludeNewer any         `toml:"exclude-newer"`
+	Yanked       []rawYanked `toml:"yanked"`
+}
+
+type rawYanked struct {
+	Name    string `toml:"name"`
+	Version string `toml:"version"`
+	Reason  string `toml:"reason"`
 }
 
 // Where a fault is that is not in a package.
@@ -211,6 +218,16 @@ func (r *rawTool) tool() (t Tool, err error) {
 			return t, err
 		}
 		t.Requested = append(t.Requested, n)
+	}
+	for _, raw := range r.Yanked {
+		y := Yanked{Reason: raw.Reason}
+		if y.Name, err = normalName("yanked", raw.Name); err != nil {
+			return t, err
+		}
+		if y.Version, err = pep440.Parse(raw.Version); err != nil {
+			return t, faultf("yanked", "%v", err)
+		}
+		t.Yanked = append(t.Yanked, y)
 	}
 	return t, nil
 }

@@ -95,4 +95,13 @@ type Tool struct {
 	// versions were chosen from. It is a promise of the lock: whoever renews it without naming
 	// another time holds to it. Zero: there was no limit.
 	ExcludeNewer time.Time
+
+	Yanked []Yanked // the packages whose version was yanked when the lock was made, in its order
+}
+
+// Yanked is a version that its project has withdrawn (PEP 592).
+type Yanked struct {
+	Name    pep508.Name
+	Version pep440.Version
+	Reason  string // "" where none was given
 }

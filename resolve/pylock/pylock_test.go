@@ -50,6 +50,7 @@ func TestTool(t *testing.T) {
 		SpecDigest: "sha256:00", Python: python, BaseName: "debian:12", BaseDigest: "sha256:11", Serve: "mlflow", Requested: []pep508.Name{"a"},
 		Targets:      []dist.Target{{Python: python, OS: "linux", Arch: "amd64", Libc: libc}, {Python: python, OS: "linux", Arch: "arm64", Libc: libc}},
 		ExcludeNewer: time.Date(2025, 2, 1, 0, 0, 0, 0, time.UTC),
+		Yanked:       []Yanked{{Name: "a", Version: pep440.MustParse("1.0"), Reason: "a bug"}},
 	}
 	if d := cmp.Diff(want, l.Tool); d != "" {
 		t.Errorf("tool (-want +got):\n%s", d)
