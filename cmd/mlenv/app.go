@@ -19,6 +19,8 @@ type app struct {
 
 	transport http.RoundTripper // to registries; nil: go-containerregistry's own
 
+	now func() time.Time // nil: the machine's clock
+
 	// How to wait before a request is tried again; zero: as long as it takes.
 	sleep   func(context.Context, time.Duration) error // of package indexes
 	backoff remote.Backoff                             // of registries
@@ -95,6 +97,14 @@ func (a *app) run(ctx context.Context, args []string) error {
 		return writeHelp(a.stdout, line.help)
 	}
 	return root.RunContext(ctx, append([]string{root.Name}, line.args...))
+}
+
+// clock gives the time.
+func (a *app) clock() time.Time {
+	if a.now != nil {
+		return a.now()
+	}
+	return time.Now()
 }
 
 // env gives an environment variable, "" where it is not set.

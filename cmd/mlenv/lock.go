@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -76,6 +80,7 @@ func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (e
 		return err
 	}
 	defer collectLate()()
+	began := a.clock()
 	show := a.lockProgress(o.out)
 	r.warn = show.warn
 	if r.client, err = a.indexClient(o.model.index, in.Spec, show.event); err != nil {
@@ -86,16 +91,68 @@ func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (e
 	if err != nil {
 		return err
 	}
+	if err := o.checkNames(r.keep.Lock, l, show); err != nil {
+		return err
+	}
 	if o.check {
 		return a.checkLock(o.output, r.keep.Lock, l)
 	}
-	return a.writeLock(ctx, o.output, lockFile{l, r.keep.Lock, old}, show)
+	if !pylock.ValidFileName(o.output) && o.output != "-" {
+		show.warn(fmt.Sprintf("pip and uv take a lock only under the name pylock.toml or pylock.NAME.toml (PEP 751), not %s", filepath.Base(o.output)))
+	}
+	summary := lockSummary(l, r.client.Locations(), a.clock().Sub(began))
+	return a.writeLock(ctx, o.output, lockFile{l, r.keep.Lock, old, summary}, show)
 }
 
 // lockFile is a lock to be written, and what is in its file before.
 type lockFile struct {
 	now, before *pylock.Lock
 	text        []byte // of before
+	summary     string // of now
+}
+
+// lockSummary says how much was locked, for what, from where, and in which time.
+func lockSummary(l *pylock.Lock, from []string, took time.Duration) string {
+	t := l.Tool
+	text := plural(len(l.Packages), "package") + " for Python " + t.Python.String()
+	for i, target := range t.Targets {
+		text += []string{" on ", ", "}[min(i, 1)] + target.Platform() + " (" + target.Libc.String() + ")"
+	}
+	if !t.ExcludeNewer.IsZero() {
+		text += ", uploaded before " + t.ExcludeNewer.UTC().Format(time.RFC3339)
+	}
+	if len(from) > 0 {
+		text += ", from " + strings.Join(from, " and ")
+	}
+	return fmt.Sprintf("%s, in %.1f s", text, took.Seconds())
+}
+
+// checkNames makes sure that what flags say of packages is said of packages that there are: a
+// mistyped name would have no effect, in silence. What --no-binary names may well be missing, if the
+// same flags are given for many models; there only what looks like a mistake is worth a warning.
+func (o *lockCommandOptions) checkNames(before, now *pylock.Lock, show *lockProgress) error {
+	var names []string
+	for _, l := range []*pylock.Lock{now, before} {
+		for i := 0; l != nil && i < len(l.Packages); i++ {
+			names = append(names, string(l.Packages[i].Name))
+		}
+	}
+	for _, n := range packageNames(slices.Concat(o.lock.noBinary, o.lock.onlyBinary)) {
+		if near := nearest(string(n), names); near != "" && n[0] != ':' && !slices.Contains(names, string(n)) {
+			show.warn(fmt.Sprintf("no package %s is locked, which --no-binary or --only-binary names; did you mean %s?", n, near))
+		}
+	}
+	for _, n := range packageNames(o.upgradePackages) {
+		if slices.Contains(names, string(n)) {
+			continue
+		}
+		e := &usageError{msg: fmt.Sprintf("--upgrade-package %s: neither the lock nor the model's environment has a package of that name", n)}
+		if near := nearest(string(n), names); near != "" {
+			e.hint = "did you mean " + near + "?"
+		}
+		return e
+	}
+	return nil
 }
 
 // writeLock writes a lock unless the file says the same already.
@@ -106,7 +163,7 @@ func (a *app) writeLock(ctx context.Context, output string, l lockFile, show *lo
 		_, err := a.stdout.Write(data)
 		return err
 	case bytes.Equal(l.text, data):
-		show.say("%s is up to date: %s", output, plural(len(l.now.Packages), "package"))
+		show.say("%s is up to date: %s", output, l.summary)
 		return nil
 	}
 	if err := writeOutput(ctx, output, data); err != nil {
@@ -117,7 +174,7 @@ func (a *app) writeLock(ctx context.Context, output string, l lockFile, show *lo
 			show.say("  %s", changeText(change))
 		}
 	}
-	show.say("wrote %s: %s", output, plural(len(l.now.Packages), "package"))
+	show.say("wrote %s: %s", output, l.summary)
 	return nil
 }
 

@@ -123,14 +123,20 @@ func (c *Client) askAll(ctx context.Context, name pep508.Name) ([]*page, error) 
 }
 
 func (c *Client) notFound(name pep508.Name) error {
-	e := &NotFoundError{Name: name}
+	return &NotFoundError{Name: name, Where: c.Locations()}
+}
+
+// Locations lists where the client looks, in the order of trial, without credentials: its indexes,
+// then folders and pages of links.
+func (c *Client) Locations() []string {
+	var out []string
 	for _, u := range c.indexes {
-		e.Where = append(e.Where, redact(u))
+		out = append(out, redact(u))
 	}
 	for _, l := range c.s.FindLinks {
-		e.Where = append(e.Where, Redact(l))
+		out = append(out, Redact(l))
 	}
-	return e
+	return out
 }
 
 // merge joins the files of several locations; the first of the files of one name stays.

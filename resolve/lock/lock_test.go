@@ -238,9 +238,9 @@ func TestPatchReleasesOfTwoBases(t *testing.T) {
 // What an index says of a yanked version cannot play with the terminal, nor fill it.
 func TestYankedReasonIsPrintable(t *testing.T) {
 	for reason, want := range map[string]string{
-		"a bug":                         "a bug",
+		"a bug":                          "a bug",
 		"two\nlines\r\tand \x1b[2J more": "two lines and [2J more",
-		strings.Repeat("x", 1000):       strings.Repeat("x", 200) + "…",
+		strings.Repeat("x", 1000):        strings.Repeat("x", 200) + "…",
 	} {
 		if got := printable(reason); got != want {
 			t.Errorf("%q became %q, want %q", reason, got, want)

@@ -6,12 +6,25 @@
 package pylock
 
 import (
+	"path/filepath"
+	"strings"
 	"time"
 
 	"mlenv/resolve/dist"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 )
+
+// ValidFileName reports whether a path ends in a name that the standard has for lock files, and
+// installers ask for: pylock.toml, or pylock.NAME.toml.
+func ValidFileName(file string) bool {
+	name, ok := strings.CutPrefix(filepath.Base(file), "pylock.")
+	if name == "toml" {
+		return ok
+	}
+	name, suffix := strings.CutSuffix(name, ".toml")
+	return ok && suffix && name != "" && !strings.Contains(name, ".")
+}
 
 // Version is the version of the format that Format writes.
 const Version = "1.0"

@@ -196,3 +196,14 @@ func FuzzParse(f *testing.F) {
 		roundTrip(t, l)
 	})
 }
+
+func TestValidFileName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"pylock.toml": true, "pylock.both.toml": true, "a/b/pylock.x-y.toml": true,
+		"both.toml": false, "pylock.a.b.toml": false, "pylock..toml": false, "pylock.toml.bak": false, "pylock": false, "pylock.x": false, "x/pylock.d/y.toml": false,
+	} {
+		if got := ValidFileName(filepath.FromSlash(name)); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
