@@ -16,8 +16,8 @@ import (
 	"mlenv/resolve/model"
 )
 
-// CodeDigest is the "h1:" hash (golang.org/x/mod/sumdb/dirhash) of a directory or file of fsys.
-// The names that are hashed begin with the last element of the path, so that moving the whole
+// CodeDigest returns the "h1:" hash (golang.org/x/mod/sumdb/dirhash) of a directory or file of
+// fsys. The names that are hashed begin with the last element of the path, so that moving the whole
 // changes nothing. All files count: fsys is one of model.Files. They are read as streams.
 func CodeDigest(fsys fs.FS, root string) (string, error) {
 	var files []string

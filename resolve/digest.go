@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// digest is the sha256 of the spec's canonical JSON without what does not shape the environment:
-// the model's identity, the findings, and where entries were written.
+// digest returns the sha256 of the spec's canonical JSON without what does not shape the
+// environment: the model's identity, the findings, and where entries were written.
 func (s *Spec) digest() string {
 	e := *s
 	e.Digest = ""
@@ -40,8 +40,8 @@ func (s *Spec) digest() string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// bare is a list without where its entries were written. A file that the command line names is known
-// by its name: the folder is this machine's.
+// bare returns a list without where its entries were written. A file that the command line names is
+// known by its name: the folder is this machine's.
 func bare(list []Requirement) []Requirement {
 	list = slices.Clone(list)
 	for i := range list {

@@ -12,7 +12,7 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// JSON is the spec as indented JSON.
+// JSON returns the spec as indented JSON.
 func (s *Spec) JSON() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -24,7 +24,7 @@ func (s *Spec) JSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// YAML is the spec as YAML, with the keys of its JSON form in the same order.
+// YAML returns the spec as YAML, with the keys of its JSON form in the same order.
 func (s *Spec) YAML() ([]byte, error) {
 	data, err := encodeYAML(s)
 	if err != nil {
@@ -74,8 +74,8 @@ func (r *Requirement) normalize() {
 	}
 }
 
-// RequirementsTxt is the spec as a requirements file for pip and uv. A requirements file cannot
-// hold constraints: those on a package that is required are joined to it, the others are
+// RequirementsTxt returns the spec as a requirements file for pip and uv. A requirements file
+// cannot hold constraints: those on a package that is required are joined to it, the others are
 // comments. Hashes are written only if every requirement has them, as pip then demands all.
 func (s *Spec) RequirementsTxt() []byte {
 	var b bytes.Buffer
@@ -128,7 +128,7 @@ func (s *Spec) constrained() (requirements, loose []Requirement) {
 	return requirements, loose
 }
 
-// Line is the requirement as a line of a requirements file, without hashes.
+// Line returns the requirement as a line of a requirements file, without hashes.
 func (r Requirement) Line() string {
 	var b strings.Builder
 	extras := extrasText(r.Extras)
@@ -161,7 +161,7 @@ func localPath(p string) string {
 	return "./" + p
 }
 
-// lines gives the index settings as options of a requirements file.
+// lines returns the index settings as options of a requirements file.
 func (p PackageIndex) lines() []string {
 	var out []string
 	add := func(option string, values ...string) {
@@ -196,9 +196,9 @@ type condaFile struct {
 	Dependencies []any    `yaml:"dependencies"`
 }
 
-// CondaYAML is the spec as conda's environment.yml. As MLflow does, it caps pip instead of pinning
-// it: conda's channels lag behind the Python Package Index, whose version the pin names. The other
-// build dependencies go to the pip section for the same reason.
+// CondaYAML returns the spec as conda's environment.yml. As MLflow does, it caps pip instead of
+// pinning it: conda's channels lag behind the Python Package Index, whose version the pin names.
+// The other build dependencies go to the pip section for the same reason.
 func (s *Spec) CondaYAML() ([]byte, error) {
 	file := condaFile{Name: "mlflow-env", Channels: s.Conda.Channels}
 	if len(file.Channels) == 0 {

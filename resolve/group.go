@@ -45,8 +45,8 @@ func (m *merger) groupBy(pick func(*envfile.File) []envfile.Requirement) []*grou
 	return groups
 }
 
-// key is the identity of a requirement: its name and marker, or what it points at where only the
-// distribution could tell its name.
+// key returns the identity of a requirement: its name and marker, or what it points at where only
+// the distribution could tell its name.
 func key(r envfile.Requirement) string {
 	name := string(r.Name)
 	if name == "" {
@@ -83,7 +83,7 @@ func (g *group) subject() string {
 	return source(g.entries[0])
 }
 
-// source is what a direct requirement points at, "" for one that an index answers.
+// source returns what a direct requirement points at, "" for one that an index answers.
 func source(e entry) string {
 	if e.Path != "" {
 		return e.Path
@@ -91,7 +91,7 @@ func source(e entry) string {
 	return e.URL
 }
 
-// text is the requirement as messages show it.
+// text returns the requirement as messages show it.
 func text(e entry) string {
 	var b strings.Builder
 	b.WriteString(string(e.Name))
@@ -118,7 +118,7 @@ func extrasText(extras []pep508.Name) string {
 	return "[" + strings.Join(words, ",") + "]"
 }
 
-// pinnedBySource gives the version of a direct requirement whose file name tells it (a wheel,
+// pinnedBySource returns the version of a direct requirement whose file name tells it (a wheel,
 // "Binary distribution format", file name convention).
 func pinnedBySource(e entry) (pep440.Version, bool) {
 	base, _, _ := strings.Cut(path.Base(source(e)), "#")

@@ -62,7 +62,7 @@ func (m *merger) mergeAll() {
 	}
 }
 
-// locked is the file that MLflow wrote as a lock, nil if none is. The others repeat or include
+// locked returns the file that MLflow wrote as a lock, nil if none is. The others repeat or include
 // requirements.txt.
 func (m *merger) locked() *envfile.File {
 	var found *envfile.File

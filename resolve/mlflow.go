@@ -91,8 +91,8 @@ func (m *merger) hasCondaMLflow() bool {
 	})
 }
 
-// mlflowPin is the released version to pin for an mlflow_version. A development version was never
-// released: as MLflow does, X.Y.Z.dev0 is taken as X.Y.(Z-1).
+// mlflowPin returns the released version to pin for an mlflow_version. A development version was
+// never released: as MLflow does, X.Y.Z.dev0 is taken as X.Y.(Z-1).
 func mlflowPin(text string) (pep440.Version, bool) {
 	v, err := pep440.Parse(text)
 	if err != nil {

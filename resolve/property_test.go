@@ -58,7 +58,7 @@ func (g generator) files(t *testing.T) []*envfile.File {
 	}
 }
 
-// seeds is how many sets of files each property is tried on. MLENV_SEEDS asks for more.
+// seeds returns how many sets of files each property is tried on. MLENV_SEEDS asks for more.
 func seeds(t *testing.T) uint64 {
 	text := os.Getenv("MLENV_SEEDS")
 	if text == "" {

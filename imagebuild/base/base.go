@@ -40,7 +40,7 @@ type Base struct {
 	Layers   int               `json:"layers"`            // number of layers
 }
 
-// Target is what locks and wheels must fit.
+// Target returns what locks and wheels must fit.
 func (b *Base) Target() dist.Target {
 	return dist.Target{Python: b.Version, OS: b.OS, Arch: b.Arch, Libc: b.Libc}
 }
@@ -64,7 +64,7 @@ func (b *Base) IsFor(want v1.Platform) error {
 	return &WrongPlatformError{Have: have, Want: want}
 }
 
-// variantOf gives a platform's variant, or the one that is meant where none is said (OCI
+// variantOf returns a platform's variant, or the one that is meant where none is said (OCI
 // image-spec, "Image Index", platform variants, as containerd reads them).
 func variantOf(p v1.Platform) string {
 	implied := map[string]string{"arm64": "v8", "arm": "v7", "amd64": "v1"}
@@ -102,10 +102,10 @@ func (o *OccupiedError) Error() string {
 	return fmt.Sprintf("the base already has files in %s, such as %s; they would be mixed with the image's own", o.Path, o.File)
 }
 
-// Minor gives the feature release, "3.11".
+// Minor returns the feature release, "3.11".
 func (b *Base) Minor() string { return b.Version.Minor() }
 
-// Getenv gives a variable of the image's configuration, or "".
+// Getenv returns a variable of the image's configuration, or "".
 func (b *Base) Getenv(name string) string {
 	for _, entry := range b.Env {
 		if key, value, ok := strings.Cut(entry, "="); ok && key == name {
@@ -115,7 +115,7 @@ func (b *Base) Getenv(name string) string {
 	return ""
 }
 
-// Resolve gives the place where a file of that absolute path really lies once the base's symbolic
+// Resolve returns the place where a file of that absolute path really lies once the base's symbolic
 // links among its parents are followed, so that nothing of ours replaces a link of the base.
 func (b *Base) Resolve(name string) string {
 	for range 40 {
@@ -142,7 +142,7 @@ func (b *Base) resolveOnce(name string) string {
 	return path.Clean(name)
 }
 
-// Parents gives the directories above a path that the base does not have, the uppermost first. An
+// Parents returns the directories above a path that the base does not have, the uppermost first. An
 // image must bring them: engines make missing ones that only root can enter.
 func (b *Base) Parents(name string) []string {
 	var out []string

@@ -114,8 +114,8 @@ func glibcBySymbol(f *facts, data []byte) error {
 	return nil
 }
 
-// elfHeader gives an ELF file's machine and loader from its program headers alone. Zero and "" are
-// no ELF file and no loader.
+// elfHeader returns an ELF file's machine and loader from its program headers alone. Zero and ""
+// are no ELF file and no loader.
 func elfHeader(data []byte) (elf.Machine, string) {
 	file, err := elf.NewFile(bytes.NewReader(data))
 	if err != nil {

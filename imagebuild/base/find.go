@@ -131,7 +131,7 @@ func (f *Found) suits(python pep440.Version) error {
 	return nil
 }
 
-// DefaultRef is the reference of the default base: docker-library's image of a Python.
+// DefaultRef returns the reference of the default base: docker-library's image of a Python.
 func DefaultRef(python string) string { return "python:" + python + "-slim" }
 
 // openDefault opens docker-library's image of the exact version, or, where there is none, that of
@@ -158,7 +158,7 @@ func Targets(bases []*Found) []dist.Target {
 	return out
 }
 
-// Recorded is what a lock for the bases records of them: the name by which others can pull the
+// Recorded returns what a lock for the bases records of them: the name by which others can pull the
 // base, and the digest of the platform's image. Of several platforms each has a digest of its own;
 // a lock names one only if there is one.
 func Recorded(bases []*Found) (name, digest string) {

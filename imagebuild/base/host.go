@@ -218,7 +218,7 @@ func stdlibFile(name string) bool {
 	return !strings.HasPrefix(name, "_tkinter.") && !strings.HasPrefix(name, "libpython")
 }
 
-// pythonEntries gives the interpreter and its standard library.
+// pythonEntries returns the interpreter and its standard library.
 func (h *host) pythonEntries() ([]layer.Entry, error) {
 	at := "usr/local/" + filepath.Base(filepath.Dir(h.stdlib)) + "/python" + h.minor
 	var entries []layer.Entry
@@ -282,7 +282,7 @@ func (h *host) walkStdlib(visit func(rel, real string, mode fs.FileMode) error) 
 	})
 }
 
-// systemEntries gives the loader, the shared libraries and the files of /etc. Libraries go where
+// systemEntries returns the loader, the shared libraries and the files of /etc. Libraries go where
 // the loader looks by default, which is where the C library lies.
 func (h *host) systemEntries() ([]layer.Entry, error) {
 	err := h.walkStdlib(func(rel, real string, _ fs.FileMode) error {
@@ -334,7 +334,7 @@ func (h *host) systemEntries() ([]layer.Entry, error) {
 	return layer.WithParents(append(entries, more...), "usr", "etc", "var", "root"), nil
 }
 
-// etcEntries gives the links of a merged /usr, the users and what name look-ups and TLS need. All
+// etcEntries returns the links of a merged /usr, the users and what name look-ups and TLS need. All
 // but the CA certificates are the same on every machine.
 func etcEntries(interp string) ([]layer.Entry, error) {
 	text := func(name, content string) layer.Entry {

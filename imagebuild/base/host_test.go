@@ -16,7 +16,7 @@ import (
 	"mlenv/resolve/pep440"
 )
 
-// machinePython gives a CPython of this machine, or skips.
+// machinePython returns a CPython of this machine, or skips.
 func machinePython(t *testing.T) string {
 	t.Helper()
 	dirs := append(filepath.SplitList(os.Getenv("PATH")), "/usr/local/bin", "/usr/bin")

@@ -130,7 +130,7 @@ var (
 	exact       = regexp.MustCompile(`^3\.\d+\.\d+((a|b|rc)\d+)?`)
 )
 
-// version gives the interpreter's exact version if any source tells it, else the minor one, else
+// version returns the interpreter's exact version if any source tells it, else the minor one, else
 // zero. Every source but the binary itself is believed only where it agrees on the minor version.
 func (t *tree) version(python string, n *node, env, annotation string, packages map[string]string) pep440.Version {
 	minor := ""
@@ -162,7 +162,7 @@ func (t *tree) version(python string, n *node, env, annotation string, packages 
 	return pythonOf(minor)
 }
 
-// exactVersion is the exact version of a Python that a text begins with, zero if it does not.
+// exactVersion returns the exact version of a Python that a text begins with, zero if it does not.
 func exactVersion(text string) pep440.Version { return pythonOf(exact.FindString(text)) }
 
 // pythonOf is Parse with the zero Version for what is none.
@@ -174,7 +174,7 @@ func pythonOf(text string) pep440.Version {
 	return v
 }
 
-// compiledIn gives the version that the interpreter or its libpython was compiled with, if there
+// compiledIn returns the version that the interpreter or its libpython was compiled with, if there
 // is exactly one for the minor version.
 func (t *tree) compiledIn(prefix, minor string, n *node) string {
 	found := map[string]bool{}

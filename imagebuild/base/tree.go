@@ -150,7 +150,7 @@ func (t *tree) resolve(name string) string {
 	return at
 }
 
-// file gives the regular file that a path leads to and its real path, or nil.
+// file returns the regular file that a path leads to and its real path, or nil.
 func (t *tree) file(name string) (*node, string) {
 	real := t.resolve(name)
 	n := t.nodes[real]

@@ -96,8 +96,8 @@ func Read(img *Image) (*Contents, error) {
 	return out, err
 }
 
-// firstOurs is the first layer that could hold something of mlenv's: the first one that is not the
-// base's, where the history tells.
+// firstOurs returns the first layer that could hold something of mlenv's: the first one that is not
+// the base's, where the history tells.
 func firstOurs(config *v1.ConfigFile, layers int) int {
 	at := 0
 	for _, h := range config.History {
@@ -194,7 +194,7 @@ func (f *found) keep(name string, size int64, content io.Reader) error {
 	return nil
 }
 
-// model gives the model's files as a file system: a zip in memory is one.
+// model returns the model's files as a file system: a zip in memory is one.
 func (f *found) model() (fs.FS, error) {
 	if f.files[modelPath+"/MLmodel"] == nil {
 		return nil, nil

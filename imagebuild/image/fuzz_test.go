@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// seed is a tar of small files.
+// seed returns a tar of small files.
 func seed(f *testing.F, names ...string) []byte {
 	f.Helper()
 	var b bytes.Buffer

@@ -101,7 +101,7 @@ func read(t *testing.T, img v1.Image) *image.Contents {
 	return c
 }
 
-// listing gives the lock and the model's files with what they hold.
+// listing returns the lock and the model's files with what they hold.
 func listing(t *testing.T, c *image.Contents) string {
 	t.Helper()
 	var out []string
@@ -234,7 +234,7 @@ func TestOnlyWhatIsNeededIsFetched(t *testing.T) {
 	}
 }
 
-// twoPlatforms is an index with images whose locks say which they are.
+// twoPlatforms returns an index with images whose locks say which they are.
 func twoPlatforms(t *testing.T) v1.ImageIndex {
 	t.Helper()
 	var index v1.ImageIndex = empty.Index

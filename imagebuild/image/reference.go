@@ -41,7 +41,7 @@ func CheckTag(tag string) error {
 // digestEnd is a digest behind a name. No other "@" belongs into a reference.
 var digestEnd = regexp.MustCompile(`@[A-Za-z0-9+._-]+:[0-9A-Fa-f]{32,}$`)
 
-// Redact gives a reference without what stands before an "@" that is not a digest's.
+// Redact returns a reference without what stands before an "@" that is not a digest's.
 func Redact(ref string) string {
 	digest := digestEnd.FindString(ref)
 	body := strings.TrimSuffix(ref, digest)

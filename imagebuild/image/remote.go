@@ -37,7 +37,7 @@ func (r Remote) Options(ctx context.Context, more ...remote.Option) []remote.Opt
 	return append(opts, more...)
 }
 
-// RoundTripper is the transport, or the default one.
+// RoundTripper returns the transport, or the default one.
 func (r Remote) RoundTripper() http.RoundTripper {
 	if r.Transport == nil {
 		return remote.DefaultTransport
@@ -58,7 +58,7 @@ func (r Remote) Digest(ctx context.Context, text string) (string, error) {
 	return d.Digest.String(), nil
 }
 
-// Client is an HTTP client with the credentials of a repository, for requests that
+// Client returns an HTTP client with the credentials of a repository, for requests that
 // go-containerregistry does not make. It follows no redirection, and repeats no request.
 func (r Remote) Client(ctx context.Context, repo name.Repository, scopes []string) (*http.Client, error) {
 	auth := authn.Anonymous

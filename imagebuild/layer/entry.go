@@ -120,7 +120,8 @@ func (e Entry) Same(f Entry) bool {
 	return e.Content.Same(f.Content)
 }
 
-// Either gives one of two files that are the same: the first where it alone may be executed, else the second.
+// Either returns one of two files that are the same: the first where it alone may be executed, else
+// the second.
 func Either(e, f Entry) Entry {
 	if e.mode()&0o111 != 0 && f.mode()&0o111 == 0 {
 		return e

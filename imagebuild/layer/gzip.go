@@ -82,7 +82,7 @@ func (g *gzipped) next() error {
 	return nil
 }
 
-// slot gives a slot to fill, once there is one.
+// slot returns a slot to fill, once there is one.
 func (g *gzipped) slot() (*gzipSlot, error) {
 	if g.slots < gzipSlots {
 		g.slots++

@@ -18,7 +18,7 @@ import (
 // Compressed does not check the diffID, for which all would have to be inflated.
 func Known(s Sum, build func() (v1.Layer, error)) v1.Layer { return &known{s, build} }
 
-// Remembered gives the sum of a layer that Known returned.
+// Remembered returns the sum of a layer that Known returned.
 func Remembered(l v1.Layer) (Sum, bool) {
 	k, ok := l.(*known)
 	if !ok {

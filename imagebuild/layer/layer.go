@@ -168,7 +168,8 @@ func (l *Layer) Size() (int64, error) {
 // MediaType implements v1.Layer.
 func (l *Layer) MediaType() (types.MediaType, error) { return l.opts.Compression.MediaType(), nil }
 
-// MediaType is the type of the layers that are made so (OCI Image Format Specification, "Layer").
+// MediaType returns the type of the layers that are made so (OCI Image Format Specification,
+// "Layer").
 func (c Compression) MediaType() types.MediaType {
 	if c == Zstd {
 		return types.OCILayerZStd

@@ -27,7 +27,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// deflated is the content of a file as a zip would hold it.
+// deflated returns the content of a file as a zip would hold it.
 func deflated(b []byte) Content {
 	var z bytes.Buffer
 	w, _ := flate.NewWriter(&z, 9)

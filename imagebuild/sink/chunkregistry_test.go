@@ -122,7 +122,7 @@ func (reg *chunkRegistry) put(w http.ResponseWriter, r *http.Request, session *b
 	reg.inner.ServeHTTP(w, whole)
 }
 
-// lines gives the requests with chunks, or all of a method.
+// lines returns the requests with chunks, or all of a method.
 func (reg *chunkRegistry) lines(prefix string) []string {
 	reg.mu.Lock()
 	defer reg.mu.Unlock()

@@ -23,7 +23,7 @@ type Daemon struct {
 	CertDir string // holds ca.pem, cert.pem and key.pem, as in DOCKER_CERT_PATH; "": tcp:// without TLS
 }
 
-// String is the host without credentials.
+// String returns the host without credentials.
 func (d Daemon) String() string {
 	u, err := url.Parse(d.Host)
 	if err != nil {
@@ -47,7 +47,7 @@ func (d Daemon) Ping(ctx context.Context) error {
 	return resp.Body.Close()
 }
 
-// Load gives the sink that loads an image into the engine and calls it tag, "churn:latest". Its
+// Load returns the sink that loads an image into the engine and calls it tag, "churn:latest". Its
 // reference is the tag: engines give digests of their own to what they load.
 func (d Daemon) Load(tag string) Sink {
 	return cancellable("the engine at "+d.String(), func(ctx context.Context, a Artifact) (Sent, error) {

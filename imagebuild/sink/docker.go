@@ -32,7 +32,7 @@ func DockerTar(file, tag string) Sink {
 	})
 }
 
-// dockerTar gives the artifact's digest and what writes its tarball and counts the bytes.
+// dockerTar returns the artifact's digest and what writes its tarball and counts the bytes.
 func dockerTar(ctx context.Context, a Artifact, tag string) (string, func(io.Writer) (int64, error), error) {
 	if a.Image == nil {
 		return "", nil, fmt.Errorf("a Docker tarball: %w", ErrOnePlatform)

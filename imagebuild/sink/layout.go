@@ -71,7 +71,7 @@ func named(d v1.Descriptor, name string) v1.Descriptor {
 	return d
 }
 
-// mergeIndex gives an index.json with the descriptor in the place of one of the same name.
+// mergeIndex returns an index.json with the descriptor in the place of one of the same name.
 func mergeIndex(file string, d v1.Descriptor, name string) ([]byte, error) {
 	index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}
 	old, err := os.ReadFile(file)

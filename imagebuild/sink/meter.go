@@ -122,7 +122,7 @@ func (b *meterBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// sizes is how many bytes blobs have together.
+// sizes returns how many bytes blobs have together.
 func sizes(blobs []blob) (n int64) {
 	for _, b := range blobs {
 		n += b.size

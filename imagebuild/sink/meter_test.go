@@ -40,7 +40,7 @@ func metered(t *testing.T, s sink.Sink, a sink.Artifact) (toSend, sent int64) {
 	return g.toSend, g.sent
 }
 
-// contentSize is how many bytes an image's layers and configuration have.
+// contentSize returns how many bytes an image's layers and configuration have.
 func contentSize(t *testing.T, img v1.Image) (n int64) {
 	t.Helper()
 	m, err := img.Manifest()

@@ -68,8 +68,8 @@ func (s *MountSources) remember(ctx context.Context, a Artifact, repo name.Repos
 	return nil
 }
 
-// mountable gives the image with those layers ready for mounting of which another repository of the
-// target's registry is known to have a copy.
+// mountable returns the image with those layers ready for mounting of which another repository of
+// the target's registry is known to have a copy.
 func (s *MountSources) mountable(img v1.Image, target name.Repository) v1.Image {
 	return &mountableImage{img, s, target}
 }

@@ -45,10 +45,10 @@ type Sink struct {
 	Send func(ctx context.Context, a Artifact) (Sent, error)
 }
 
-// cancellable gives a sink whose error is the context's once the context is done, whatever broke. A
-// connection that the other side closes in the same moment, a pipe that nobody reads any more and a
-// body that ends early are seen as io.EOF and the like, and would be taken for faults of theirs. A
-// context that is done from the start keeps the sink from making so much as a directory.
+// cancellable returns a sink whose error is the context's once the context is done, whatever broke.
+// A connection that the other side closes in the same moment, a pipe that nobody reads any more and
+// a body that ends early are seen as io.EOF and the like, and would be taken for faults of theirs.
+// A context that is done from the start keeps the sink from making so much as a directory.
 func cancellable(name string, send func(ctx context.Context, a Artifact) (Sent, error)) Sink {
 	return Sink{Name: name, Send: func(ctx context.Context, a Artifact) (sent Sent, err error) {
 		if ctx.Err() == nil {

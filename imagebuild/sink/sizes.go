@@ -18,7 +18,7 @@ type sizesTransport struct {
 	sizes map[string]int64 // bytes, by digest
 }
 
-// newSizes gives a transport for the pushing of an artifact's blobs.
+// newSizes returns a transport for the pushing of an artifact's blobs.
 func newSizes(blobs []blob, next http.RoundTripper) *sizesTransport {
 	s := &sizesTransport{next, map[string]int64{}}
 	for _, b := range blobs {

@@ -34,7 +34,7 @@ const (
 var chunked = sink.RegistryOptions{Large: testBlob - 5000, Chunk: testChunk,
 	Remote: image.Remote{Backoff: remote.Backoff{Duration: time.Microsecond, Steps: 3}}}
 
-// blobLayer is a layer of exactly n bytes.
+// blobLayer returns a layer of exactly n bytes.
 func blobLayer(seed int64, n int) v1.Layer {
 	data := make([]byte, n)
 	rand.New(rand.NewSource(seed)).Read(data)

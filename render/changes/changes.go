@@ -57,7 +57,7 @@ type fact struct {
 	two  *diff.Two
 }
 
-// facts gives those that differ.
+// facts returns those that differ.
 func facts(c *diff.Changes) []fact {
 	var out []fact
 	for _, f := range []fact{
@@ -127,7 +127,7 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %s", value, unit)
 }
 
-// growth is a difference of sizes with its sign.
+// growth returns a difference of sizes with its sign.
 func growth(s *diff.Sizes) string {
 	if s.New < s.Old {
 		return "-" + size(s.Old-s.New)

@@ -14,7 +14,7 @@ const maxRows = 150
 // document is Markdown in the making.
 type document struct{ bytes.Buffer }
 
-// markdown is the form for a pull request's comment: what matters first, long lists folded.
+// markdown returns the form for a pull request's comment: what matters first, long lists folded.
 func markdown(c *diff.Changes) []byte {
 	d := &document{}
 	fmt.Fprintf(d, "### Environment of %s → %s\n\n", side(c.Old), side(c.New))
@@ -134,8 +134,8 @@ func change(old, now string) string {
 	return code(old) + " → " + code(now)
 }
 
-// code is a code span of a table's cell, whatever is in it: its fence is longer than any run of
-// backquotes within (CommonMark 6.1), and a bar would end the cell even there (GFM, "Tables").
+// code returns a code span of a table's cell, whatever is in it: its fence is longer than any run
+// of backquotes within (CommonMark 6.1), and a bar would end the cell even there (GFM, "Tables").
 func code(s string) string {
 	if s == "" {
 		return ""

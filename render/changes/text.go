@@ -29,7 +29,7 @@ type printer struct {
 	paint Paint
 }
 
-// text is the form for people at a terminal.
+// text returns the form for people at a terminal.
 func text(c *diff.Changes, paint Paint) []byte {
 	p := &printer{paint: paint}
 	for _, side := range []struct {

@@ -45,7 +45,7 @@ func (r *Report) Format(format string, paint Paint) ([]byte, error) {
 	return nil, fmt.Errorf("there is no format %q", format)
 }
 
-// file is the path of an origin's file as seen from where the user stands.
+// file returns the path of an origin's file as seen from where the user stands.
 func (r *Report) file(o finding.Origin) string {
 	if o.File == "" || slices.Contains(r.Outside, o.File) || o.File == finding.CommandLine {
 		return o.File
@@ -53,7 +53,7 @@ func (r *Report) file(o finding.Origin) string {
 	return path.Join(r.directory(), o.File)
 }
 
-// directory is the model's directory: the user may have named its MLmodel.
+// directory returns the model's directory: the user may have named its MLmodel.
 func (r *Report) directory() string {
 	if path.Base(r.Model) == "MLmodel" {
 		return path.Dir(r.Model)
@@ -61,7 +61,7 @@ func (r *Report) directory() string {
 	return r.Model
 }
 
-// place is the first origin of a finding that is in a file, which is where a report shows it.
+// place returns the first origin of a finding that is in a file, which is where a report shows it.
 func place(f finding.Finding) (finding.Origin, bool) {
 	for _, o := range f.From {
 		if o.File != finding.CommandLine && o.File != "" {
@@ -82,7 +82,7 @@ func others(f finding.Finding, shown finding.Origin) []finding.Origin {
 	return out
 }
 
-// rule gives the description of a rule; it is zero for one that is not in the table.
+// rule returns the description of a rule; it is zero for one that is not in the table.
 func (r *Report) rule(id finding.ID) finding.Rule {
 	i := slices.IndexFunc(r.Rules, func(rule finding.Rule) bool { return rule.ID == id })
 	if i < 0 {

@@ -103,7 +103,7 @@ func (r *Report) text(paint Paint) []byte {
 	return []byte(b.String())
 }
 
-// excerpt is the line, and below it carets under the subject, or under all of it.
+// excerpt returns the line, and below it carets under the subject, or under all of it.
 func excerpt(f finding.Finding, o finding.Origin, paint Paint) string {
 	number := fmt.Sprintf("%5d | ", o.Line)
 	text := strings.Join(strings.Fields(printable.Line(o.Text)), " ")

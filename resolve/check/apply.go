@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// apply gives findings the policy's severities, drops those of rules that are off, and sets those
+// apply returns findings the policy's severities, drops those of rules that are off, and sets those
 // aside that an exception covers.
 func (p *Policy) apply(findings finding.List, today time.Time) *Report {
 	r := &Report{}
@@ -45,7 +45,7 @@ func (p *Policy) decide(f *finding.Finding) bool {
 	return !ok || s != ""
 }
 
-// excepting gives the exception that covers a finding, -1 where there is none.
+// excepting returns the exception that covers a finding, -1 where there is none.
 func (p *Policy) excepting(f finding.Finding, today time.Time) int {
 	return slices.IndexFunc(p.Exceptions, func(e Exception) bool {
 		return e.Rule == f.Rule && (e.Subject == "" || matchesSubject(e.Subject, f.Subject)) && !e.ended(today)

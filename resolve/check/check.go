@@ -109,7 +109,7 @@ func FromError(err error, p *Policy, today time.Time) (*Report, bool) {
 	return p.apply(findings, today), true
 }
 
-// ruleOf is the rule that an error of a file breaks.
+// ruleOf returns the rule that an error of a file breaks.
 func ruleOf(e *envfile.Error) finding.ID {
 	switch {
 	case e.Kind == envfile.NotThere:
@@ -158,7 +158,7 @@ func (c *checker) find(rule finding.ID, subject string, from []finding.Origin, f
 // fail notes an error that ends the check, such as a file that cannot be read.
 func (c *checker) fail(err error) { c.errs = append(c.errs, err) }
 
-// origin is a place in a file of the model, with the text of the line.
+// origin returns a place in a file of the model, with the text of the line.
 func (c *checker) origin(file string, line int) finding.Origin {
 	o := finding.Origin{File: file, Line: line}
 	lines, ok := c.text[file]
@@ -174,7 +174,7 @@ func (c *checker) origin(file string, line int) finding.Origin {
 	return o
 }
 
-// shown is a line as a report may show it: not too long, and without credentials.
+// shown returns a line as a report may show it: not too long, and without credentials.
 func shown(line string) string {
 	const most = 160
 	line = strings.TrimSpace(line)
@@ -185,7 +185,7 @@ func shown(line string) string {
 	return line
 }
 
-// from is the place of a value of MLmodel.
+// from returns the place of a value of MLmodel.
 func (c *checker) from(v model.Value) []finding.Origin {
 	if v.Line == 0 {
 		return []finding.Origin{{File: c.in.Model.MLmodel}}

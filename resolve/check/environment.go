@@ -197,5 +197,5 @@ func (c *checker) pythonEndOfLife() {
 	}
 }
 
-// minor is the model's Python as "3.11", "" where it is not known.
+// minor returns the model's Python as "3.11", "" where it is not known.
 func (c *checker) minor() string { return c.in.Spec.Python.Version.Minor() }

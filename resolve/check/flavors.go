@@ -156,7 +156,7 @@ func (c *checker) mlflowFeatures() {
 	}
 }
 
-// mlflow is the mlflow that will load the model: the locked one, else the required one.
+// mlflow returns the mlflow that will load the model: the locked one, else the required one.
 func (c *checker) mlflow() (pep440.Version, []finding.Origin) {
 	for _, name := range []pep508.Name{"mlflow", "mlflow-skinny"} {
 		if p := c.locked(name); p != nil {

@@ -45,7 +45,7 @@ func (c *checker) installed() map[string]bool {
 	return have
 }
 
-// placeOf is where a distribution is required, else locked.
+// placeOf returns where a distribution is required, else locked.
 func (c *checker) placeOf(name string) []finding.Origin {
 	for _, r := range c.in.Spec.Requirements {
 		if string(r.Name) == name {

@@ -32,7 +32,7 @@ index = "https://pypi.example/simple/"
 wheels = [{name = "pillow-10.0.0-cp311-cp311-manylinux_2_28_x86_64.whl", url = "https://files.example/pillow-10.0.0-cp311-cp311-manylinux_2_28_x86_64.whl", hashes = {sha256 = "00"}}]
 `
 
-// locked is the input of a small model with a lock.
+// locked returns the input of a small model with a lock.
 func locked(t *testing.T, policy string) check.Input {
 	t.Helper()
 	m, err := model.Read(fstest.MapFS{

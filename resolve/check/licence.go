@@ -19,7 +19,7 @@ var classified = map[string]string{
 	"Academic Free License (AFL)": "AFL-3.0", "Historical Permission Notice and Disclaimer (HPND)": "HPND", "Boost Software License 1.0 (BSL-1.0)": "BSL-1.0",
 }
 
-// Licence gives the SPDX expression of a distribution: License-Expression, or what its
+// Licence returns the SPDX expression of a distribution: License-Expression, or what its
 // classifiers say, or a short License text as it stands. "" is unknown.
 func Licence(m *dist.Metadata) string {
 	const longest = 60 // some packages put the whole text into the field
@@ -42,7 +42,7 @@ func Licence(m *dist.Metadata) string {
 	return ""
 }
 
-// spelled gives the identifier of what many packages write instead of it.
+// spelled returns the identifier of what many packages write instead of it.
 func spelled(text string) string {
 	switch strings.ToLower(text) {
 	case "apache 2.0", "apache license 2.0", "apache-2.0 license", "apache 2", "apache software license", "apache license, version 2.0":

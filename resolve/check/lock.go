@@ -71,7 +71,7 @@ func (c *checker) applies(m pep508.Marker) bool {
 	return slices.ContainsFunc(targets, func(t dist.Target) bool { return m.Eval(c.withPython(t).Environment()) })
 }
 
-// withPython gives a target without a Python that of the model.
+// withPython returns a target without a Python that of the model.
 func (c *checker) withPython(t dist.Target) dist.Target {
 	if t.Python.IsZero() {
 		t.Python = c.in.Spec.Python.Version

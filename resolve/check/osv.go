@@ -161,7 +161,7 @@ func inRange(events []osvEvent, v pep440.Version) bool {
 	return affected
 }
 
-// fixed is the lowest version with the fix that is above v, "" where none is known.
+// fixed returns the lowest version with the fix that is above v, "" where none is known.
 func (a advisory) fixed(v pep440.Version) string {
 	var best pep440.Version
 	for _, events := range a.ranges {

@@ -61,7 +61,7 @@ func (c *checker) packages() []pkg {
 	return out
 }
 
-// locked gives the lock's package of that name, nil where there is none.
+// locked returns the lock's package of that name, nil where there is none.
 func (c *checker) locked(name pep508.Name) *pylock.Package {
 	if c.in.Lock == nil {
 		return nil
@@ -76,7 +76,7 @@ func (c *checker) locked(name pep508.Name) *pylock.Package {
 
 var lockName = regexp.MustCompile(`^name\s*=\s*["']([^"']+)["']`)
 
-// lockOrigin is the line of the lock that names the package.
+// lockOrigin returns the line of the lock that names the package.
 func (c *checker) lockOrigin(name pep508.Name) finding.Origin {
 	o := finding.Origin{File: c.in.Lock.Name}
 	if c.lockLines == nil {

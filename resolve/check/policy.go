@@ -76,7 +76,7 @@ func ParsePolicy(name string, data []byte) (*Policy, error) {
 	return p.policy, nil
 }
 
-// decodePolicy gives the document's root, nil for an empty file.
+// decodePolicy returns the document's root, nil for an empty file.
 func decodePolicy(name string, data []byte) (root *yaml.Node, err error) {
 	defer func() {
 		// yaml.v3 panics on some malformed input.

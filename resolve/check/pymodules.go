@@ -27,7 +27,7 @@ var stdlib = sync.OnceValue(func() map[string]lifetime {
 	return table
 })
 
-// minorNumber gives 11 for "3.11", 0 for anything else.
+// minorNumber returns 11 for "3.11", 0 for anything else.
 func minorNumber(version string) int {
 	text, _ := strings.CutPrefix(version, "3.")
 	n, err := strconv.Atoi(text)

@@ -39,7 +39,7 @@ func (c *checker) signature() {
 	}
 }
 
-// signaturePart is the part of the signature that an error of Parse names.
+// signaturePart returns the part of the signature that an error of Parse names.
 func (c *checker) signaturePart(err error) model.Value {
 	s := c.in.Model.Signature
 	part := &signature.PartError{}
@@ -53,7 +53,7 @@ func (c *checker) signaturePart(err error) model.Value {
 	return s.Params
 }
 
-// other gives a top-level key of MLmodel that package model does not know.
+// other returns a top-level key of MLmodel that package model does not know.
 func (c *checker) other(key string) string {
 	for _, f := range c.in.Model.Other {
 		if f.Key == key {
@@ -132,7 +132,7 @@ func (c *checker) readExample(name string) ([]byte, error) {
 	return data, err
 }
 
-// lineOf is the line in an error of package signature, 1 where it names none.
+// lineOf returns the line in an error of package signature, 1 where it names none.
 func lineOf(err error) int {
 	if syntax := (*signature.SyntaxError)(nil); errors.As(err, &syntax) {
 		return syntax.Line
@@ -140,7 +140,7 @@ func lineOf(err error) int {
 	return 1
 }
 
-// locate is the line of an example that first speaks of a column, else its first.
+// locate returns the line of an example that first speaks of a column, else its first.
 func locate(name string, data []byte, column string) finding.Origin {
 	o := finding.Origin{File: name, Line: 1}
 	n := 0

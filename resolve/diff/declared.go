@@ -105,7 +105,7 @@ func pinChange(was, is resolve.Requirement) Change {
 	return Changed
 }
 
-// pin is the version of a requirement that says "==" and nothing else.
+// pin returns the version of a requirement that says "==" and nothing else.
 func pin(r resolve.Requirement) (pep440.Version, bool) {
 	clauses := r.Specifier.Clauses()
 	if len(clauses) != 1 || clauses[0].Op != "==" {
@@ -177,7 +177,7 @@ func codeEntries(s *resolve.Spec) entries {
 	return e
 }
 
-// identity is what tells one training from another.
+// identity returns what tells one training from another.
 func identity(m resolve.ModelInfo) entries {
 	e := entries{
 		"flavors": strings.Join(m.Flavors, ", "), "MLflow": m.MLflowVersion, "run": m.RunID,
@@ -205,8 +205,8 @@ func (d *differ) container() {
 
 var secretName = regexp.MustCompile(`(?i)pass|secret|token|credential|key|auth`)
 
-// shownValue is the value of a variable as it may be shown: a secret's is not, and URLs lose their
-// credentials.
+// shownValue returns the value of a variable as it may be shown: a secret's is not, and URLs lose
+// their credentials.
 func shownValue(name, value string) string {
 	if value != "" && secretName.MatchString(name) {
 		return "(not shown)"

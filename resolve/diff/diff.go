@@ -134,7 +134,7 @@ type Section struct {
 	Items []Item
 }
 
-// Sections gives the lists of Items that are not empty, in the order in which people read them.
+// Sections returns the lists of Items that are not empty, in the order in which people read them.
 func (c *Changes) Sections() []Section {
 	all := []Section{
 		{"Requirements", c.Requirements},
@@ -191,7 +191,7 @@ func (d *differ) skip(what, why string) {
 	d.NotCompared = append(d.NotCompared, NotCompared{what, why})
 }
 
-// lacking gives the side for which has is false when it is true for the other; nil else.
+// lacking returns the side for which has is false when it is true for the other; nil else.
 func (d *differ) lacking(has func(*Side) bool) *Side {
 	switch a, b := has(d.old), has(d.now); {
 	case a == b:
@@ -203,7 +203,7 @@ func (d *differ) lacking(has func(*Side) bool) *Side {
 	}
 }
 
-// what is a side in a sentence.
+// what returns a side in a sentence.
 func (s *Side) what() string {
 	switch s.Kind {
 	case Model:
@@ -248,7 +248,7 @@ func (d *differ) scalars() {
 	}
 }
 
-// python is the version that a side is for: the locked one, else what the model declares.
+// python returns the version that a side is for: the locked one, else what the model declares.
 func (s *Side) python() string {
 	if s.Lock != nil && !s.Lock.Tool.Python.IsZero() {
 		return s.Lock.Tool.Python.String()

@@ -54,8 +54,8 @@ func versions(l *pylock.Lock) map[pep508.Name][]string {
 	return m
 }
 
-// cutoff is the time that a lock's files had to be older than, "" for a lock that does not say what
-// it was made for at all.
+// cutoff returns the time that a lock's files had to be older than, "" for a lock that does not say
+// what it was made for at all.
 func cutoff(l *pylock.Lock) string {
 	switch {
 	case !l.Tool.ExcludeNewer.IsZero():

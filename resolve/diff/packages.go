@@ -103,7 +103,7 @@ func sameVersion(was, is []*pylock.Package) bool {
 	return len(was) == 1 && len(is) == 1 && plain(was[0]) && plain(is[0]) && was[0].Version.Equal(is[0].Version)
 }
 
-// describe gives the versions, with where a package comes from that no index brings.
+// describe returns the versions, with where a package comes from that no index brings.
 func describe(list []*pylock.Package) string {
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b *pylock.Package) int { return a.Version.Compare(b.Version) })
@@ -209,7 +209,7 @@ func newGraph(l *pylock.Lock) *graph {
 	return g
 }
 
-// relation gives a package's relation and, if it is transitive, the chain that brings it.
+// relation returns a package's relation and, if it is transitive, the chain that brings it.
 func (g *graph) relation(n pep508.Name) (string, []string) {
 	if g.roots[n] {
 		return Direct, nil
@@ -258,7 +258,7 @@ func (d *differ) declaredAgainstLocked(declares, locked *Side) {
 	slices.SortFunc(d.Requirements, func(a, b Item) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// reversed is the item seen from the other side.
+// reversed returns the item seen from the other side.
 func (i Item) reversed() Item {
 	i.Old, i.New = i.New, i.Old
 	switch i.Change {

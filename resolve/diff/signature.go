@@ -41,7 +41,7 @@ type Signature struct {
 	Params  []SignatureChange `json:"params"`
 }
 
-// All gives the changes with what they belong to: "input", "output", "param".
+// All returns the changes with what they belong to: "input", "output", "param".
 func (s *Signature) All(visit func(part string, c SignatureChange)) {
 	for _, group := range []struct {
 		part string
@@ -323,7 +323,7 @@ func params(old, now []signature.Param, oldDefaults, newDefaults map[string]stri
 	return out
 }
 
-// defaults gives the JSON text of every parameter's default.
+// defaults returns the JSON text of every parameter's default.
 func defaults(text string) map[string]string {
 	var list []struct {
 		Name    string          `json:"name"`

@@ -1,6 +1,7 @@
-// Package dist knows distributions: their file names, compatibility tags and core metadata, and
-// the Target that they must fit. What it accepts and how it orders tags is what the packaging
-// library does; where published files break the standards it mends what pip and uv let pass.
+// Package dist deals with distributions: their file names, compatibility tags and core metadata,
+// and the Target that they must fit. It accepts what Python's packaging library does and orders
+// tags the same way. Published files often break the standards; dist repairs what pip and uv
+// tolerate.
 package dist
 
 import (
@@ -12,17 +13,17 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// File is one distribution file as an index, a find-links page or a folder lists it.
+// File is one distribution file, as listed by an index, a find-links page or a folder.
 type File struct {
 	Name           pep508.Name
 	Version        pep440.Version
 	Filename       string
 	URL            string            // without credentials; "file:///…" for a local file
 	Index          string            // the index that listed it, without credentials; "" for find-links and direct URLs
-	Size           int64             // bytes; 0 where unknown
+	Size           int64             // in bytes; 0 if unknown
 	Hashes         map[string]string // algorithm to lower-case hex
 	RequiresPython string            // as listed; see ParseRequiresPython
-	UploadTime     time.Time         // zero where unknown
+	UploadTime     time.Time         // zero if unknown
 	Yanked         bool
 	YankedReason   string
 	Wheel          bool
@@ -32,9 +33,10 @@ type File struct {
 	MetadataHashes map[string]string
 }
 
-// NewFile makes a File of a file name: whether it is a wheel or a source distribution, its name,
-// version and tags. With project "" the name is taken from the file. The error says why the name
-// is none of a distribution of the project; a list of files passes over such a file.
+// NewFile returns a File with what its file name says: whether it is a wheel or a source
+// distribution, its name, version and tags. If project is "", the name is taken from the file. The
+// error says why this is not the file name of a distribution of the project. Listings contain other
+// files, so callers that read one skip files with an error.
 func NewFile(project pep508.Name, filename, url string) (File, error) {
 	f := File{Name: project, Filename: filename, URL: url}
 	if !strings.HasSuffix(filename, wheelSuffix) {
@@ -53,5 +55,5 @@ func NewFile(project pep508.Name, filename, url string) (File, error) {
 	return f, nil
 }
 
-// SHA256 is the file's SHA-256 in lower-case hex, "" where it is not known.
+// SHA256 returns the file's SHA-256 in lower-case hex, or "" if it is not known.
 func (f File) SHA256() string { return f.Hashes["sha256"] }

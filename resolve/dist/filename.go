@@ -12,10 +12,11 @@ import (
 
 const wheelSuffix = ".whl"
 
-// sdistSuffixes are the archives that pip takes for source distributions.
+// sdistSuffixes are the archives that pip accepts as source distributions.
 var sdistSuffixes = []string{".tar.gz", ".zip", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.lzma", ".tlz", ".tar"}
 
-// maxTags bounds the tags that one file name may stand for; real ones have at most some dozens.
+// maxTags limits how many tags one file name may expand to. Real ones have a few dozen at most;
+// without a limit, a short name could expand to millions.
 const maxTags = 4096
 
 // WheelName is a parsed wheel file name (PEP 427, binary distribution format).
@@ -26,8 +27,8 @@ type WheelName struct {
 	Tags    []Tag  // expanded, in lower case, in the order of the file name
 }
 
-// ParseWheelName reads a file name that ends in ".whl". Beyond the standard it takes names that
-// are not normalized and versions in which "-" is spelled "_", as older builders wrote them.
+// ParseWheelName reads a file name that ends in ".whl". It also accepts what older build tools
+// wrote: names that are not normalized, and versions with "_" in place of "-".
 func ParseWheelName(filename string) (WheelName, error) {
 	stem, ok := strings.CutSuffix(filename, wheelSuffix)
 	parts := strings.Split(stem, "-")
@@ -46,7 +47,7 @@ func ParseWheelName(filename string) (WheelName, error) {
 	}
 	if len(parts) == 6 {
 		if w.Build = parts[2]; digits(w.Build) == 0 {
-			return WheelName{}, fmt.Errorf("file name %q: the build tag %q begins with no digit", filename, w.Build)
+			return WheelName{}, fmt.Errorf("file name %q: the build tag %q does not start with a digit", filename, w.Build)
 		}
 	}
 	tags := parts[len(parts)-3:]
@@ -56,7 +57,7 @@ func ParseWheelName(filename string) (WheelName, error) {
 	return w, nil
 }
 
-// escapedName reports whether s may stand for a project in a wheel's name.
+// escapedName reports whether s can be the project's name in a wheel's file name.
 func escapedName(s string) bool {
 	for _, r := range s {
 		if r != '.' && r != '_' && !unicode.IsLetter(r) && !unicode.IsNumber(r) {
@@ -104,8 +105,8 @@ func identifier(s string) bool {
 	return s != ""
 }
 
-// CompareBuild orders build tags as PEP 427 sorts them: none first, then by the number that they
-// begin with, then by the rest.
+// CompareBuild compares build tags as PEP 427 sorts them: no tag first, then by the leading number,
+// then by the rest. The numbers have no size limit, so they are compared as text.
 func CompareBuild(a, b string) int {
 	m, n := digits(a), digits(b)
 	x, y := strings.TrimLeft(a[:m], "0"), strings.TrimLeft(b[:n], "0")
@@ -117,18 +118,19 @@ func CompareBuild(a, b string) int {
 	)
 }
 
-// digits counts the decimal digits that s begins with.
+// digits returns how many decimal digits s starts with.
 func digits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
 
-// ParseSdistName reads a source distribution's file name, of any archive format that pip takes;
-// project tells name from version, both of which may hold a "-".
+// ParseSdistName reads the file name of a source distribution in any archive format that pip
+// accepts. It needs the project to find where the version starts, as both name and version may
+// contain a "-".
 func ParseSdistName(filename string, project pep508.Name) (pep440.Version, error) {
 	_, version, err := parseSdist(filename, project)
 	return version, err
 }
 
-// parseSdist is ParseSdistName, with the name: without a project, what stands
-// before the last "-", as PEP 625 has it.
+// parseSdist is like ParseSdistName but also returns the name. Without a project, that is the part
+// before the last "-", as in PEP 625.
 func parseSdist(filename string, project pep508.Name) (pep508.Name, pep440.Version, error) {
 	stem := filename
 	for _, suffix := range sdistSuffixes {
@@ -154,8 +156,7 @@ func parseSdist(filename string, project pep508.Name) (pep508.Name, pep440.Versi
 	return pep508.NormalizeName(stem[:at]), version, nil
 }
 
-// endOfName finds the "-" of s before which the project's name stands, -1 if
-// there is none.
+// endOfName returns the index of the "-" in s that follows the project's name, or -1.
 func endOfName(s string, project pep508.Name) int {
 	for i := range len(s) {
 		if s[i] == '-' && pep508.NormalizeName(s[:i]) == project {

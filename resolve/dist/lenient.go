@@ -9,9 +9,9 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// mends are the mistakes of published metadata that uv mends, too, and what
-// is meant. They are tried in turn, each on what the ones before have left.
-var mends = [...]struct{ wrong, right string }{
+// repairs are mistakes in published metadata, which uv repairs as well, and what is meant instead.
+// They are applied in turn, each to the result of the ones before.
+var repairs = [...]struct{ wrong, right string }{
 	{`(\d)([<>=~!])`, "$1,$2"},                    // >=7.2.0<8.0.0
 	{`!=~((?:\d+\.)*\d+)`, "!=$1.*"},              // !=~5.0
 	{`(<=|>=|<|>)(\s*\d+(?:\.\d+)*)\.\*`, "$1$2"}, // >=1.9.*
@@ -21,25 +21,25 @@ var mends = [...]struct{ wrong, right string }{
 	{`['"]`, ""},                     // >='2.6'
 }
 
-// wrongs are the expressions of mends, compiled when first needed: few
-// programs ever do.
-var wrongs = sync.OnceValue(func() (compiled [len(mends)]*regexp.Regexp) {
-	for i, m := range mends {
+// compiledRepairs returns the expressions of repairs. They are compiled on first use, because most
+// runs never need them.
+var compiledRepairs = sync.OnceValue(func() (compiled [len(repairs)]*regexp.Regexp) {
+	for i, m := range repairs {
 		compiled[i] = regexp.MustCompile(m.wrong)
 	}
 	return compiled
 })
 
-// mend calls parse with s and then with s mended further and further, until
-// it gives no error. The error is the first.
-func mend(s string, parse func(string) error) error {
+// repair calls parse with s, and then with s after each repair until there is no error. If nothing
+// helps, it returns the first error.
+func repair(s string, parse func(string) error) error {
 	first := parse(s)
 	if first == nil {
 		return nil
 	}
-	for i, wrong := range wrongs() {
-		if mended := wrong.ReplaceAllString(s, mends[i].right); mended != s {
-			s = mended
+	for i, wrong := range compiledRepairs() {
+		if repaired := wrong.ReplaceAllString(s, repairs[i].right); repaired != s {
+			s = repaired
 			if parse(s) == nil {
 				return nil
 			}
@@ -48,19 +48,18 @@ func mend(s string, parse func(string) error) error {
 	return first
 }
 
-// ParseRequiresPython reads a Requires-Python field or attribute, mending mistakes of published
-// packages such as ">=3.6.*". Where there is an error, treat the package as pip does: as one that
-// states nothing.
+// ParseRequiresPython reads a Requires-Python field or attribute, repairing mistakes of published
+// packages such as ">=3.6.*". On an error, do what pip does: treat the package as if it had no
+// Requires-Python.
 func ParseRequiresPython(s string) (set pep440.Specifiers, err error) {
-	err = mend(s, func(s string) (err error) {
+	err = repair(s, func(s string) (err error) {
 		set, err = pep440.ParseSpecifiers(s)
 		return err
 	})
 	return set, err
 }
 
-// parseRequirement reads a Requires-Dist field, mending mistakes in its
-// version specifier.
+// parseRequirement reads a Requires-Dist field, repairing mistakes in its version specifier.
 func parseRequirement(s string) (pep508.Requirement, error) {
 	r, first := pep508.Parse(s)
 	if first == nil {
@@ -74,7 +73,7 @@ func parseRequirement(s string) (pep508.Requirement, error) {
 	if i := strings.IndexAny(rest, "<>=!~('\" "); i > 0 {
 		name, rest = rest[:i], rest[i:]
 	}
-	err := mend(rest, func(specifier string) (err error) {
+	err := repair(rest, func(specifier string) (err error) {
 		r, err = pep508.Parse(name + specifier + marker)
 		return err
 	})

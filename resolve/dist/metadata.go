@@ -11,7 +11,7 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// Metadata is the part of a distribution's core metadata that resolving needs.
+// Metadata holds the parts of a distribution's core metadata that mlenv uses.
 type Metadata struct {
 	MetadataVersion string
 	Name            pep508.Name
@@ -23,13 +23,14 @@ type Metadata struct {
 	Classifiers     []string
 	Dynamic         []string // names of fields, in lower case
 	Invalid         []string // Requires-Dist lines that are not PEP 508, kept as text
-	// InvalidPython is a Requires-Python that cannot be read, which therefore counts for nothing.
+	// InvalidPython is a Requires-Python that cannot be parsed and is therefore ignored.
 	InvalidPython string
 }
 
-// ParseMetadata reads a METADATA or PKG-INFO file (core metadata 1.0 to 2.4): the fields of an
-// RFC 822 header, folded lines joined, up to the first line that is none. Name and Version are
-// needed; what else is wrong is mended or kept aside, never an error.
+// ParseMetadata reads a METADATA or PKG-INFO file (core metadata 1.0 to 2.4): the fields of an RFC
+// 822 header, with folded lines joined, up to the first line that is not a field. Name and Version
+// are required. Other fields that are wrong are repaired or set aside, and never an error: such
+// packages are published and pip installs them.
 func ParseMetadata(data []byte) (*Metadata, error) {
 	m := &Metadata{}
 	var name, version, expression, license string
@@ -65,7 +66,7 @@ func ParseMetadata(data []byte) (*Metadata, error) {
 		return nil, errors.New("reading metadata: no Name")
 	}
 	if !pep508.ValidName(name) {
-		return nil, fmt.Errorf("reading metadata: Name %q is no project's name", name)
+		return nil, fmt.Errorf("reading metadata: Name %q is not a valid project name", name)
 	}
 	m.Name = pep508.NormalizeName(name)
 	var err error
@@ -103,11 +104,11 @@ func (m *Metadata) setPython(value string) {
 	}
 }
 
-// unfold makes one line of a folded value.
+// unfold turns a folded value into one line.
 func unfold(value string) string { return strings.ReplaceAll(value, "\n", " ") }
 
-// fields yields the fields of a header: the name in lower case and the value,
-// the lines of a folded one without their indentation and joined by "\n".
+// fields yields the fields of a header: the name in lower case, and the value. The lines of a
+// folded value are joined by "\n", without their indentation.
 func fields(data []byte) func(yield func(name, value string) bool) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	return func(yield func(name, value string) bool) {
@@ -116,7 +117,7 @@ func fields(data []byte) func(yield func(name, value string) bool) {
 			line, rest = cutLine(data)
 			colon := bytes.IndexByte(line, ':')
 			if colon < 0 || !fieldName(line[:colon]) {
-				return // a blank line, or what is no header
+				return // a blank line, or something that is not a field: the header ends
 			}
 			name := strings.ToLower(string(line[:colon]))
 			value := [][]byte{bytes.TrimSpace(line[colon+1:])}
@@ -138,7 +139,7 @@ func fieldName(b []byte) bool {
 	return bytes.IndexFunc(b, func(r rune) bool { return r <= ' ' || r >= 0x7f }) < 0
 }
 
-// cutLine cuts data after its first line, whose end is any of LF, CRLF, CR.
+// cutLine splits data after its first line, which ends with LF, CRLF or CR.
 func cutLine(data []byte) (line, rest []byte) {
 	i := bytes.IndexAny(data, "\r\n")
 	if i < 0 {

@@ -50,7 +50,7 @@ func TestParseMetadata(t *testing.T) {
 		{"wrong", "Name: foo\nVersion: 1\nRequires-Dist: a b c\nRequires-Dist: d>=1.0.*\nRequires-Python: three\nRequires-Dist:\n",
 			Metadata{Name: "foo", Version: pep440.MustParse("1"), Invalid: []string{"a b c"}, InvalidPython: "three",
 				RequiresDist: []pep508.Requirement{requirement("d>=1.0")}}},
-		{"mended Python", "Name: foo\nVersion: 1\nRequires-Python: >=3.6.*\nRequires-Python: >=4\n",
+		{"repaired Python", "Name: foo\nVersion: 1\nRequires-Python: >=3.6.*\nRequires-Python: >=4\n",
 			Metadata{Name: "foo", Version: pep440.MustParse("1"), RequiresPython: specifiers(">=3.6")}},
 	} {
 		got, err := ParseMetadata([]byte(c.text))

@@ -9,11 +9,10 @@ import (
 // Tag is one compatibility tag (PEP 425).
 type Tag struct{ Python, ABI, Platform string }
 
-// String is the form that file names have: "cp311-cp311-manylinux_2_17_x86_64".
+// String returns the form used in file names: "cp311-cp311-manylinux_2_17_x86_64".
 func (t Tag) String() string { return t.Python + "-" + t.ABI + "-" + t.Platform }
 
-// scheme is what the tags of a target are made of, each list the most
-// specific first.
+// scheme holds the components of a target's tags; each list has the most specific ones first.
 type scheme struct {
 	native    []Tag    // combined with every platform; Platform is ""
 	platforms []string // linux_…, manylinux_… or musllinux_…
@@ -48,11 +47,11 @@ func (t Target) scheme() (s scheme) {
 	return s
 }
 
-// legacyManylinux are the names that some glibc versions had before PEP 600
-// (PEP 599, 571, 513).
+// legacyManylinux maps minor versions of glibc 2 to the names they had before PEP 600 (PEP 599,
+// 571, 513). Many wheels still use these names.
 var legacyManylinux = map[int]string{17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 
-// platforms gives the platform tags, the most specific first (PEP 600, 656).
+// platforms returns the platform tags, the most specific first (PEP 600, 656).
 func (t Target) platforms() []string {
 	machine := t.machine()
 	platforms := []string{"linux_" + machine}
@@ -82,11 +81,12 @@ func (t Target) platforms() []string {
 	return platforms
 }
 
-// lastMinor is packaging's guess at the last glibc 2, should there ever be a glibc 3.
+// lastMinor is the last minor version of glibc 2 that packaging assumes, should there ever be a
+// glibc 3.
 const lastMinor = 50
 
-// Tags gives the tags that fit the target, the most specific first, in packaging's order:
-// cpython_tags, then compatible_tags, with the free-threaded builds left out.
+// Tags returns the tags that fit the target, the most specific first, in packaging's order:
+// cpython_tags, then compatible_tags, without free-threaded builds.
 func (t Target) Tags() []Tag {
 	s := t.scheme()
 	tags := make([]Tag, 0, len(s.native)*len(s.platforms)+len(s.pure))
@@ -98,15 +98,15 @@ func (t Target) Tags() []Tag {
 	return append(tags, s.pure...)
 }
 
-// TagSet finds the rank of tags among those of a target, in two look-ups each. It is safe for
-// concurrent use.
+// TagSet ranks tags for a target. A target has thousands of tags, so it looks up their parts
+// instead of listing them. It is safe for concurrent use.
 type TagSet struct {
-	native    map[Tag]int // by Python and ABI
-	platforms map[string]int
-	pure      map[Tag]int // ranks
+	native    map[Tag]int    // by Python and ABI
+	platforms map[string]int // index in scheme.platforms
+	pure      map[Tag]int    // ranks
 }
 
-// TagSet prepares for Rank.
+// TagSet returns the TagSet of the target.
 func (t Target) TagSet() TagSet {
 	s := t.scheme()
 	set := TagSet{map[Tag]int{}, map[string]int{}, map[Tag]int{}}
@@ -122,8 +122,8 @@ func (t Target) TagSet() TagSet {
 	return set
 }
 
-// Rank is the place in Target.Tags of the first of those of a wheel that fits, the lower the
-// better, and whether any fits.
+// Rank returns the index in Target.Tags of the best of a wheel's tags (lower is better), and
+// whether any of them fits.
 func (s TagSet) Rank(tags []Tag) (int, bool) {
 	best := math.MaxInt
 	for _, tag := range tags {
@@ -139,20 +139,20 @@ func (s TagSet) Rank(tags []Tag) (int, bool) {
 	return best, best < math.MaxInt
 }
 
-// Fit says how well a wheel suits a target.
+// Fit is how well a wheel suits a target.
 type Fit struct {
 	rank  int
 	build string
 }
 
-// Fit gives the fit of a wheel with these tags and that build tag, and whether it fits at all.
+// Fit returns how well a wheel with these tags and this build tag fits, and whether it fits at all.
 func (s TagSet) Fit(tags []Tag, build string) (Fit, bool) {
 	rank, ok := s.Rank(tags)
 	return Fit{rank, build}, ok
 }
 
-// Compare is negative where f suits the target better than g: by its tags, and with equal ones by
-// the greater build number, as installers choose (PEP 425, 427).
+// Compare returns a negative number if f suits the target better than g. The tags decide first,
+// then the build number, where the greater one wins, as in installers (PEP 425, 427).
 func (f Fit) Compare(g Fit) int {
 	return cmp.Or(cmp.Compare(f.rank, g.rank), CompareBuild(g.build, f.build))
 }

@@ -16,7 +16,7 @@ type Libc struct {
 	Major, Minor int
 }
 
-// ParseLibc reads "glibc:2.36" or "musl:1.2"; a patch version is passed over.
+// ParseLibc reads "glibc:2.36" or "musl:1.2"; a patch version is ignored.
 func ParseLibc(s string) (Libc, error) {
 	kind, version, _ := strings.Cut(s, ":")
 	parts := strings.SplitN(version, ".", 3)
@@ -40,7 +40,7 @@ func parseNumber(s string) (int, error) {
 	return int(n), err
 }
 
-// String is the form that ParseLibc reads, "" for the zero Libc.
+// String returns the form that ParseLibc reads, or "" for the zero Libc.
 func (l Libc) String() string {
 	if l.Kind == "" {
 		return ""
@@ -48,10 +48,10 @@ func (l Libc) String() string {
 	return fmt.Sprintf("%s:%d.%d", l.Kind, l.Major, l.Minor)
 }
 
-// MarshalText gives String's form.
+// MarshalText returns the same form as String.
 func (l Libc) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// UnmarshalText is ParseLibc, with "" for the zero Libc.
+// UnmarshalText is like ParseLibc; "" is the zero Libc.
 func (l *Libc) UnmarshalText(text []byte) (err error) {
 	*l = Libc{}
 	if len(text) > 0 {
@@ -60,26 +60,26 @@ func (l *Libc) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Older reports whether l is an earlier version of the C library that m is, so that a file made for
-// m may not load.
+// Older reports whether l is an earlier version of the same C library as m, so that a file built
+// for m may fail to load.
 func (l Libc) Older(m Libc) bool {
 	return l.Kind == m.Kind && (l.Major < m.Major || l.Major == m.Major && l.Minor < m.Minor)
 }
 
-// DefaultLibc is that of Debian 12, the older of the two current Debians: what fits it runs on
-// both. A lock for a newer one would admit wheels that the older cannot load.
+// DefaultLibc is the C library of Debian 12, the older of the two current releases: what fits it
+// runs on both. A lock for a newer one could contain wheels that do not load on the older one.
 const DefaultLibc = "glibc:2.36"
 
-// Target is the one environment that a lock or an image is made for: a CPython on a platform.
+// Target is the environment that a lock or an image is made for: a CPython on a platform.
 type Target struct {
 	Python pep440.Version // major.minor or exact
-	OS     string         // Go's and OCI's term: "linux"
-	Arch   string         // Go's and OCI's term: "amd64", "arm64"
+	OS     string         // as in Go and OCI: "linux"
+	Arch   string         // as in Go and OCI: "amd64", "arm64"
 	Libc   Libc
 }
 
-// NewTarget makes a Target of a platform's parts, in OCI's terms, and a C library in the form that
-// ParseLibc reads; "" is DefaultLibc.
+// NewTarget returns the Target for a platform, given in OCI's terms, and a C library in the form
+// that ParseLibc reads, where "" means DefaultLibc.
 func NewTarget(goos, arch string, python pep440.Version, libc string) (Target, error) {
 	t := Target{Python: python, OS: goos, Arch: arch}
 	var err error
@@ -87,8 +87,8 @@ func NewTarget(goos, arch string, python pep440.Version, libc string) (Target, e
 	return t, err
 }
 
-// ParseTarget reads "linux/amd64 glibc:2.36", or "linux/amd64" where the C library does not matter.
-// The Python is no part of this form.
+// ParseTarget reads "linux/amd64 glibc:2.36", or "linux/amd64" if the C library does not matter.
+// This form does not include the Python.
 func ParseTarget(s string) (Target, error) {
 	platform, libc, hasLibc := strings.Cut(s, " ")
 	var t Target
@@ -106,7 +106,8 @@ func ParseTarget(s string) (Target, error) {
 	return t, nil
 }
 
-// String is the form that ParseTarget reads, "" for the zero Target. It leaves out the Python.
+// String returns the form that ParseTarget reads, or "" for the zero Target. It does not include
+// the Python.
 func (t Target) String() string {
 	if t.OS == "" && t.Arch == "" {
 		return ""
@@ -114,10 +115,10 @@ func (t Target) String() string {
 	return strings.TrimSpace(t.Platform() + " " + t.Libc.String())
 }
 
-// MarshalText gives String's form.
+// MarshalText returns the same form as String.
 func (t Target) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// UnmarshalText is ParseTarget, with "" for the zero Target. The Python becomes zero.
+// UnmarshalText is like ParseTarget; "" is the zero Target. It leaves the Python zero.
 func (t *Target) UnmarshalText(text []byte) (err error) {
 	*t = Target{}
 	if len(text) > 0 {
@@ -126,10 +127,10 @@ func (t *Target) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Platform is OCI's form, "linux/amd64".
+// Platform returns the platform in OCI's form, "linux/amd64".
 func (t Target) Platform() string { return t.OS + "/" + t.Arch }
 
-// machines are the architectures known, by Go's name, and uname's name on Linux.
+// machines maps Go's names of the supported architectures to those of uname on Linux.
 var machines = map[string]string{
 	"386":     "i686",
 	"amd64":   "x86_64",
@@ -141,7 +142,7 @@ var machines = map[string]string{
 	"s390x":   "s390x",
 }
 
-// machine is uname's name of the architecture.
+// machine returns uname's name of the architecture.
 func (t Target) machine() string {
 	if m, ok := machines[t.Arch]; ok {
 		return m
@@ -149,8 +150,8 @@ func (t Target) machine() string {
 	return t.Arch
 }
 
-// PythonVersion is the exact Python assumed: where the target gives major and minor only, their
-// first release, as "uv pip compile --python-version" assumes. So a lock for 3.11 holds on
+// PythonVersion returns the exact Python to assume. If the target has only major and minor, that is
+// their first release, as in "uv pip compile --python-version", so that a lock for 3.11 works on
 // every 3.11.
 func (t Target) PythonVersion() pep440.Version {
 	if t.Python.IsZero() || len(t.Python.Release()) > 2 || t.Python.IsPrerelease() {
@@ -161,9 +162,9 @@ func (t Target) PythonVersion() pep440.Version {
 }
 
 // FitsPython reports whether the target's Python satisfies a Requires-Python. As in pip, a
-// pre-release of Python counts as the release that it leads to. Where the target gives major and
-// minor only, a single release that is excluded does not count, as in uv: "!=3.9.0,!=3.9.1" fits
-// 3.9, for nobody runs those.
+// pre-release of Python counts as its final release. If the target has only major and minor,
+// excluded patch releases are ignored, as in uv: "!=3.9.0,!=3.9.1" fits 3.9, as those are not what
+// anybody runs.
 func (t Target) FitsPython(requires pep440.Specifiers) bool {
 	if requires.IsZero() || t.Python.IsZero() {
 		return true
@@ -182,14 +183,14 @@ func (t Target) FitsPython(requires pep440.Specifiers) bool {
 	return true
 }
 
-// minor gives the first two numbers of the Python version.
+// minor returns the first two numbers of the Python version.
 func (t Target) minor() (major, minor uint64) {
 	release := append(t.Python.Release(), 0, 0)
 	return release[0], release[1]
 }
 
-// Environment gives the values of the marker variables on the target (PEP 508). The kernel is not
-// known, since an image runs on any: platform_release and platform_version are "".
+// Environment returns the values of the marker variables on the target (PEP 508). platform_release
+// and platform_version are "": they describe the kernel, and an image can run on any.
 func (t Target) Environment() pep508.Environment {
 	env := pep508.Environment{
 		OSName:                       "posix",

@@ -178,7 +178,7 @@ func normalVersion(version string, hasBuild bool) string {
 	return fuzzy + ".*"
 }
 
-// String is the canonical form, as conda prints it.
+// String returns the canonical form, as conda prints it.
 func (m matchSpec) String() string {
 	if m.url != "" {
 		return m.url
@@ -238,9 +238,9 @@ func (m matchSpec) String() string {
 // condaVersion matches one comparison of a conda version.
 var condaVersion = regexp.MustCompile(`^(==|!=|~=|<=|>=|<|>|=)?([0-9A-Za-z!+._-]+?)(\.?\*)?$`)
 
-// pep440 gives the version in the terms of PEP 440: a plain version where conda names one,
-// exactly or by its first parts (plain is true), else specifiers. It is false where PEP 440 has
-// no words for it.
+// pep440 returns the version in the terms of PEP 440: a plain version where conda names one,
+// exactly or by its first parts (plain is true), else specifiers. It is false where PEP 440 has no
+// words for it.
 func (m matchSpec) pep440() (text string, plain, ok bool) {
 	if m.version == "" || m.version == "*" {
 		return "", false, true

@@ -154,7 +154,7 @@ func optionText(opts []option) string {
 	return b.String()
 }
 
-// first gives the first value of an option: where pip wants one of several, it takes that.
+// first returns the first value of an option: where pip wants one of several, it takes that.
 func first(opts []option, name string) (string, bool) {
 	for _, o := range opts {
 		if o.name == name {

@@ -156,7 +156,7 @@ func boolText(b bool) string {
 	return "false"
 }
 
-// asPip gives a File in the terms of the record.
+// asPip returns a File in the terms of the record.
 func asPip(f *File) *pipFile {
 	p := &pipFile{
 		NoIndex: f.Options.NoIndex != nil, Pre: f.Options.Pre != nil,

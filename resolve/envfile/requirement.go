@@ -15,7 +15,7 @@ import (
 	"mlenv/resolve/secret"
 )
 
-// urlScheme is the lower-case scheme of what pip takes as a URL, else "".
+// urlScheme returns the lower-case scheme of what pip takes as a URL, else "".
 func urlScheme(text string) string {
 	scheme, _, ok := strings.Cut(text, ":")
 	scheme = strings.ToLower(scheme)
@@ -191,7 +191,7 @@ func (r *reader) path(req *Requirement, name string) bool {
 	return true
 }
 
-// filePath gives the path in a file: URL of this machine.
+// filePath returns the path in a file: URL of this machine.
 func filePath(text string) (string, bool) {
 	if urlScheme(text) != "file" {
 		return "", false

@@ -39,12 +39,12 @@ func openDocument(fsys fs.FS, kind Kind, name string) (*document, *source.Node) 
 	return d, root
 }
 
-// at is the origin of something that holds no secrets.
+// at returns the origin of something that holds no secrets.
 func (d *document) at(line int, text string) finding.Origin {
 	return finding.Origin{File: d.in.name, Line: line, Text: text}
 }
 
-// origin is the origin of a text that may hold credentials.
+// origin returns the origin of a text that may hold credentials.
 func (d *document) origin(line int, text string) finding.Origin {
 	if secret.HasSpace(text) {
 		text = secret.Redact(text)
@@ -72,7 +72,7 @@ func (d *document) scalar(p source.Pair) *Declaration {
 	return nil
 }
 
-// strings gives the items of a list of text; null is an empty list.
+// strings returns the items of a list of text; null is an empty list.
 func (d *document) strings(key string, line int, n *source.Node) []*source.Node {
 	if n.Kind == source.Null {
 		return nil

@@ -93,7 +93,7 @@ func (l *List) Add(rule ID, subject string, from []Origin, format string, args .
 	*l = append(*l, New(rule, subject, from, format, args...))
 }
 
-// Sorted gives the findings worst first, each once.
+// Sorted returns the findings worst first, each once.
 func (l List) Sorted() List {
 	out := slices.Clone(l)
 	slices.SortStableFunc(out, func(a, b Finding) int {
@@ -105,7 +105,7 @@ func (l List) Sorted() List {
 	return slices.CompactFunc(out, Finding.Equal)
 }
 
-// Count is how many findings have exactly that severity.
+// Count returns how many findings have exactly that severity.
 func (l List) Count(s Severity) int {
 	n := 0
 	for _, f := range l {
@@ -127,7 +127,7 @@ func (l List) AtLeast(s Severity) int {
 	return n
 }
 
-// Worst is the severity of the worst finding, "" where there is none.
+// Worst returns the severity of the worst finding, "" where there is none.
 func (l List) Worst() Severity {
 	worst := Severity("")
 	for _, f := range l {

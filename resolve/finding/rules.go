@@ -39,7 +39,7 @@ func Rules() []Rule {
 	return all
 }
 
-// Lookup gives the rule of that id, and whether there is one.
+// Lookup returns the rule of that id, and whether there is one.
 func Lookup(id ID) (Rule, bool) {
 	for _, group := range [][]Rule{environmentRules, modelRules, signatureRules, targetRules, supplyRules, policyRules} {
 		for _, r := range group {

@@ -40,7 +40,7 @@ func (r *reader) environment() {
 	}
 }
 
-// noticed gives the name back if there is such a file.
+// noticed returns the name back if there is such a file.
 func (r *reader) noticed(name string) string {
 	info, err := fs.Stat(r.fsys, name)
 	switch {

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Files gives the part of a file system that counts in a model and in code that goes with it. It
-// leaves out what Python compiled by itself, which comes and goes when a model is tried and must not
-// change a digest or an image: directories named __pycache__, and a .pyc whose source lies beside it.
-// A .pyc without its source is a module, and stays.
+// Files returns the part of a file system that counts in a model and in code that goes with it. It
+// leaves out what Python compiled by itself, which comes and goes when a model is tried and must
+// not change a digest or an image: directories named __pycache__, and a .pyc whose source lies
+// beside it. A .pyc without its source is a module, and stays.
 //
 // Symbolic links that stay within fsys are what they lead to, in listings too; of others a *LinkError
 // says what is wrong. The machinery of a volume that Kubernetes mounts (..data) does not count.

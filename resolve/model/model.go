@@ -113,7 +113,7 @@ func (m *Model) Close() error {
 	return m.closer.Close()
 }
 
-// Flavor gives the flavor of that name, or nil.
+// Flavor returns the flavor of that name, or nil.
 func (m *Model) Flavor(name string) *Flavor {
 	for i := range m.Flavors {
 		if m.Flavors[i].Name == name {
@@ -123,7 +123,7 @@ func (m *Model) Flavor(name string) *Flavor {
 	return nil
 }
 
-// Get gives a field of the flavor, or the zero Value. It may be called on a nil Flavor.
+// Get returns a field of the flavor, or the zero Value. It may be called on a nil Flavor.
 func (f *Flavor) Get(key string) Value {
 	if f == nil {
 		return Value{}

@@ -213,7 +213,7 @@ func value(text string, line int) Value {
 	return Value{Text: clean(text), File: mlmodelFile, Line: line}
 }
 
-// scalar gives the text of a key, the zero Value for null.
+// scalar returns the text of a key, the zero Value for null.
 func (r *reader) scalar(p source.Pair) Value {
 	switch p.Value.Kind {
 	case source.Null:

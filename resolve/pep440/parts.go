@@ -7,8 +7,8 @@ import (
 	"unicode"
 )
 
-// parts are the segments of a version. Numbers are strings of decimal digits
-// without leading zeros, since PEP 440 sets no bound to them.
+// parts holds the segments of a version. Numbers are strings of decimal digits without leading
+// zeros, because PEP 440 does not limit their size.
 type parts struct {
 	epoch   string // "" for none
 	release []string
@@ -19,8 +19,7 @@ type parts struct {
 	local   string // as written, "" for none
 }
 
-// The spellings of the segments' letters, longer ones first where one begins
-// another.
+// The spellings of segment names. Where one is a prefix of another, the longer one comes first.
 var (
 	preLetters = []struct {
 		word string
@@ -32,9 +31,9 @@ var (
 	postLetters = []string{"post", "rev", "r"}
 )
 
-// scan reads the longest version that s begins with and gives its length too,
-// 0 if s begins with none. It never needs to go back: each optional segment is
-// taken whole or not at all. The release goes into room if it fits.
+// scan reads the longest version at the start of s and also returns its length, 0 if there is none.
+// It never backtracks: each optional segment is read completely or not at all. The release is
+// stored in room if it fits, which saves an allocation for almost every version.
 func scan(s string, room []string) (p parts, i int) {
 	if p.epoch, p.release, i = scanRelease(s, room); i == 0 {
 		return p, 0
@@ -118,8 +117,8 @@ func (p *parts) scanLocal(s string) int {
 // isRelease reports whether p has no segments after the release.
 func (p *parts) isRelease() bool { return p.pre == 0 && p.post == "" && p.dev == "" && p.local == "" }
 
-// implicitNumber reads what may follow a segment's letters, a separator and a
-// number, and returns its length. Without a number the number is 0.
+// implicitNumber reads the optional separator and number after a segment's letters and returns
+// their length. A missing number means 0.
 func implicitNumber(s string, to *string) int {
 	i := separator(s)
 	n := digits(s[i:])
@@ -162,8 +161,8 @@ func (p *parts) appendNormal(b []byte) []byte {
 	return b
 }
 
-// localSegment cuts the first segment off a local label; a numeric one loses
-// its leading zeros.
+// localSegment splits off the first segment of a local label. A numeric segment loses its leading
+// zeros.
 func localSegment(s string) (segment, rest string) {
 	segment = s
 	if i := strings.IndexAny(s, ".-_"); i >= 0 {
@@ -175,22 +174,23 @@ func localSegment(s string) (segment, rest string) {
 	return segment, rest
 }
 
-// Bytes of a key. A number begins with a byte from keyNumber on, so that
-// keyEnd is less than any number and keyAfter is greater.
+// The marker bytes of a key. A number starts with keyNumber or a greater byte, so that keyEnd sorts
+// before any number and keyAfter sorts after.
 const (
-	keyEnd    = 0x01 // ends the release, and a segment of letters
-	keyLocal  = 0x02 // begins a local label
+	keyEnd    = 0x01 // ends the release and each alphabetic segment
+	keyLocal  = 0x02 // starts a local label
 	keyNumber = 0x10
-	keyLong   = 0xd0 // plus the count of bytes that follow
-	keyHuge   = 0xe0 // followed by the count of digits and the digits
+	keyLong   = 0xd0 // plus the number of bytes that follow
+	keyHuge   = 0xe0 // followed by the number of digits and the digits
 	keyAfter  = "\xff"
 
 	rankDevOnly = 0x10 // 1.0.dev1, before 1.0a1
 	rankFinal   = 0x14 // after a, b, rc
-	rankNo      = 0x10 // no post
-	rankYes     = 0x11 // a post; no dev
+	rankNo      = 0x10 // not a post release
+	rankYes     = 0x11 // a post release; also: not a dev release
 )
 
+// key returns a byte string that sorts in PEP 440's order; see the package comment.
 func (p *parts) key() string {
 	var room [64]byte
 	b := p.appendSuffix(p.appendPre(room[:0]))
@@ -213,7 +213,7 @@ func (p *parts) key() string {
 	return string(b)
 }
 
-// appendRelease appends the key's epoch and the numbers given.
+// appendRelease appends the key's epoch and the given numbers.
 func (p *parts) appendRelease(b []byte, release []string) []byte {
 	epoch := p.epoch
 	if epoch == "" {
@@ -226,7 +226,8 @@ func (p *parts) appendRelease(b []byte, release []string) []byte {
 	return b
 }
 
-// appendPre appends the key up to and including the pre-release segment.
+// appendPre appends the key up to and including the pre-release segment. It drops trailing zeros of
+// the release, so that 1.0 and 1.0.0 get the same key.
 func (p *parts) appendPre(b []byte) []byte {
 	end := len(p.release)
 	for end > 0 && p.release[end-1] == "0" {
@@ -257,8 +258,8 @@ func (p *parts) appendSuffix(b []byte) []byte {
 	return appendNumber(append(b, rankNo), p.dev)
 }
 
-// appendNumber appends a number so that the order of bytes is that of
-// numbers, and no number's bytes begin another's.
+// appendNumber appends a number such that bytes sort like the numbers they encode, and no encoding
+// is a prefix of another.
 func appendNumber(b []byte, s string) []byte {
 	if len(s) > 18 {
 		n := len(s)
@@ -296,7 +297,7 @@ func increment(s string) string {
 	return "1" + string(b)
 }
 
-// digits counts the decimal digits that s begins with.
+// digits returns how many decimal digits s starts with.
 func digits(s string) int {
 	i := 0
 	for i < len(s) && '0' <= s[i] && s[i] <= '9' {
@@ -305,7 +306,7 @@ func digits(s string) int {
 	return i
 }
 
-// number strips leading zeros; no digits at all are 0.
+// number strips leading zeros; "" becomes "0".
 func number(s string) string {
 	for len(s) > 1 && s[0] == '0' {
 		s = s[1:]
@@ -316,7 +317,7 @@ func number(s string) string {
 	return s
 }
 
-// separator is 1 if s begins with one of ".-_", else 0.
+// separator returns the length of the separator (one of ".-_") at the start of s: 1 or 0.
 func separator(s string) int {
 	if s != "" && (s[0] == '.' || s[0] == '-' || s[0] == '_') {
 		return 1
@@ -336,13 +337,13 @@ func alnum(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z'
 }
 
-// hasFold reports whether s begins with word, which is in lower case, in
-// any case of ASCII letters.
+// hasFold reports whether s starts with word, ignoring the case of ASCII letters. word is lower
+// case.
 func hasFold(s, word string) bool {
 	return len(s) >= len(word) && equalFold(s[:len(word)], word)
 }
 
-// equalFold compares in any case of ASCII letters.
+// equalFold reports whether s and t are equal, ignoring the case of ASCII letters.
 func equalFold(s, t string) bool {
 	if len(s) != len(t) {
 		return false
@@ -355,8 +356,8 @@ func equalFold(s, t string) bool {
 	return true
 }
 
-// trimSpace trims what Python's str.strip takes for space: Unicode's white
-// space and the four ASCII separators.
+// trimSpace trims what Python's str.strip does: Unicode white space and the four ASCII separator
+// control characters.
 func trimSpace(s string) string { return strings.TrimFunc(s, isSpace) }
 
 func isSpace(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f }

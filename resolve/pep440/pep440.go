@@ -1,12 +1,11 @@
-// Package pep440 parses, compares and matches versions and version
-// specifiers as PEP 440 defines them, and as the packaging library of the
-// Python Packaging Authority understands that text.
+// Package pep440 parses, compares and matches versions and version specifiers as defined by PEP
+// 440. Where that leaves room, it does what the packaging library of the Python Packaging Authority
+// does, because that is what pip uses.
 //
-// Every version carries a key: a string of bytes whose order is PEP 440's
-// order. A clause of a specifier is one half-open interval of keys (or the
-// complement of one), so that matching is two comparisons of strings and
-// allocates nothing, and asking whether a set can be satisfied at all is an
-// intersection of intervals.
+// Every version has a key, a byte string that sorts in PEP 440's order. A clause of a specifier is
+// a half-open interval of keys (or the complement of one). So matching takes two string comparisons
+// and no allocation, and to find out whether a set can be satisfied at all is to intersect
+// intervals.
 package pep440
 
 import (
@@ -17,9 +16,9 @@ import (
 	"strings"
 )
 
-// Version is a parsed PEP 440 version. The zero Version is no version; it
-// sorts before every other. Versions that compare equal need not be == in
-// Go, since each keeps its own spelling.
+// Version is a parsed PEP 440 version. The zero Version is not a valid version; it sorts before all
+// others. Do not compare Versions with ==: each keeps its own spelling, so 1.0 and 1.0.0 differ in
+// Go although they are the same version.
 type Version struct {
 	text string // as written, without surrounding space
 	norm string // normalized
@@ -28,7 +27,7 @@ type Version struct {
 	post bool   // has a post segment
 }
 
-// ErrInvalid is what the error of Parse wraps.
+// ErrInvalid is wrapped by the errors of Parse.
 var ErrInvalid = errors.New("not a PEP 440 version")
 
 // Parse reads a version in any form that PEP 440 permits (Appendix B):
@@ -44,7 +43,7 @@ func Parse(s string) (Version, error) {
 	return p.version(t), nil
 }
 
-// MustParse is Parse for versions known to be valid; it panics on others.
+// MustParse is like Parse but panics if the version is invalid.
 func MustParse(s string) Version {
 	v, err := Parse(s)
 	if err != nil {
@@ -53,7 +52,7 @@ func MustParse(s string) Version {
 	return v
 }
 
-// version makes the Version whose parts p are and whose spelling is text.
+// version returns the Version with the parts p, spelled text.
 func (p *parts) version(text string) Version {
 	var room [64]byte
 	norm := p.appendNormal(room[:0])
@@ -68,37 +67,37 @@ func (p *parts) version(text string) Version {
 // IsZero reports whether v is the zero Version.
 func (v Version) IsZero() bool { return v.key == "" }
 
-// String gives the normalized form, local label included (PEP 440,
-// "Normalization"). Trailing zeros of the release stay.
+// String returns the normalized form with the local label (PEP 440, "Normalization"). Trailing
+// zeros of the release are kept.
 func (v Version) String() string { return v.norm }
 
-// Text gives the version as it was written, without surrounding space.
+// Text returns the version as it was written, without surrounding space.
 func (v Version) Text() string { return v.text }
 
-// Key gives a string whose byte order, and whose equality, is PEP 440's: a
-// map key under which 1.0 and 1.0.0 are one. It is not for storing.
+// Key returns a string that compares like the version, for use as a map key: 1.0 and 1.0.0 have the
+// same one. Do not store it, as its format may change.
 func (v Version) Key() string { return v.key }
 
-// Compare is -1, 0 or +1 in PEP 440's order, in which 1.0 equals 1.0.0 and a
-// local label counts. The zero Version comes first.
+// Compare returns -1, 0 or +1 by PEP 440's order, in which 1.0 equals 1.0.0 and local labels count.
+// The zero Version comes first.
 func (v Version) Compare(w Version) int { return strings.Compare(v.key, w.key) }
 
 // Equal reports whether v and w are the same version, however spelled.
 func (v Version) Equal(w Version) bool { return v.key == w.key }
 
-// IsPrerelease reports an a, b, rc or dev segment.
+// IsPrerelease reports whether v has an a, b, rc or dev segment.
 func (v Version) IsPrerelease() bool { return v.pre }
 
-// IsPostrelease reports a post segment.
+// IsPostrelease reports whether v has a post segment.
 func (v Version) IsPostrelease() bool { return v.post }
 
-// Local is the normalized local version label, "" if there is none.
+// Local returns the normalized local version label, "" if there is none.
 func (v Version) Local() string {
 	_, local, _ := strings.Cut(v.norm, "+")
 	return local
 }
 
-// Public is v without its local label.
+// Public returns v without its local label.
 func (v Version) Public() Version {
 	public, _, found := strings.Cut(v.norm, "+")
 	if !found {
@@ -108,9 +107,8 @@ func (v Version) Public() Version {
 	return p.version(public)
 }
 
-// Release is the release segment as written, trailing zeros included: 3.10.1
-// gives [3 10 1]. A number over 64 bits is given as the largest uint64;
-// comparing has no such bound.
+// Release returns the release segment as written, trailing zeros included: 3.10.1 gives [3 10 1]. A
+// number that does not fit is returned as the largest uint64; comparisons have no such limit.
 func (v Version) Release() []uint64 {
 	s := v.norm
 	if _, after, found := strings.Cut(s, "!"); found {
@@ -134,8 +132,8 @@ func (v Version) Release() []uint64 {
 	}
 }
 
-// Minor is the first two numbers of the release, "3.11" of 3.11.7 and of 3.11rc1: what Python
-// calls a minor version. It is "" where the release has fewer.
+// Minor returns the first two numbers of the release, "3.11" of 3.11.7 and of 3.11rc1: what Python
+// calls a minor version. It returns "" if the release has only one number.
 func (v Version) Minor() string {
 	r := v.Release()
 	if len(r) < 2 {
@@ -144,10 +142,10 @@ func (v Version) Minor() string {
 	return strconv.FormatUint(r[0], 10) + "." + strconv.FormatUint(r[1], 10)
 }
 
-// MarshalText gives the normalized form, "" for the zero Version.
+// MarshalText returns the normalized form, "" for the zero Version.
 func (v Version) MarshalText() ([]byte, error) { return []byte(v.norm), nil }
 
-// UnmarshalText is Parse, with "" for the zero Version.
+// UnmarshalText parses a version; "" is the zero Version.
 func (v *Version) UnmarshalText(text []byte) (err error) {
 	*v = Version{}
 	if len(text) > 0 {

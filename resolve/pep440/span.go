@@ -1,15 +1,15 @@
 package pep440
 
-// span is an interval of keys, lo included, hi not; an empty hi is no bound.
+// span is a half-open interval of keys: lo is included, hi is not. An empty hi means no upper
+// bound.
 type span struct{ lo, hi string }
 
 func (s span) has(key string) bool { return key >= s.lo && (s.hi == "" || key < s.hi) }
 
-// keyMin is the key of 0.dev0, before which there is no version.
+// keyMin is the key of 0.dev0, the lowest version there is.
 var keyMin = (&parts{release: []string{"0"}, dev: "0"}).key()
 
-// span gives the versions that "op p" means, p's own key being given. For !=
-// it is what == means.
+// span returns the versions that "op p" matches; key is p's key. For != it returns the span of ==.
 func (p *parts) span(op, key string) span {
 	switch op {
 	case ">=":
@@ -18,7 +18,7 @@ func (p *parts) span(op, key string) span {
 		next := p.next()
 		return span{hi: next.key()}
 	case "<":
-		// A pre-release of p is not less than p, unless p is one itself.
+		// PEP 440: "<p" excludes pre-releases of p, unless p is a pre-release itself.
 		if p.pre != 0 || p.dev != "" {
 			return span{hi: key}
 		}
@@ -36,7 +36,7 @@ func (p *parts) span(op, key string) span {
 	return span{lo: key, hi: next.key()}
 }
 
-// next is the first version after p and all its local versions.
+// next returns the first version after p and all its local versions.
 func (p *parts) next() parts {
 	next := parts{epoch: p.epoch, release: p.release, pre: p.pre, preN: p.preN, post: p.post, dev: "0"}
 	switch {
@@ -50,9 +50,9 @@ func (p *parts) next() parts {
 	return next
 }
 
-// after is the lower bound of ">p": neither local versions nor, unless p is
-// one, post releases of p are greater than p. After a final release there is
-// no first version, only a bound.
+// after returns the lower bound of ">p". PEP 440 excludes local versions of p, and post releases of
+// p unless p is one. There is no first version after those of a final release, so the bound is a
+// key of no version.
 func (p *parts) after() string {
 	switch {
 	case p.dev != "" || p.post != "":
@@ -65,8 +65,7 @@ func (p *parts) after() string {
 	return string(p.appendPre(nil)) + keyAfter
 }
 
-// prefix gives the versions of p's epoch whose release begins with the given
-// one: "==release.*".
+// prefix returns the versions of p's epoch whose release begins with the given one: "==release.*".
 func (p *parts) prefix(release []string) span {
 	first := parts{epoch: p.epoch, release: release, dev: "0"}
 	last := len(release) - 1
@@ -75,8 +74,8 @@ func (p *parts) prefix(release []string) span {
 	return span{lo: first.key(), hi: past.key()}
 }
 
-// Satisfiable reports whether any version whatever, published or not, could satisfy the set,
-// pre-releases and local versions included. It never says false of a set that has a solution.
+// Satisfiable reports whether any version at all could satisfy the set, published or not, including
+// pre-releases and local versions. It never returns false for a set that has a solution.
 func (s Specifiers) Satisfiable() bool {
 	for i := range s.clauses {
 		if s.clauses[i].Op == "===" {
@@ -95,8 +94,8 @@ func (s Specifiers) Satisfiable() bool {
 	return len(within) > 0
 }
 
-// satisfiableText is Satisfiable for a set with a "===" clause, which leaves
-// one candidate: its own text.
+// satisfiableText is Satisfiable for a set with a "===" clause, which leaves its own text as the
+// only candidate.
 func (s Specifiers) satisfiableText(only *Clause) bool {
 	for i := range s.clauses {
 		c := &s.clauses[i]
@@ -112,9 +111,9 @@ func (s Specifiers) satisfiableText(only *Clause) bool {
 	return true
 }
 
-// intersect cuts each of the spans with each of the others. Every bound is
-// the key of a version or lies past a final release's posts, so a span that
-// is not empty by its bounds has a version in it.
+// intersect returns the non-empty intersections of spans with others. Every bound is the key of a
+// version or follows the post releases of a final release, so a span with lo < hi contains at least
+// one version.
 func intersect(spans []span, others ...span) []span {
 	var cut []span
 	for _, a := range spans {

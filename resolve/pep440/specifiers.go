@@ -11,21 +11,21 @@ type Clause struct {
 	Op      string // one of ~= == != <= >= < > ===
 	Version string // as written, ".*" included
 
-	version Version // parsed; zero for a prefix (".*") and for "===" text that is no version
-	span            // of the versions meant; != means all others
+	version Version // parsed; zero for a prefix (".*") and for "===" with text that is not a version
+	span            // the versions that match, or for !=, do not match
 }
 
-// Specifiers is a comma-separated set of clauses, all of which must hold. The zero value
-// admits every version.
+// Specifiers is a set of clauses, written with commas between them, all of which must hold. The
+// zero value allows every version.
 type Specifiers struct {
 	clauses []Clause
 }
 
-// operators in an order in which none hides behind one that begins it.
+// operators lists the operators so that none comes after one of its prefixes.
 var operators = []string{"===", "~=", "==", "!=", "<=", ">=", "<", ">"}
 
-// ScanClause reads the longest clause that s begins with and gives its length
-// too. The text after "===" ends at space, ";" or ")" only.
+// ScanClause reads the longest clause at the start of s and also returns its length. The text after
+// "===" ends only at a space, ";" or ")".
 func ScanClause(s string) (c Clause, n int, err error) {
 	for _, op := range operators {
 		if strings.HasPrefix(s, op) {
@@ -77,8 +77,8 @@ func (c *Clause) scanVersion(s string) (int, error) {
 	return n, nil
 }
 
-// ParseSpecifiers reads a specifier set such as ">=1.2,<2". "" gives the zero value, and empty
-// clauses are passed over, as packaging does.
+// ParseSpecifiers reads a specifier set such as ">=1.2,<2". "" is the zero value, and empty clauses
+// are skipped, as in packaging.
 func ParseSpecifiers(s string) (Specifiers, error) {
 	if trimSpace(s) == "" {
 		return Specifiers{}, nil
@@ -98,7 +98,7 @@ func ParseSpecifiers(s string) (Specifiers, error) {
 	return set, nil
 }
 
-// MustParseSpecifiers is ParseSpecifiers for sets known to be valid; it panics on others.
+// MustParseSpecifiers is like ParseSpecifiers but panics if the set is invalid.
 func MustParseSpecifiers(s string) Specifiers {
 	set, err := ParseSpecifiers(s)
 	if err != nil {
@@ -120,7 +120,7 @@ func ParseClause(s string) (Clause, error) {
 	return c, nil
 }
 
-// trailing says what is wrong with the text left after a clause.
+// trailing describes what is wrong with the text that is left after a clause.
 func (c *Clause) trailing(rest string) string {
 	switch {
 	case strings.HasPrefix(rest, ".*") && (c.Op == "==" || c.Op == "!="):
@@ -133,17 +133,17 @@ func (c *Clause) trailing(rest string) string {
 	return fmt.Sprintf("unexpected %q after %s%s", rest, c.Op, c.Version)
 }
 
-// Join gives the set of the clauses, in their order.
+// Join returns the set of the given clauses, in that order.
 func Join(clauses ...Clause) Specifiers { return Specifiers{clauses: clauses} }
 
-// Exactly gives the set that admits v, and what differs from it by a local
-// label only if v has none: "==v". It panics for the zero Version.
+// Exactly returns the set "==v". If v has no local label, that also allows versions that differ
+// from v by a local label only. It panics for the zero Version.
 func Exactly(v Version) Specifiers {
 	return MustParseSpecifiers("==" + v.String())
 }
 
-// Within gives the set that admits every version whose release begins with that of v, which is
-// neither zero nor more than a release: "==3.11.*" for 3.11.
+// Within returns the set of all versions whose release starts with that of v: "==3.11.*" for 3.11.
+// v must be a plain release, and not zero.
 func Within(v Version) Specifiers {
 	return MustParseSpecifiers("==" + v.String() + ".*")
 }
@@ -154,15 +154,15 @@ func (s Specifiers) Clauses() []Clause { return s.clauses }
 // IsZero reports whether there are no clauses.
 func (s Specifiers) IsZero() bool { return len(s.clauses) == 0 }
 
-// Bound is the version that the clause compares with; zero for a prefix such as "1.2.*", and for
-// text after "===" that is no version.
+// Bound returns the version that the clause compares with. It is zero for a prefix such as "1.2.*"
+// and for text after "===" that is not a version.
 func (c Clause) Bound() Version { return c.version }
 
-// String is the clause without spaces, its version as written.
+// String returns the clause without spaces; the version stays as written.
 func (c Clause) String() string { return c.Op + c.Version }
 
-// equal reports whether two clauses mean the same by their form: 1.0 is 1.0.0
-// except after ~=.
+// equal reports whether two clauses have the same operator and version. 1.0 and 1.0.0 are the same
+// version except after ~=, where the number of digits counts.
 func (c Clause) equal(d Clause) bool {
 	switch {
 	case c.Op != d.Op:
@@ -175,7 +175,7 @@ func (c Clause) equal(d Clause) bool {
 	return c.version.key == d.version.key
 }
 
-// canonical sorts the clauses and folds equal ones.
+// canonical returns the clauses sorted, without duplicates.
 func (s Specifiers) canonical() []Clause {
 	if len(s.clauses) < 2 {
 		return s.clauses
@@ -185,7 +185,7 @@ func (s Specifiers) canonical() []Clause {
 	return fold(sorted)
 }
 
-// fold drops clauses equal to earlier ones, in place.
+// fold drops duplicates of earlier clauses, in place.
 func fold(clauses []Clause) []Clause {
 	kept := clauses[:0]
 	for _, c := range clauses {
@@ -196,8 +196,8 @@ func fold(clauses []Clause) []Clause {
 	return kept
 }
 
-// String is the canonical form: clauses sorted, no spaces, as packaging's SpecifierSet prints it.
-// Versions stay as written.
+// String returns the canonical form: clauses sorted, no spaces, as packaging's SpecifierSet prints
+// it. Versions stay as written.
 func (s Specifiers) String() string {
 	var b strings.Builder
 	for i, c := range s.canonical() {
@@ -215,7 +215,7 @@ func (s Specifiers) Equal(t Specifiers) bool {
 	return slices.EqualFunc(s.canonical(), t.canonical(), Clause.equal)
 }
 
-// And joins two sets; equal clauses fold into one.
+// And returns the union of the clauses of both sets, without duplicates.
 func (s Specifiers) And(t Specifiers) Specifiers {
 	if s.IsZero() {
 		return t
@@ -226,8 +226,8 @@ func (s Specifiers) And(t Specifiers) Specifiers {
 	return Specifiers{clauses: fold(slices.Concat(s.clauses, t.clauses))}
 }
 
-// AllowsPrereleases reports whether a clause itself names a pre-release
-// (PEP 440, "Handling of pre-releases"); != does not count.
+// AllowsPrereleases reports whether a clause other than != names a pre-release (PEP 440, "Handling
+// of pre-releases").
 func (s Specifiers) AllowsPrereleases() bool {
 	for i := range s.clauses {
 		if c := &s.clauses[i]; c.Op != "!=" && c.version.pre {
@@ -237,9 +237,9 @@ func (s Specifiers) AllowsPrereleases() bool {
 	return false
 }
 
-// Match reports whether v satisfies every clause, pre-releases admitted: the caller decides
-// about those. "===" compares v's normalized form, in any case, as packaging does with a
-// parsed version.
+// Match reports whether v satisfies every clause. It treats pre-releases like other versions:
+// whether to use them is up to the caller. "===" compares v's normalized form, ignoring case, as
+// packaging does with a parsed version.
 func (s Specifiers) Match(v Version) bool {
 	for i := range s.clauses {
 		if !s.clauses[i].match(v) {
@@ -256,11 +256,11 @@ func (c *Clause) match(v Version) bool {
 	return c.span.has(v.key) != (c.Op == "!=")
 }
 
-// Match reports whether v satisfies the clause, pre-releases admitted.
+// Match reports whether v satisfies the clause. It treats pre-releases like other versions.
 func (c Clause) Match(v Version) bool { return c.match(v) }
 
-// MatchText is Match for text that need not be a version: only "===" matches text that is none,
-// and it compares the text itself, in any case.
+// MatchText is like Match for text that need not be a version. Other text is matched by "===" only,
+// which compares the text itself, ignoring case.
 func (c Clause) MatchText(text string) bool {
 	if c.Op == "===" {
 		return equalFold(c.Version, text)
@@ -269,8 +269,9 @@ func (c Clause) MatchText(text string) bool {
 	return err == nil && c.match(v)
 }
 
-// Pin gives the version of a set that admits exactly one release: "==" or "===" without ".*".
-// A local label beyond the version given may still differ. A set that contradicts itself has none.
+// Pin returns the version of a set that allows exactly one release, because it has a "==" or "==="
+// clause without ".*". Versions with another local label may still match. A set that contradicts
+// itself has no pin.
 func (s Specifiers) Pin() (Version, bool) {
 	for i := range s.clauses {
 		c := &s.clauses[i]
@@ -281,10 +282,10 @@ func (s Specifiers) Pin() (Version, bool) {
 	return Version{}, false
 }
 
-// MarshalText gives the canonical form.
+// MarshalText returns the canonical form.
 func (s Specifiers) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText is ParseSpecifiers.
+// UnmarshalText is like ParseSpecifiers.
 func (s *Specifiers) UnmarshalText(text []byte) (err error) {
 	*s, err = ParseSpecifiers(string(text))
 	return err

@@ -20,20 +20,20 @@ type Environment struct {
 	PythonFullVersion            string // "3.11.7"
 	ImplementationName           string // "cpython"
 	ImplementationVersion        string
-	// Extras are the extras asked for. "extra" equals any of them and differs from what is none
-	// of them; with none it is "" (PEP 508). "extras" is the set of them (PEP 751).
+	// Extras holds the requested extras. The variable "extra" equals each of them and no other
+	// name; if there are none, it is "" (PEP 508). "extras" is the set of them (PEP 751).
 	Extras           []Name
 	DependencyGroups []string
 }
 
-// variable is a marker variable; 0 is none.
+// variable is a marker variable; 0 means none.
 type variable uint8
 
 const (
 	varImplementationVersion variable = iota + 1
 	varPlatformRelease
 	varPythonFullVersion
-	varPythonVersion // the last one that is a version
+	varPythonVersion // the last variable that holds a version
 	varImplementationName
 	varOSName
 	varPlatformMachine
@@ -41,7 +41,7 @@ const (
 	varPlatformSystem
 	varPlatformVersion
 	varSysPlatform
-	varExtra // from here on not of the platform
+	varExtra // from here on, variables that do not describe the platform
 	varExtras
 	varDependencyGroups
 )
@@ -63,8 +63,7 @@ var variableNames = [...]string{
 	varDependencyGroups:             "dependency_groups",
 }
 
-// variableOf finds a variable by its name or by a name that it had in
-// setuptools (PEP 345).
+// variableOf returns the variable with a name, which may be an old one of setuptools (PEP 345).
 func variableOf(name string) variable {
 	switch name {
 	case "os.name":
@@ -81,7 +80,7 @@ func variableOf(name string) variable {
 	return variable(max(0, slices.Index(variableNames[1:], name)+1))
 }
 
-// value gives the value of a variable that is a string, and not extra.
+// value returns the value of a variable that holds a string, other than extra.
 func (env *Environment) value(v variable) string {
 	switch v {
 	case varImplementationVersion:
@@ -89,7 +88,8 @@ func (env *Environment) value(v variable) string {
 	case varPlatformRelease:
 		return env.PlatformRelease
 	case varPythonFullVersion:
-		// A build of an untagged Python calls itself "3.13.0+", which PEP 440 does not know.
+		// A Python built from an untagged commit has the version "3.13.0+", which is not valid in
+		// PEP 440.
 		if strings.HasSuffix(env.PythonFullVersion, "+") {
 			return env.PythonFullVersion + "local"
 		}
@@ -114,7 +114,7 @@ func (env *Environment) value(v variable) string {
 
 // operand is one side of a comparison.
 type operand struct {
-	text     string // of a string, its value; of a variable, its name
+	text     string // the value of a string, or the name of a variable
 	variable variable
 }
 
@@ -130,8 +130,8 @@ func (o operand) write(b *strings.Builder) {
 type comparison struct {
 	left, right operand
 	op          string
-	subject     variable       // decides how to compare; 0 where there is none
-	clause      *pep440.Clause // if the subject is a version, is left, and right is a specifier's version
+	subject     variable       // the variable that decides how to compare, or 0
+	clause      *pep440.Clause // set if left is the subject, which holds a version, and right is valid in a specifier
 }
 
 func newComparison(left operand, op string, right operand) *comparison {
@@ -147,15 +147,15 @@ func newComparison(left operand, op string, right operand) *comparison {
 		c.subject = left.variable
 		c.clause = versionClause(c.subject, op, right.text)
 	} else if c.subject = right.variable; c.subject == 0 {
-		// packaging takes the right string for the name of a variable.
+		// As in packaging, a string on the right that is the name of a variable counts as that
+		// variable.
 		c.subject = variable(max(0, slices.Index(variableNames[1:], right.text)+1))
 	}
 	return c
 }
 
-// versionClause is the specifier that a comparison with a version means, nil
-// if there is none. As in packaging, operator and version are one text: < with
-// "=3" is <=3.
+// versionClause returns the specifier that a comparison with a version is equivalent to, or nil. As
+// in packaging, operator and version are concatenated first: < with "=3" means <=3.
 func versionClause(v variable, op, version string) *pep440.Clause {
 	if v == 0 || v > varPythonVersion || op == "in" || op == "not in" {
 		return nil
@@ -192,8 +192,8 @@ func (c *comparison) eval(env *Environment) bool {
 	return compareText(c.left.text, c.op, value)
 }
 
-// evalExtra compares with the extras asked for: != and "not in" hold if they
-// do for every one, the other operators if they do for any.
+// evalExtra compares with the requested extras: != and "not in" must hold for all of them, the
+// other operators for at least one.
 func (c *comparison) evalExtra(extras []Name) bool {
 	negative := c.op == "!=" || c.op == "not in"
 	for i := range max(1, len(extras)) {
@@ -212,7 +212,7 @@ func (c *comparison) evalExtra(extras []Name) bool {
 	return negative
 }
 
-// evalSet compares a string with a set that it is in or not.
+// evalSet compares a string with a set; in is whether the set contains it.
 func (c *comparison) evalSet(in bool) bool {
 	switch c.op {
 	case "in":
@@ -220,11 +220,10 @@ func (c *comparison) evalSet(in bool) bool {
 	case "not in":
 		return !in
 	}
-	return c.op == "!=" // a string is no set
+	return c.op == "!=" // a string never equals a set
 }
 
-// compareText compares what are no versions, as packaging does: < and > of
-// them never hold.
+// compareText compares strings that are not versions as packaging does: < and > never hold.
 func compareText(left, op, right string) bool {
 	switch op {
 	case "in":

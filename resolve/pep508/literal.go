@@ -6,15 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// escapes are Python's escapes of one letter.
+// escapes maps the letters of Python's one-letter escapes to what they stand for.
 var escapes = map[byte]string{
 	'\n': "", '\\': "\\", '\'': "'", '"': "\"", 'a': "\a", 'b': "\b", 'f': "\f",
 	'n': "\n", 'r': "\r", 't': "\t", 'v': "\v",
 }
 
-// unquote gives the value of a Python string literal without its quotes, or
-// what is wrong with it. PEP 508 knows no escapes, but packaging reads its
-// strings as Python does.
+// unquote returns the value of a Python string literal, given without its quotes, or a description
+// of what is wrong with it. PEP 508 has no escapes, but packaging evaluates strings as Python does.
 func unquote(s string) (value, problem string) {
 	if strings.IndexByte(s, '\\') < 0 {
 		if strings.ContainsAny(s, "\n\r\x00") {
@@ -45,9 +44,8 @@ func unquote(s string) (value, problem string) {
 	return b.String(), ""
 }
 
-// unescape writes what the escape means whose backslash is followed by s, and
-// returns its length in s, 0 if it is wrong. As in Python, an unknown escape
-// stands for itself.
+// unescape writes the value of the escape whose backslash precedes s and returns its length in s, 0
+// if it is invalid. As in Python, an unknown escape stands for itself.
 func unescape(b *strings.Builder, s string) int {
 	if text, ok := escapes[s[0]]; ok {
 		b.WriteString(text)
@@ -62,7 +60,7 @@ func unescape(b *strings.Builder, s string) int {
 			size++
 		}
 	case s[0] == 'N' || s[0] == '\r':
-		return 0 // names of characters: nobody writes them in a marker
+		return 0 // \N{…}, the name of a character, is not supported
 	case size == 0:
 		b.WriteByte('\\')
 		return copyRune(b, s)
@@ -84,9 +82,8 @@ func copyRune(b *strings.Builder, s string) int {
 	return n
 }
 
-// quote gives a literal that unquote and packaging read as s: in double
-// quotes if it holds none, else in single ones, with escapes only for what
-// could not stand as it is.
+// quote returns a literal that unquote and packaging read as s. It is in double quotes unless s
+// contains one, and escapes only what needs to be.
 func quote(s string) string {
 	if !strings.ContainsAny(s, "\"\\\n\r\x00") {
 		return `"` + s + `"`

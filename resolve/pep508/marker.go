@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Marker is an environment marker. The zero Marker holds everywhere.
+// Marker is an environment marker. The zero Marker is always true.
 type Marker struct{ expr *expression }
 
-// expression is a disjunction of conjunctions, as written: what stands in
-// parentheses and has more than one part is one term.
+// expression is a disjunction of conjunctions, as written: a parenthesized expression with more
+// than one part is a single term.
 type expression struct {
 	groups [][]term
 	text   string // canonical
@@ -21,7 +21,7 @@ type term struct {
 	sub *expression
 }
 
-// ParseMarker reads a marker expression. "" gives the zero Marker. The error is a *SyntaxError.
+// ParseMarker reads a marker expression. "" is the zero Marker. The error is a *SyntaxError.
 func ParseMarker(s string) (Marker, error) {
 	p := &parser{in: s}
 	if p.space(); p.end() {
@@ -31,11 +31,12 @@ func ParseMarker(s string) (Marker, error) {
 	return m, p.err
 }
 
-// IsZero reports whether m holds everywhere because there is nothing in it.
+// IsZero reports whether m is empty, and so always true.
 func (m Marker) IsZero() bool { return m.expr == nil }
 
-// String is the canonical form, as packaging prints it: double quotes, parentheses only around
-// what has several parts, names of extras normalized. Markers with equal strings are equal.
+// String returns the canonical form, as packaging prints it: with double quotes, parentheses only
+// where there are several parts, and normalized names of extras. Markers with equal strings are
+// equal.
 func (m Marker) String() string {
 	if m.expr == nil {
 		return ""
@@ -43,23 +44,23 @@ func (m Marker) String() string {
 	return m.expr.text
 }
 
-// Equal reports whether both print the same.
+// Equal reports whether the canonical forms are the same.
 func (m Marker) Equal(n Marker) bool { return m.String() == n.String() }
 
-// MarshalText gives the canonical form.
+// MarshalText returns the canonical form.
 func (m Marker) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// UnmarshalText is ParseMarker.
+// UnmarshalText is like ParseMarker.
 func (m *Marker) UnmarshalText(text []byte) (err error) {
 	*m, err = ParseMarker(string(text))
 	return err
 }
 
-// Eval evaluates m for an environment. A comparison that has no meaning is false: one of two
-// strings, and ~= or === of what are not versions.
+// Eval evaluates m for an environment. A meaningless comparison is false: one between two strings,
+// and ~= or === with something that is not a version.
 func (m Marker) Eval(env Environment) bool { return m.expr == nil || m.expr.eval(&env) }
 
-// And is the conjunction of two markers; a part that both have stands once.
+// And returns the conjunction of two markers. Parts that are in both appear once.
 func (m Marker) And(n Marker) Marker {
 	if m.IsZero() {
 		return n
@@ -71,7 +72,7 @@ func (m Marker) And(n Marker) Marker {
 	return (&expression{groups: [][]term{n.expr.conjuncts(terms)}}).marker()
 }
 
-// Or is the disjunction of two markers; a part that both have stands once.
+// Or returns the disjunction of two markers. Parts that are in both appear once.
 func (m Marker) Or(n Marker) Marker {
 	if m.IsZero() || n.IsZero() {
 		return Marker{}
@@ -85,8 +86,7 @@ func (m Marker) Or(n Marker) Marker {
 	return (&expression{groups: groups}).marker()
 }
 
-// conjuncts appends to terms those that e is the conjunction of, but for
-// those already there.
+// conjuncts appends to terms the terms that e is a conjunction of, without duplicates.
 func (e *expression) conjuncts(terms []term) []term {
 	parts := []term{{sub: e}}
 	if len(e.groups) == 1 {
@@ -100,8 +100,8 @@ func (e *expression) conjuncts(terms []term) []term {
 	return terms
 }
 
-// Variables lists the marker variables that m names, sorted, each once, by PEP 508's present
-// names.
+// Variables returns the marker variables in m, sorted and without duplicates, by their current
+// names in PEP 508.
 func (m Marker) Variables() []string {
 	var names []string
 	if m.expr != nil {
@@ -117,7 +117,7 @@ func (m Marker) Variables() []string {
 	return slices.Compact(names)
 }
 
-// UsesExtra reports whether m names the variable extra (or extras, dependency_groups).
+// UsesExtra reports whether m uses the variable extra (or extras, or dependency_groups).
 func (m Marker) UsesExtra() bool {
 	uses := false
 	if m.expr != nil {
@@ -168,8 +168,7 @@ func (e *expression) eval(env *Environment) bool {
 	return false
 }
 
-// term is e as part of another expression: without parentheses if it has one
-// part only.
+// term returns e as a part of another expression. It needs no parentheses if it has only one part.
 func (e *expression) term() term {
 	if len(e.groups) == 1 && len(e.groups[0]) == 1 {
 		return e.groups[0][0]
@@ -177,7 +176,7 @@ func (e *expression) term() term {
 	return term{sub: e}
 }
 
-// marker is e as a whole, with its canonical text.
+// marker returns e as a Marker, with its canonical text.
 func (e *expression) marker() Marker {
 	if t := e.term(); t.sub != nil {
 		e = t.sub

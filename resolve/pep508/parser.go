@@ -9,16 +9,16 @@ import (
 	"mlenv/resolve/pep440"
 )
 
-// parser reads requirements and markers by recursive descent. The first error
-// sticks; after it every method does nothing.
+// parser reads requirements and markers by recursive descent. The first error is kept, and no
+// method does anything after it.
 type parser struct {
 	in    string
 	pos   int
-	depth int // of parentheses
+	depth int // of nested parentheses
 	err   error
 }
 
-// maxDepth bounds the nesting of parentheses in a marker.
+// maxDepth limits the nesting of parentheses in a marker, and so the depth of the recursion.
 const maxDepth = 100
 
 func (p *parser) failAt(pos int, problem string) {
@@ -34,7 +34,7 @@ func (p *parser) rest() string { return p.in[p.pos:] }
 
 func (p *parser) end() bool { return p.pos == len(p.in) }
 
-// space passes spaces and tabs and reports whether there were any.
+// space skips spaces and tabs and reports whether there were any.
 func (p *parser) space() bool {
 	start := p.pos
 	for !p.end() && (p.in[p.pos] == ' ' || p.in[p.pos] == '\t') {
@@ -43,7 +43,7 @@ func (p *parser) space() bool {
 	return p.pos > start
 }
 
-// take passes c if it is next.
+// take consumes c if it is next, and reports whether it was.
 func (p *parser) take(c byte) bool {
 	if p.end() || p.in[p.pos] != c {
 		return false
@@ -52,7 +52,7 @@ func (p *parser) take(c byte) bool {
 	return true
 }
 
-// word passes w if it is next and no longer word begins with it.
+// word consumes w if it is the next word, and reports whether it was.
 func (p *parser) word(w string) bool {
 	if !strings.HasPrefix(p.rest(), w) || wordAt(p.in, p.pos+len(w)) {
 		return false
@@ -61,8 +61,8 @@ func (p *parser) word(w string) bool {
 	return true
 }
 
-// name reads what a project or extra name may look like, "" if none is next.
-// As in packaging, it may end in an underscore.
+// name reads the name of a project or extra; it returns "" if there is none. As in packaging, it
+// may end in an underscore.
 func (p *parser) name() string {
 	s := p.rest()
 	if s == "" || !alnum(s[0]) {
@@ -112,7 +112,7 @@ func (p *parser) requirement() (r Requirement) {
 	return r
 }
 
-// url reads a URL and the space after it.
+// url reads a URL and the space after it. PEP 508 ends it at the next space, whatever it contains.
 func (p *parser) url() string {
 	p.space()
 	n := strings.IndexAny(p.rest(), " \t")
@@ -178,8 +178,8 @@ func (p *parser) specifier() (set pep440.Specifiers) {
 	return pep440.Join(clauses...)
 }
 
-// appendClause appends c, or what it stands for: packaging splits at commas
-// even what follows "===".
+// appendClause appends c, which may stand for several clauses: packaging splits at commas even in
+// the text after "===".
 func (p *parser) appendClause(clauses []pep440.Clause, c pep440.Clause) []pep440.Clause {
 	if strings.IndexByte(c.Version, ',') < 0 {
 		return append(clauses, c)
@@ -191,8 +191,8 @@ func (p *parser) appendClause(clauses []pep440.Clause, c pep440.Clause) []pep440
 	return append(clauses, set.Clauses()...)
 }
 
-// badClause fails with what is wrong with the clause that begins here, the
-// first n bytes of which are well.
+// badClause reports what is wrong with the clause at the current position, the first n bytes of
+// which are valid.
 func (p *parser) badClause(n int) {
 	text := p.rest()
 	if end := strings.IndexAny(text[n:], ",;)"); end >= 0 {
@@ -206,7 +206,7 @@ func (p *parser) badClause(n int) {
 	p.fail(err.Error())
 }
 
-// wholeMarker reads a marker up to the end.
+// wholeMarker reads a marker that must end with the input.
 func (p *parser) wholeMarker() Marker {
 	e := p.marker()
 	if p.err == nil && !p.end() {
@@ -218,7 +218,7 @@ func (p *parser) wholeMarker() Marker {
 	return e.marker()
 }
 
-// marker reads atoms joined by "and" and "or"; "and" binds closer.
+// marker reads atoms joined by "and" and "or"; "and" binds tighter.
 func (p *parser) marker() *expression {
 	e := &expression{groups: [][]term{{p.atom()}}}
 	for p.err == nil {
@@ -235,12 +235,12 @@ func (p *parser) marker() *expression {
 	return e
 }
 
-// atom reads a comparison, or a marker in parentheses, and the space around.
+// atom reads a comparison, or a marker in parentheses, with the space around it.
 func (p *parser) atom() (t term) {
 	p.space()
 	if p.take('(') {
 		if p.depth++; p.depth > maxDepth {
-			p.fail("parentheses nested too deep")
+			p.fail("parentheses nested too deeply")
 			return t
 		}
 		t = p.marker().term()
@@ -286,7 +286,8 @@ func (p *parser) operand() (o operand) {
 	for n < len(s) && (s[n] == '.' || wordByte(s[n])) {
 		n++
 	}
-	// A dot may follow a variable's name, where anything else is wrong anyhow.
+	// Old variable names contain dots. Scanning past a dot after a name is harmless: nothing valid
+	// can begin with one there.
 	if v := variableOf(s[:n]); v != 0 && !wordAt(s, n) {
 		p.pos += n
 		return operand{text: variableNames[v], variable: v}
@@ -329,7 +330,7 @@ func wordByte(c byte) bool { return alnum(c) || c == '_' }
 
 func nameByte(c byte) bool { return wordByte(c) || c == '.' || c == '-' }
 
-// wordAt reports whether a character of a word begins at s[i:].
+// wordAt reports whether s[i:] starts with a letter, digit or underscore.
 func wordAt(s string, i int) bool {
 	if i >= len(s) {
 		return false

@@ -1,7 +1,7 @@
-// Package pep508 parses names, requirements and environment markers as PEP 508 defines them,
-// with names normalized by PEP 503 and extras by PEP 685, and with the marker variables of
-// PEP 751. It accepts, prints and evaluates what the packaging library of the Python Packaging
-// Authority does.
+// Package pep508 parses names, requirements and environment markers as PEP 508 defines them, with
+// names normalized by PEP 503 and extras by PEP 685, and with the marker variables of PEP 751. It
+// accepts, prints and evaluates the same as the packaging library of the Python Packaging
+// Authority, which pip uses.
 package pep508
 
 import (
@@ -13,10 +13,11 @@ import (
 	"mlenv/resolve/pep440"
 )
 
-// Name is a project or extra name normalized by PEP 503: lower case, runs of -_. as one "-".
+// Name is the name of a project or extra, normalized by PEP 503: in lower case, with each run of
+// -_. replaced by one "-".
 type Name string
 
-// NormalizeName normalizes a valid or invalid name; it never fails.
+// NormalizeName normalizes a name. The name need not be valid; see ValidName.
 func NormalizeName(s string) Name {
 	if isNormal(s) {
 		return Name(s)
@@ -32,7 +33,7 @@ func NormalizeName(s string) Name {
 	return Name(strings.ToLower(string(b)))
 }
 
-// isNormal reports whether NormalizeName has nothing to do.
+// isNormal reports whether s is normalized already, as most names are.
 func isNormal(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -45,8 +46,8 @@ func isNormal(s string) bool {
 	return true
 }
 
-// ValidName reports whether s is a name by PEP 508's grammar: ASCII letters, digits and -_.,
-// with a letter or digit at both ends.
+// ValidName reports whether s is a name in PEP 508's grammar: ASCII letters, digits and -_., with a
+// letter or digit at both ends.
 func ValidName(s string) bool {
 	if s == "" || !alnum(s[0]) || !alnum(s[len(s)-1]) {
 		return false
@@ -65,11 +66,11 @@ type Requirement struct {
 	Spelling  string // the name as written
 	Extras    []Name // sorted, unique
 	Specifier pep440.Specifiers
-	URL       string // of a direct reference, else ""
+	URL       string // of a direct reference ("name @ URL"), else ""
 	Marker    Marker
 }
 
-// SyntaxError says where in its input something is wrong.
+// SyntaxError reports what is wrong in an input, and where.
 type SyntaxError struct {
 	Input   string
 	Column  int    // of the character, from 1
@@ -80,8 +81,7 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("column %d of %q: %s", e.Column, e.Input, e.Problem)
 }
 
-// Parse reads one requirement. The error, a *SyntaxError, says what is wrong and at which
-// column (from 1).
+// Parse reads one requirement. The error is a *SyntaxError.
 func Parse(s string) (Requirement, error) {
 	p := &parser{in: s}
 	r := p.requirement()
@@ -91,8 +91,8 @@ func Parse(s string) (Requirement, error) {
 	return r, nil
 }
 
-// String is the canonical form, as packaging's Requirement prints it but with the normalized name
-// and extras.
+// String returns the canonical form, as packaging prints it, except that the name and the extras
+// are normalized.
 func (r Requirement) String() string {
 	var b strings.Builder
 	b.WriteString(string(r.Name))
@@ -118,20 +118,21 @@ func (r Requirement) String() string {
 	return b.String()
 }
 
-// Equal reports whether both mean the same by their form; the spelling of names does not count.
+// Equal reports whether r and q are the same but for the spelling of names. It compares the form
+// only: two markers may differ and still mean the same.
 func (r Requirement) Equal(q Requirement) bool {
 	return r.Name == q.Name && slices.Equal(r.Extras, q.Extras) && r.URL == q.URL &&
 		r.Specifier.Equal(q.Specifier) && r.Marker.Equal(q.Marker)
 }
 
-// MarshalText gives the canonical form.
+// MarshalText returns the canonical form.
 func (r Requirement) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// UnmarshalText is Parse.
+// UnmarshalText is like Parse.
 func (r *Requirement) UnmarshalText(text []byte) (err error) {
 	*r, err = Parse(string(text))
 	return err
 }
 
-// column is the column of the byte at offset i of s, in characters from 1.
+// column returns the column of the byte at offset i of s, counted in characters from 1.
 func column(s string, i int) int { return utf8.RuneCountInString(s[:i]) + 1 }

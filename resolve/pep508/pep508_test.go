@@ -90,7 +90,7 @@ func TestErrors(t *testing.T) {
 		{"foo; (os_name == 'x'", 21, `expected "and", "or" or ")"`},
 		{"foo; ünknown == 'x'", 6, "expected a marker variable"},
 		{"foo; 'é' == é", 13, "expected a marker variable"},
-		{"foo; " + strings.Repeat("(", 200), 107, "nested too deep"},
+		{"foo; " + strings.Repeat("(", 200), 107, "nested too deeply"},
 		{`foo; os_name == '\x'`, 17, "invalid escape"},
 		{"foo; os_name == 'a\nb'", 17, "line break"},
 	} {

@@ -41,7 +41,7 @@ func locate(data []byte, pkg int, key string) int {
 	return line
 }
 
-// keys gives the dotted key of an expression and its line.
+// keys returns the dotted key of an expression and its line.
 func keys(p *unstable.Parser, e *unstable.Node) (path []string, line int) {
 	k := e.Key()
 	for k.Next() {

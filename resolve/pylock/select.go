@@ -39,7 +39,7 @@ type Unbuilt struct {
 	Why     Why
 }
 
-// String is the package and what there is instead: "foo 1.0 (a source distribution)".
+// String returns the package and what there is instead: "foo 1.0 (a source distribution)".
 func (u Unbuilt) String() string {
 	return strings.TrimSpace(string(u.Package.Name)+" "+u.Package.Version.String()) + " (" + u.instead() + ")"
 }
@@ -152,7 +152,7 @@ func (e *NotForError) Error() string {
 	return fmt.Sprintf("the lock is for environments where %s, which %s with Python %s is not", want, e.Target.Platform(), e.Target.Python)
 }
 
-// choose gives a package's best wheel, or says why there is none.
+// choose returns a package's best wheel, or says why there is none.
 func (p *Package) choose(t dist.Target, tags dist.TagSet) (best File, why Why, ok bool) {
 	files := p.Wheels
 	archived := p.Archive != nil && strings.HasSuffix(p.Archive.address(), ".whl")
@@ -206,12 +206,12 @@ func (p *Package) directURL() []byte {
 	return data
 }
 
-// file is the archive as a file with a name.
+// file returns the archive as a file with a name.
 func (a *Archive) file() File {
 	return File{Name: path.Base(a.address()), URL: a.URL, Path: a.Path, Size: a.Size, Hashes: a.Hashes}
 }
 
-// address is the path, or else the URL without what follows its path.
+// address returns the path, or else the URL without what follows its path.
 func (a *Archive) address() string { return address(a.Path, a.URL) }
 
 func address(path, url string) string {
@@ -223,7 +223,7 @@ func address(path, url string) string {
 	return url
 }
 
-// FileName is the file's name; a lock may leave it to the last part of where the file is.
+// FileName returns the file's name; a lock may leave it to the last part of where the file is.
 func (f File) FileName() string {
 	if f.Name != "" {
 		return f.Name

@@ -53,7 +53,7 @@ func Take(text string) (clean string, secrets []string, found bool) {
 	return clean, secrets, found
 }
 
-// endOfURL is the length of what of a text can still belong to a URL.
+// endOfURL returns the length of what of a text can still belong to a URL.
 func endOfURL(text string) int {
 	if i := strings.IndexAny(text, " \t\r\n\"'<>"); i >= 0 {
 		return i
@@ -61,7 +61,7 @@ func endOfURL(text string) int {
 	return len(text)
 }
 
-// userinfo is the length of "user:password@" at the start of what follows "scheme://", or 0. A
+// userinfo returns the length of "user:password@" at the start of what follows "scheme://", or 0. A
 // password with a slash in it that was not escaped makes what looks like a host with an odd port;
 // it is taken as a password all the same, for it is one.
 func userinfo(rest string) int {

@@ -17,7 +17,7 @@ func mismatch(column, format string, args ...any) Mismatch {
 	return Mismatch{Column: column, Part: Inputs, Message: fmt.Sprintf(format, args...)}
 }
 
-// whole is an error that ended the reading of the example.
+// whole returns an error that ended the reading of the example.
 func whole(err error) []Mismatch {
 	m := mismatch("", "%v", err)
 	var c *columnError
@@ -215,7 +215,7 @@ func (s series) onlyBits() bool {
 	return !slices.ContainsFunc(s.values, func(v any) bool { return v != int64(0) && v != int64(1) })
 }
 
-// dtypeWord is what a message calls a dtype.
+// dtypeWord returns what a message calls a dtype.
 func dtypeWord(dtype string) string {
 	switch dtype {
 	case "object":
@@ -254,7 +254,7 @@ func enforceType(v any, t *Type, required bool) error {
 	return nil
 }
 
-// items gives the items of a list or of an array.
+// items returns the items of a list or of an array.
 func items(v any) ([]any, bool) {
 	switch v := v.(type) {
 	case []any:
@@ -295,7 +295,7 @@ func enforceArray(v any, t *Type, required bool) error {
 	return nil
 }
 
-// convert is the to_numpy that follows the check of a list's items.
+// convert returns the to_numpy that follows the check of a list's items.
 func (s series) convert(k Kind) error {
 	for _, v := range s.values {
 		if k == Datetime || k == Double && s.dtype == "object" {

@@ -41,7 +41,7 @@ func (s *Signature) CheckExample(info Info, data []byte) ([]Mismatch, error) {
 	return s.judge(input, params), nil
 }
 
-// judge is what predict does before the model sees anything.
+// judge returns what predict does before the model sees anything.
 func (s *Signature) judge(input, params any) []Mismatch {
 	var out []Mismatch
 	if len(s.Inputs) > 0 && !s.FromTypeHint {
@@ -145,7 +145,7 @@ func (s *Signature) splitChat(o *object) (input, params any) {
 	return data, given
 }
 
-// readServing is the scoring server's infer_and_parse_data.
+// readServing returns the scoring server's infer_and_parse_data.
 func (s *Signature) readServing(format string, v any) (any, error) {
 	switch format {
 	case "dataframe_split":
@@ -200,7 +200,7 @@ func (e *columnError) Error() string {
 	return fmt.Sprintf("the column %s should be %s: %v", e.name, e.want, e.err)
 }
 
-// columnFor is the column of the schema by which column i of the table is cast, or nil.
+// columnFor returns the column of the schema by which column i of the table is cast, or nil.
 func (s *Signature) columnFor(f *frame, i int) *Column {
 	switch {
 	case s.named():
@@ -337,7 +337,8 @@ func convert(v any, c *Column) (any, error) {
 	return a, nil
 }
 
-// arrayDType is the dtype of the array that becomes of a list once its items have been enforced.
+// arrayDType returns the dtype of the array that becomes of a list once its items have been
+// enforced.
 func arrayDType(t *Type) string {
 	if t.Item.isScalar() {
 		return t.Item.Kind.numpyType()

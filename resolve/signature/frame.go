@@ -38,7 +38,7 @@ func (f *frame) twice(name string) bool {
 	return n > 1
 }
 
-// inferSeries gives values the dtype that pandas does; None beside numbers becomes NaN.
+// inferSeries returns values the dtype that pandas does; None beside numbers becomes NaN.
 func inferSeries(values []any) series {
 	s := series{values: slices.Clone(values)}
 	var bools, ints, bigs, floats, texts, nones, nans, dates, others int
@@ -205,7 +205,7 @@ func frameOfRecords(data []any) (*frame, error) {
 	return f, nil
 }
 
-// pick gives the table with these columns; those that it lacks are NaN.
+// pick returns the table with these columns; those that it lacks are NaN.
 func (f *frame) pick(names []any) *frame {
 	out := &frame{names: names, rows: f.rows}
 	for _, name := range names {
@@ -279,7 +279,7 @@ func frameOfDict(o *object) (*frame, error) {
 	return f, nil
 }
 
-// along gives a dict's values in the order of an index, NaN for what it lacks.
+// along returns a dict's values in the order of an index, NaN for what it lacks.
 func (o *object) along(index []string) []any {
 	values := make([]any, len(index))
 	for i, key := range index {

@@ -25,7 +25,7 @@ var dtypes = map[string]dtype{
 	"str": {'U', 0}, "bytes": {'S', 0}, "object": {'O', 8}, "datetime": {'M', 8}, "datetimetz": {'M', 8},
 }
 
-// canonicalDType gives the name in dtypes of what a tensor-spec calls its dtype, else "".
+// canonicalDType returns the name in dtypes of what a tensor-spec calls its dtype, else "".
 func canonicalDType(name string) string {
 	switch {
 	case dtypes[name].kind != 0:
@@ -46,7 +46,7 @@ func canonicalDType(name string) string {
 	return ""
 }
 
-// numpyType is the numpy type of a scalar kind.
+// numpyType returns the numpy type of a scalar kind.
 func (k Kind) numpyType() string {
 	return map[Kind]string{Boolean: "bool", Integer: "int32", Long: "int64", Float: "float32", Double: "float64",
 		String: "str", Binary: "bytes", Datetime: "datetime"}[k]
@@ -137,7 +137,7 @@ func unwrap(v any) any {
 	return v
 }
 
-// list is the array as nested lists.
+// list returns the array as nested lists.
 func (a *array) list() any {
 	if len(a.shape) == 0 {
 		return a.flat[0]
@@ -162,7 +162,7 @@ func nest(shape []int, flat []any) []any {
 	return out
 }
 
-// inferNumpy is the dtype that numpy.array gives to values.
+// inferNumpy returns the dtype that numpy.array gives to values.
 func inferNumpy(flat []any) string {
 	var bools, ints, bigs, floats, texts, others int
 	for _, v := range flat {

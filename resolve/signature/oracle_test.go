@@ -44,7 +44,7 @@ func readRecorded(t testing.TB) []recorded {
 	return all.Cases
 }
 
-// judge gives this package's word on a pair: "" where it fits.
+// judge returns this package's word on a pair: "" where it fits.
 func judge(r recorded) string {
 	s, err := Parse(r.Signature.Inputs, r.Signature.Outputs, r.Signature.Params)
 	if err != nil {

@@ -195,7 +195,7 @@ func parseColumn(v any) (Column, error) {
 	return c, err
 }
 
-// text is a name: MLflow also has columns with numbers for names.
+// text returns a name: MLflow also has columns with numbers for names.
 func text(v any) string {
 	if s, ok := v.(string); ok {
 		return s

@@ -82,7 +82,7 @@ func (f *frame) fitsTensor(t *Type) error {
 	return a.fits(t)
 }
 
-// commonDType is the type of a table's values as one array.
+// commonDType returns the type of a table's values as one array.
 func commonDType(a, b string) string {
 	x, y := dtypes[a], dtypes[b]
 	number := func(k byte) bool { return strings.IndexByte("iuf", k) >= 0 }

@@ -228,7 +228,7 @@ func (p *parser) more(closing byte) (done bool, err error) {
 	return true, p.fail("a comma or %c is missing", closing)
 }
 
-// typeName is what a message calls the type of a value.
+// typeName returns what a message calls the type of a value.
 func typeName(v any) string {
 	switch v := v.(type) {
 	case nil:

@@ -182,7 +182,7 @@ func readELF(name string) ([]check.ELFFile, error) {
 	return out, nil
 }
 
-// readELFEntry gives nil for what only looks like a library by its name.
+// readELFEntry returns nil for what only looks like a library by its name.
 func readELFEntry(entry *zip.File) (*check.ELFFile, error) {
 	r, err := entry.Open()
 	if err != nil {

@@ -19,7 +19,7 @@ type Import struct {
 	Nested bool // in a function, so that it runs later than the module
 }
 
-// Top is the first part of the module's name, "" for a relative import.
+// Top returns the first part of the module's name, "" for a relative import.
 func (i Import) Top() string {
 	if i.Level > 0 {
 		return ""
@@ -156,7 +156,7 @@ func (s *scanner) open(keyword, header string, indent int) {
 	s.blocks = append(s.blocks, b)
 }
 
-// sibling is the block at the same indentation that ended just before; zero if there is none.
+// sibling returns the block at the same indentation that ended just before; zero if there is none.
 func (s *scanner) sibling(indent int) block {
 	for _, b := range s.closed {
 		if b.indent == indent {

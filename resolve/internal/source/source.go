@@ -149,7 +149,7 @@ func ReadError(name string, err error) *Error {
 	return e
 }
 
-// CheckUTF8 gives an *Error with the line of the first byte that is not UTF-8, or nil.
+// CheckUTF8 returns an *Error with the line of the first byte that is not UTF-8, or nil.
 func CheckUTF8(name string, data []byte) *Error {
 	if utf8.Valid(data) {
 		return nil

@@ -42,7 +42,7 @@ type Pair struct {
 	Value *Node
 }
 
-// Get gives the value of a key of a Map, or nil.
+// Get returns the value of a key of a Map, or nil.
 func (n *Node) Get(key string) *Node {
 	if n == nil {
 		return nil
