@@ -35,10 +35,18 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 		return nil, fmt.Errorf("the base has %d layers and %d diffIDs", len(baseManifest.Layers), len(baseConfig.RootFS.DiffIDs))
 	}
 	img := &assembled{config: w.config(baseConfig)}
-	img.manifest = &v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Annotations: maps.Clone(w.recipe.Annotations)}
+	img.manifest = w.recipe.Manifest.manifest()
+	if w.recipe.Manifest == OCI {
+		img.manifest.Annotations = maps.Clone(w.recipe.Annotations)
+	}
 	out := &Image{Image: img, closers: []func() error{w.wheels.close}, files: w.files}
 	for i, d := range baseManifest.Layers {
-		d.MediaType = ociLayer(d.MediaType)
+		if d.MediaType, err = w.recipe.Manifest.layer(d.MediaType, "the base"); err != nil {
+			return nil, err
+		}
+		if w.recipe.Manifest == Docker {
+			d.Annotations = nil
+		}
 		img.manifest.Layers = append(img.manifest.Layers, d)
 		img.layers = append(img.layers, retype(baseLayers[i], d.MediaType))
 		out.Contents = append(out.Contents, Layer{Holds: "base", Digest: d.Digest, DiffID: baseConfig.RootFS.DiffIDs[i], Size: d.Size, Reused: true, Base: true})
@@ -47,7 +55,14 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 		out.Findings = append(out.Findings, m.findings...)
 		for j, sum := range m.sums {
 			out.Findings = append(out.Findings, large(parts[i].holds, sum.Size, w.recipe.maxLayer())...)
-			img.add(m.layers[j], sum, parts[i], v1.Time{Time: w.recipe.Created})
+			l, made := m.layers[j], sum.MediaType
+			if sum.MediaType, err = w.recipe.Manifest.layer(made, parts[i].holds); err != nil {
+				return nil, err
+			}
+			if sum.MediaType != made {
+				l = retype(l, sum.MediaType)
+			}
+			img.add(l, sum, parts[i], v1.Time{Time: w.recipe.Created})
 			out.Contents = append(out.Contents, Layer{Holds: parts[i].holds, Digest: sum.Digest, DiffID: sum.DiffID, Size: sum.Size, Reused: m.reused})
 		}
 	}
@@ -91,7 +106,7 @@ type assembled struct {
 func (i *assembled) add(l v1.Layer, s layer.Sum, p part, created v1.Time) {
 	i.layers = append(i.layers, l)
 	d := v1.Descriptor{MediaType: s.MediaType, Size: s.Size, Digest: s.Digest}
-	if p.kind != "" {
+	if p.kind != "" && i.manifest.MediaType == types.OCIManifestSchema1 {
 		d.Annotations = map[string]string{image.KindAnnotation: p.kind}
 	}
 	i.manifest.Layers = append(i.manifest.Layers, d)
@@ -110,7 +125,7 @@ func (i *assembled) seal() error {
 	if err != nil {
 		return err
 	}
-	i.manifest.Config = v1.Descriptor{MediaType: types.OCIConfigJSON, Size: size, Digest: digest}
+	i.manifest.Config.Size, i.manifest.Config.Digest = size, digest
 	i.raw, err = json.Marshal(i.manifest)
 	return err
 }
@@ -143,19 +158,6 @@ func (i *assembled) LayerByDigest(h v1.Hash) (v1.Layer, error) {
 		}
 	}
 	return nil, fmt.Errorf("the image has no layer with digest %s", h)
-}
-
-// ociLayer gives the OCI type of a layer whose type is Docker's: the bytes are of the same kind.
-func ociLayer(t types.MediaType) types.MediaType {
-	switch t {
-	case types.DockerLayer:
-		return types.OCILayer
-	case types.DockerUncompressedLayer:
-		return types.OCIUncompressedLayer
-	case types.DockerForeignLayer:
-		return types.OCIRestrictedLayer
-	}
-	return t
 }
 
 // typed is a layer under another media type.

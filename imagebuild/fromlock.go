@@ -46,6 +46,7 @@ type Inputs struct {
 	Contract    *serving.Contract
 	Labels      map[string]string // over those that the contract gives
 	Annotations map[string]string
+	Manifest    Manifest
 	Compression layer.Compression
 	MaxLayer    int64 // see Recipe.MaxLayer
 }
@@ -70,7 +71,7 @@ func (in Inputs) Recipe(b *base.Found) (Recipe, error) {
 		Base: b, Wheels: wheels, Lock: in.Text, Model: in.Model,
 		Runtime: in.Contract.Runtime, Created: in.Contract.Created,
 		Labels: maps.Clone(labels), Annotations: labels,
-		Compression: in.Compression, MaxLayer: in.MaxLayer,
+		Manifest: in.Manifest, Compression: in.Compression, MaxLayer: in.MaxLayer,
 	}
 	maps.Copy(r.Labels, in.Labels)
 	maps.Copy(r.Annotations, in.Annotations)

@@ -6,12 +6,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Index makes one image index of the images of several platforms, in the order given. The
-// annotations are the index's own.
-func Index(images []*Image, annotations map[string]string) (v1.ImageIndex, error) {
+// Index makes one image index, or Docker's manifest list, of the images of several platforms, in the
+// order given. The annotations are the index's own; a manifest list has none.
+func Index(images []*Image, form Manifest, annotations map[string]string) (v1.ImageIndex, error) {
 	var adds []mutate.IndexAddendum
 	for _, img := range images {
 		config, err := img.ConfigFile()
@@ -20,8 +19,8 @@ func Index(images []*Image, annotations map[string]string) (v1.ImageIndex, error
 		}
 		adds = append(adds, mutate.IndexAddendum{Add: img.Image, Descriptor: v1.Descriptor{Platform: config.Platform()}})
 	}
-	index := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), adds...)
-	if len(annotations) == 0 {
+	index := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, form.index()), adds...)
+	if form == Docker || len(annotations) == 0 {
 		return index, nil
 	}
 	annotated, ok := mutate.Annotations(index, annotations).(v1.ImageIndex)

@@ -94,7 +94,7 @@ func (p *publisher) join() error {
 			annotations[k] = v
 		}
 	}
-	index, err := Index(p.out.Images, annotations)
+	index, err := Index(p.out.Images, p.recipes[0].Manifest, annotations)
 	p.out.Artifact = sink.Artifact{Index: index}
 	return err
 }

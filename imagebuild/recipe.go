@@ -44,9 +44,10 @@ type Recipe struct {
 
 	Runtime     *serving.Runtime  // nil: as the base has it
 	Labels      map[string]string // of the configuration
-	Annotations map[string]string // of the manifest; labels are not repeated in them
+	Annotations map[string]string // of the manifest, where its form has any; labels are not repeated in them
 	Created     time.Time
 
+	Manifest    Manifest
 	Compression layer.Compression
 	// MaxLayer is the most bytes of a layer: what does not go into one is refused. 0 splits at 8 GiB
 	// and lets a file that is larger by itself have a larger layer, with a note.

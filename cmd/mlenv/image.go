@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mlenv/imagebuild"
 	"mlenv/imagebuild/layer"
 )
 
@@ -42,6 +43,7 @@ type sinkOptions struct {
 
 // layerOptions say how layers are made.
 type layerOptions struct {
+	manifest    string
 	compression string
 	maxSize     string
 	maxGiven    bool
@@ -62,6 +64,7 @@ func imageCommand(a *app) *cli.Command {
 	s.on(&o.locked, "locked", "fail if the lock does not fit the model any more")
 	o.base.bind(s)
 	s.oneOf(&o.layers.compression, "compression", "how layers are made; splice takes over the wheels' own compression", "splice", "gzip", "zstd")
+	s.oneOf(&o.layers.manifest, "manifest", "write manifests as the OCI or as Docker (schema 2) has them, of the same blobs", "oci", "docker")
 	s.text(&o.layers.maxSize, "max-layer-size", "split layers of more than `SIZE`")
 	s.given(&o.layers.maxGiven, "max-layer-size")
 	s.number(&o.layers.jobs, "jobs", "make and send `N` layers at once")
@@ -83,14 +86,21 @@ func imageCommand(a *app) *cli.Command {
 
 // layering is what layerOptions say, understood.
 type layering struct {
+	manifest    imagebuild.Manifest
 	compression layer.Compression
 	max         int64 // bytes; 0: the default, over which a larger file is let through with a warning
 	jobs        int
 }
 
 func (o *layerOptions) read() (l layering, err error) {
-	var errs [2]error
+	var errs [3]error
 	l.compression = map[string]layer.Compression{"splice": layer.Splice, "gzip": layer.Gzip, "zstd": layer.Zstd}[o.compression]
+	if o.manifest == "docker" {
+		l.manifest = imagebuild.Docker
+		if l.compression == layer.Zstd {
+			errs[2] = &usageError{msg: "--compression zstd: a Docker manifest has no name for such layers"}
+		}
+	}
 	if o.maxGiven {
 		if l.max, err = parseSize(o.maxSize); err != nil {
 			errs[0] = &usageError{msg: "--max-layer-size: " + err.Error()}
@@ -151,6 +161,9 @@ func (a *app) image(ctx context.Context, args []string, o *imageOptions) (err er
 	run.box, err = a.container(o.container, o.lock.serve, o.model.codePaths)
 	var layerErr error
 	run.layers, layerErr = o.layers.read()
+	if run.layers.manifest == imagebuild.Docker && len(o.container.annotation) > 0 {
+		layerErr = errors.Join(layerErr, &usageError{msg: "--annotation: a Docker manifest has no place for annotations"})
+	}
 	if err := errors.Join(err, layerErr); err != nil {
 		return err
 	}

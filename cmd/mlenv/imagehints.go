@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
@@ -31,6 +32,7 @@ func imageHint(err error) string {
 		engine    *noEngine
 		answer    *transport.Error
 		unserved  *lock.UnservedError
+		unnamed   *imagebuild.ManifestError
 		newer     *lock.NewerError
 		notFor    *pylock.NotForError
 	)
@@ -65,10 +67,26 @@ func imageHint(err error) string {
 		return "start one, or name it in DOCKER_HOST (unix:// or tcp://); --output docker-tar:FILE writes what docker load reads"
 	case errors.Is(err, sink.ErrOnePlatform):
 		return "give one --platform, or push the image index, or write it with --output oci:DIR"
+	case errors.As(err, &unnamed):
+		return "choose a --base whose layers are packed by gzip, or write --manifest oci"
+	case errors.As(err, &answer) && refusesManifest(answer):
+		return "the registry may know no OCI manifests: try --manifest docker"
 	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
 		return loginHint
 	}
 	return ""
+}
+
+// refusesManifest tells whether a registry has refused a manifest for its form, as those do that take
+// Docker's alone: with 415, or with one of the codes of the distribution specification. 404 and
+// MANIFEST_UNKNOWN are such an answer only where a manifest was sent.
+func refusesManifest(e *transport.Error) bool {
+	if e.Request != nil && e.Request.Method != http.MethodPut {
+		return false
+	}
+	return e.StatusCode == http.StatusUnsupportedMediaType || slices.ContainsFunc(e.Errors, func(d transport.Diagnostic) bool {
+		return d.Code == transport.ManifestInvalidErrorCode || d.Code == transport.ManifestUnknownErrorCode || d.Code == transport.UnsupportedErrorCode
+	})
 }
 
 const loginHint = "log in with docker login, podman login or crane auth login: mlenv uses their credentials"

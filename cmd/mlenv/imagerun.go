@@ -120,7 +120,7 @@ func (r *imageRun) recipes() ([]imagebuild.Recipe, error) {
 	in := imagebuild.Inputs{
 		Locked: r.locked, Model: imagebuild.Model{FS: r.in.Model.FS, Code: r.in.Model.CodeDirs()}, Contract: contract,
 		Labels: r.box.labels, Annotations: r.box.annotations,
-		Compression: r.layers.compression, MaxLayer: r.layers.max,
+		Manifest: r.layers.manifest, Compression: r.layers.compression, MaxLayer: r.layers.max,
 	}
 	for _, name := range r.o.model.codePaths {
 		abs, err := filepath.Abs(name)
