@@ -21,7 +21,7 @@ func requirementFiles(in Input) ([]File, error) {
 	}
 	if in.Installer == UV {
 		uv := in
-		uv.LocalWheels = false // they are not there yet when uv is installed
+		uv.Copies.Wheels = nil // they are not there yet when uv is installed
 		if in.InstallerLock == nil {
 			add(installerFile, indexLines(uv)+"uv\n")
 		} else {
@@ -80,7 +80,7 @@ func indexLines(in Input) string {
 	for _, url := range in.FindLinks {
 		fmt.Fprintf(&b, "--find-links %s\n", url)
 	}
-	if in.LocalWheels {
+	if len(in.Copies.Wheels) > 0 {
 		b.WriteString("--find-links wheels\n")
 	}
 	return b.String()

@@ -5,6 +5,7 @@ package render
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 	"text/template"
@@ -54,17 +55,26 @@ type Input struct {
 	FindLinks     []string // pages; a folder of this machine is of no use in a build
 	Runtime       *serving.Runtime
 	Labels        []serving.Var
-	LocalWheels   bool // the context has wheels in wheels/
-	ModelCode     bool // the model has code of its own
-	ExtraCode     bool // code from outside goes with it
+	Copies        Copies // what the context holds besides, which is installed or copied into the image
 }
 
-// File is one file of a build context.
+// File is one file of a build context: its bytes, or where they come from.
 type File struct {
 	Name string // relative to the context, slash-separated
 	Data []byte
-	Exec bool // it is a program: its mode is 0755
+	Open func() (io.ReadCloser, error) // gives the bytes; nil: they are Data
+	Exec bool                          // it is a program: its mode is 0755, else 0644
+	Dir  bool                          // it is a directory
 }
+
+// The directories of a build context that hold copies.
+const (
+	modelDir     = "model"
+	modelCodeDir = "model-code"
+	extraCodeDir = "extra-code"
+	wheelsDir    = "wheels"
+	sourceDir    = "source"
+)
 
 // Templates gives the built-in templates; the files of override replace those of the same name
 // and may add others. Its data is Data.
@@ -94,9 +104,8 @@ func Dockerfile(in Input, t *template.Template, name string) ([]byte, error) {
 	return tidy(b.Bytes()), nil
 }
 
-// Context renders every file of the build context that is not a copy of something: the
-// Dockerfile, its .dockerignore and what the installer reads. The caller adds the directories
-// model, model-code, extra-code, wheels and source.
+// Context gives every file of the build context: the Dockerfile, its .dockerignore and what the
+// installer reads, and the copies.
 func Context(in Input, t *template.Template, name string) ([]File, error) {
 	dockerfile, err := Dockerfile(in, t, name)
 	if err != nil {
@@ -111,7 +120,9 @@ func Context(in Input, t *template.Template, name string) ([]File, error) {
 		return nil, err
 	}
 	files = append(files, reqs...)
-	return append(files, File{Name: ".dockerignore", Data: dockerignore(files)}), nil
+	files = append(files, File{Name: ".dockerignore", Data: dockerignore(files)})
+	copies, err := in.Copies.Files()
+	return append(files, copies...), err
 }
 
 // dockerignore lets in what the Dockerfile copies and nothing that came to lie beside it.
@@ -123,7 +134,7 @@ func dockerignore(files []File) []byte {
 			fmt.Fprintf(&b, "!%s\n", f.Name)
 		}
 	}
-	for _, dir := range []string{"extra-code", "model", "model-code", "source", "wheels"} {
+	for _, dir := range []string{extraCodeDir, modelDir, modelCodeDir, sourceDir, wheelsDir} {
 		fmt.Fprintf(&b, "!%s\n", dir)
 	}
 	b.WriteString("**/__pycache__\n")

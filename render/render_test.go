@@ -2,6 +2,8 @@ package render
 
 import (
 	"flag"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,7 +62,7 @@ func testInput(t testing.TB, installer Installer) Input {
 				{Name: "tiny", Path: "code/tiny-1.0-py3-none-any.whl"},
 			},
 		},
-		Lock: testLock(t), Runtime: rt, LocalWheels: true,
+		Lock: testLock(t), Runtime: rt, Copies: Copies{Wheels: trees("tiny-1.0-py3-none-any.whl")},
 		InstallerLock: &pylock.Lock{Packages: []pylock.Package{{Name: "uv", Version: v(t, "0.9.0"),
 			Wheels: []pylock.File{wheelFile("uv-0.9.0-py3-none-manylinux_2_17_x86_64.whl", "f")}}}},
 		Labels: serving.Labels(serving.Facts{Title: "churn", MLflowVersion: "2.9.2", Flavors: []string{"python_function"}}),
@@ -79,7 +81,7 @@ func cases(t testing.TB) map[string]Input {
 	open.Spec.PackageIndex.Pre = true
 
 	source := testInput(t, UV)
-	source.ModelCode, source.ExtraCode = true, true
+	source.Copies.Model, source.Copies.ModelCode, source.Copies.ExtraCode = fstest.MapFS{"code/a.py": {}}, []string{"code"}, trees("extra")
 	source.Spec.Requirements = append(source.Spec.Requirements,
 		resolve.Requirement{Name: "ours", URL: "git+https://git.example/ours@0123456789012345678901234567890123456789"},
 		resolve.Requirement{Name: "local", Path: "code/local", Editable: true})
@@ -130,6 +132,9 @@ func TestGolden(t *testing.T) {
 	for name, in := range cases(t) {
 		var b strings.Builder
 		for _, f := range context(in) {
+			if f.Dir || f.Open != nil {
+				continue // TestCopies
+			}
 			if f.Exec {
 				f.Data = []byte("a program\n") // which package serving tests
 			}
@@ -207,5 +212,63 @@ func TestParseInstaller(t *testing.T) {
 	}
 	if _, err := ParseInstaller("poetry", conda); err == nil {
 		t.Error("poetry is accepted")
+	}
+}
+
+// trees are files that a context copies.
+func trees(names ...string) []Tree {
+	var out []Tree
+	for _, name := range names {
+		out = append(out, Tree{FS: fstest.MapFS{name: {}}, Root: name})
+	}
+	return out
+}
+
+// TestCopies lists what a context copies: a directory before what is in it, links as what they lead
+// to, the model's code in a place of its own alone.
+func TestCopies(t *testing.T) {
+	model := fstest.MapFS{
+		"MLmodel":         {Data: []byte("m")},
+		"artifacts/run":   {Mode: 0o755},
+		"code/a/b.py":     {Data: []byte("b")},
+		"code2/x.py":      {Data: []byte("x")},
+		"artifacts/empty": {Mode: fs.ModeDir | 0o755},
+	}
+	files, err := Copies{
+		Model: model, ModelCode: []string{"code"}, ExtraCode: []Tree{{FS: model, Root: "code/a"}},
+		Wheels: trees("x-1.whl"), Sources: []Tree{{FS: model, Root: "code2"}},
+	}.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range files {
+		line := f.Name
+		if f.Dir {
+			line += "/"
+		}
+		if f.Exec {
+			line += " exec"
+		}
+		got = append(got, line)
+	}
+	want := []string{
+		"model/", "model/MLmodel", "model/artifacts/", "model/artifacts/empty/", "model/artifacts/run exec", "model/code2/", "model/code2/x.py",
+		"model-code/code/", "model-code/code/a/", "model-code/code/a/b.py",
+		"extra-code/a/", "extra-code/a/b.py", "wheels/x-1.whl", "source/code2/", "source/code2/x.py",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	r, err := files[1].Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err := io.ReadAll(r); err != nil || string(data) != "m" {
+		t.Errorf("MLmodel is %q, %v", data, err)
+	}
+	model["pipe"] = &fstest.MapFile{Mode: fs.ModeNamedPipe}
+	if _, err := (Copies{Model: model}).Files(); err == nil || !strings.Contains(err.Error(), "pipe is neither") {
+		t.Errorf("a named pipe: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package dockerfiles
 import (
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 
@@ -35,7 +36,7 @@ func input(t testing.TB) render.Input {
 	return render.Input{
 		Installer: render.UV, Base: "python:3.11.7-slim@sha256:" + strings.Repeat("0", 64),
 		Spec: &resolve.Spec{},
-		Lock: locked("mlflow"), InstallerLock: locked("uv"), Runtime: rt, LocalWheels: true,
+		Lock: locked("mlflow"), InstallerLock: locked("uv"), Runtime: rt, Copies: render.Copies{Wheels: []render.Tree{{FS: fstest.MapFS{"x.whl": {}}, Root: "x.whl"}}},
 	}
 }
 

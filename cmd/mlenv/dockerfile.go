@@ -81,7 +81,6 @@ type dockerfileRun struct {
 	lock    *pylock.Lock
 	dir     string // to which the lock's paths are relative
 	show    *lockProgress
-	wheels  []string // local wheels that the context needs
 }
 
 func (a *app) dockerfile(ctx context.Context, args []string, o *dockerfileOptions) (err error) {
@@ -127,7 +126,10 @@ func (a *app) dockerfile(ctx context.Context, args []string, o *dockerfileOption
 // prepare gathers all that the Dockerfile depends on.
 func (r *dockerfileRun) prepare(ctx context.Context, box container) (err error) {
 	spec := r.in.Spec
-	r.out = render.Input{Spec: spec, ModelCode: len(r.in.Model.Code) > 0, ExtraCode: len(r.o.model.codePaths) > 0}
+	r.out = render.Input{Spec: spec}
+	if r.out.Copies, err = r.copies(); err != nil {
+		return err
+	}
 	if r.out.Installer, err = render.ParseInstaller(r.o.installer, spec); err != nil {
 		return &usageError{msg: err.Error()}
 	}
@@ -286,9 +288,8 @@ func (r *dockerfileRun) findIndexes() error {
 func (r *dockerfileRun) findLock(ctx context.Context) (err error) {
 	if r.o.noLock || r.out.Installer == render.Conda {
 		for _, p := range render.LocalWheels(r.in.Spec) {
-			r.wheels = append(r.wheels, filepath.Join(r.in.dir(), filepath.FromSlash(p)))
+			r.out.Copies.Wheels = append(r.out.Copies.Wheels, fileTree(filepath.Join(r.in.dir(), filepath.FromSlash(p))))
 		}
-		r.out.LocalWheels = len(r.wheels) > 0
 		return nil
 	}
 	if r.client, err = r.indexClient(r.o.model.index, r.in.Spec, r.show.event); err != nil {
@@ -308,8 +309,10 @@ func (r *dockerfileRun) findLock(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.wheels = localFiles(r.lock, r.dir)
-	r.out.Lock, r.out.LocalWheels = r.lock, len(r.wheels) > 0
+	for _, file := range localFiles(r.lock, r.dir) {
+		r.out.Copies.Wheels = append(r.out.Copies.Wheels, fileTree(file))
+	}
+	r.out.Lock = r.lock
 	if r.out.Installer == render.UV && len(r.targets) > 0 {
 		if r.out.InstallerLock, err = r.lockUV(ctx); err != nil {
 			return fmt.Errorf("locking uv, which installs the packages: %w", err)
