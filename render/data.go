@@ -31,19 +31,24 @@ type Data struct {
 	BuildCommand string     // the line that builds the image
 	Notes        [][]string // paragraphs for the comment at the top
 
-	Venv, ModelPath, CodePath string // where things lie in the image
-	LauncherName              string // the context has it where .Launcher is not empty; it goes into bin of Venv
-	ModelCode                 bool   // the context has model-code/, laid out as below ModelPath
-	ExtraCode                 bool   // the context has extra-code/
-	SystemPackages            []resolve.SystemPackage
-	Labels                    []serving.Var
+	SystemPackages []resolve.SystemPackage
+	Labels         []serving.Var
 
+	Paths
 	Files
 
 	NetworkSecret bool   // an index other than the default is asked, maybe with credentials
 	SecretMount   string // the RUN option that mounts the credentials, with a space before it
 
 	Health
+}
+
+// Paths say where things lie in the image, and in the context.
+type Paths struct {
+	Venv, ModelPath, CodePath string
+	LauncherName              string // the context has it where .Launcher is not empty; it goes into bin of Venv
+	ModelCode                 bool   // the context has model-code/, laid out as below ModelPath
+	ExtraCode                 bool   // the context has extra-code/
 }
 
 // Files are those of the context that the installer reads.
@@ -71,9 +76,11 @@ func newData(in Input) Data {
 	d := Data{
 		Runtime: *in.Runtime,
 		Title:   in.Title, Base: in.Base,
-		Venv: serving.Venv, ModelPath: serving.ModelPath, CodePath: serving.CodePath,
-		LauncherName: serving.LauncherName,
-		ModelCode:    len(in.Copies.ModelCode) > 0, ExtraCode: len(in.Copies.ExtraCode) > 0,
+		Paths: Paths{
+			Venv: serving.Venv, ModelPath: serving.ModelPath, CodePath: serving.CodePath,
+			LauncherName: serving.LauncherName,
+			ModelCode:    len(in.Copies.ModelCode) > 0, ExtraCode: len(in.Copies.ExtraCode) > 0,
+		},
 		SystemPackages: in.Spec.SystemPackages, Labels: in.Labels,
 		Files: Files{
 			Locked:        in.Lock != nil,
