@@ -50,7 +50,7 @@ func TestErrorsAreGivenOnce(t *testing.T) {
 			[]string{"env.yaml:6: the file holds"}},
 		{"a file that may not be read", [2]string{"conda.yaml", "python_env.yaml"},
 			map[string]string{"python_env.yaml": python, "conda.yaml": conda, "requirements.txt": "six\n"}, "requirements.txt",
-			[]string{"python_env.yaml:2: cannot include requirements.txt: may not be read"}},
+			[]string{"python_env.yaml:2: cannot include requirements.txt: cannot be read"}},
 		{"a file that is not there", [2]string{"conda.yaml", "python_env.yaml"},
 			map[string]string{"python_env.yaml": python, "conda.yaml": conda}, "",
 			[]string{"python_env.yaml:2: cannot include", "conda.yaml:5: cannot include"}}, // two lines to be mended

@@ -151,7 +151,7 @@ func (m *merger) reportSidecars(from *model.Model, replaced bool) {
 	// When MLflow locks requirements, uv applies the constraints and the lock no longer names them.
 	if path := from.ConstraintsTxt; path != "" && !replaced && !m.applies(path) && m.locked() == nil {
 		if f, err := envfile.ParseRequirements(from.FS, path); err == nil && len(f.Requirements) > 0 {
-			m.find(finding.OrphanConstraints, path, []finding.Origin{f.Requirements[0].From}, "%s is there but no file applies it, so it has no effect", path)
+			m.find(finding.OrphanConstraints, path, []finding.Origin{f.Requirements[0].From}, "%s exists but no file applies it, so it has no effect", path)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func check(entries []Entry) error {
 			return e.fail(err)
 		}
 		if i > 0 && entries[i-1].Path == e.Path {
-			return e.fail(errors.New("the path is there twice"))
+			return e.fail(errors.New("the path appears twice"))
 		}
 		if e.Kind != Dir {
 			files[e.Path] = true

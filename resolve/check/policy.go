@@ -137,7 +137,7 @@ func (p *policyReader) pairs(n *yaml.Node, what string, f func(key string, k, v 
 			continue
 		}
 		if seen[k.Value] {
-			p.fail(k, "the key %q is there twice", k.Value)
+			p.fail(k, "the key %q appears twice", k.Value)
 			continue
 		}
 		seen[k.Value] = true

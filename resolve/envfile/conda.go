@@ -11,9 +11,9 @@ import (
 	"mlenv/resolve/secret"
 )
 
-// ParseConda reads a conda environment.yml. Python goes to Python, pip, setuptools and wheel to
-// BuildDependencies in PEP 440's terms, the items of pip sections to Requirements, and all other
-// packages to CondaPackages.
+// ParseConda reads a conda environment.yml. Its python entry becomes Python; pip, setuptools and
+// wheel become BuildDependencies, with their versions translated to PEP 440; the items of pip
+// sections become Requirements, and all other packages CondaPackages.
 func ParseConda(fsys fs.FS, path string) (*File, error) {
 	d, root := openDocument(fsys, Conda, path)
 	if root == nil {
@@ -42,7 +42,7 @@ func ParseConda(fsys fs.FS, path string) (*File, error) {
 	return d.result()
 }
 
-// condaVariables takes the names; values may be secrets.
+// condaVariables keeps the names of the variables only: the values may be secrets.
 func (d *document) condaVariables(p source.Pair) {
 	if p.Value.Kind == source.Null {
 		return
@@ -70,7 +70,7 @@ func (d *document) condaDependencies(p source.Pair) {
 		case item.Kind == source.Map:
 			for _, section := range item.Pairs {
 				if section.Key != "pip" {
-					d.fail(d.at(section.Line, section.Key), `conda wants "- name=version"`, "the only mapping among the dependencies may be pip, not %q", section.Key)
+					d.fail(d.at(section.Line, section.Key), `conda wants "- name=version"`, "the only mapping allowed among the dependencies is pip, not %q", section.Key)
 					continue
 				}
 				sections++
@@ -110,7 +110,8 @@ func (d *document) condaPackage(item *source.Node) {
 	}
 }
 
-// condaPython declares the Python version. What PEP 440 cannot say ("3.8|3.9") becomes a note.
+// condaPython records the Python version. One that PEP 440 cannot express, such as "3.8|3.9",
+// becomes a note.
 func (d *document) condaPython(m matchSpec, o finding.Origin) {
 	version, plain, ok := m.pep440()
 	if ok && version != "" {
@@ -124,7 +125,7 @@ func (d *document) condaPython(m matchSpec, o finding.Origin) {
 	}
 	switch {
 	case !ok:
-		d.note(o, finding.PythonNotUnderstood, "python", "the Python version %q cannot be said in the terms of PEP 440 and is left out", m.written)
+		d.note(o, finding.PythonNotUnderstood, "python", "the Python version %q cannot be expressed in PEP 440 and is ignored", m.written)
 	case version == "":
 		d.note(o, finding.PythonWithoutVersion, "python", "python is listed without a version")
 	default:
@@ -146,7 +147,7 @@ func (d *document) condaBuildDependency(m matchSpec, o finding.Origin) {
 		req.Specifier, err = pep440.ParseSpecifiers(version)
 	}
 	if !ok || err != nil {
-		d.note(o, finding.VersionNotUnderstood, m.name, "the version %q of %s cannot be said in the terms of PEP 440 and is left out", m.written, m.name)
+		d.note(o, finding.VersionNotUnderstood, m.name, "the version %q of %s cannot be expressed in PEP 440 and is ignored", m.written, m.name)
 	}
 	d.file.BuildDependencies = append(d.file.BuildDependencies, req)
 }

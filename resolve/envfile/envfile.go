@@ -1,5 +1,5 @@
-// Package envfile parses the files in which an MLflow Model declares its environment
-// (requirements files, conda.yaml, python_env.yaml) into entries that know their position.
+// Package envfile parses the files in which an MLflow Model declares its environment (requirements
+// files, conda.yaml, python_env.yaml) into entries that know the file and line they come from.
 package envfile
 
 import (
@@ -9,12 +9,12 @@ import (
 	"mlenv/resolve/secret"
 )
 
-// Kind tells the files apart.
+// Kind is the kind of an environment file.
 type Kind int
 
 // The kinds of environment files.
 const (
-	Flags Kind = iota // built from command-line flags
+	Flags Kind = iota // not a file: the values of command-line flags
 	Requirements
 	Conda
 	PythonEnv
@@ -23,14 +23,14 @@ const (
 	MLmodel           // python_version of the pyfunc flavor
 )
 
-// Requirement is one requirement of any form that pip takes. The Specifier of a wheel given by
-// its path or URL pins the version in the file name; PEP 508 has no such form, so print either
+// Requirement is one requirement, in any form that pip accepts. For a wheel given by its path or
+// URL, Specifier pins the version in the file name. PEP 508 does not allow both, so print either
 // the specifier or the URL.
 type Requirement struct {
-	pep508.Requirement          // Name "" where only the distribution itself could tell it
+	pep508.Requirement          // Name is "" if only the distribution itself could tell
 	Path               string   // a local path, relative to the model root ("wheels/x-1.0-py3-none-any.whl"), else ""; as given for a flag
 	Editable           bool     // -e
-	Hashes             []string // "sha256:…" (or sha384, sha512), sorted; any one of them admits a file
+	Hashes             []string // "sha256:…" (or sha384, sha512), sorted; a file needs to match one of them
 	From               finding.Origin
 }
 
@@ -40,7 +40,7 @@ type Declaration struct {
 	From  finding.Origin
 }
 
-// Options are pip's settings in a requirements file. URLs have had their credentials removed.
+// Options are pip's settings in a requirements file, with credentials removed from URLs.
 type Options struct {
 	IndexURL       *Declaration
 	ExtraIndexURLs []Declaration
@@ -55,7 +55,7 @@ type Options struct {
 	UseFeatures    []Declaration
 }
 
-// CondaPackage is a conda dependency that is not a pip section.
+// CondaPackage is a conda dependency, other than a pip section.
 type CondaPackage struct {
 	Name      string // lower case
 	Channel   string
@@ -65,7 +65,7 @@ type CondaPackage struct {
 	From      finding.Origin
 }
 
-// File is one parsed environment file, the files that it includes folded in.
+// File is one parsed environment file, together with the files it includes.
 type File struct {
 	Path              string
 	Kind              Kind
@@ -78,14 +78,15 @@ type File struct {
 	Prefix            *Declaration
 	Channels          []Declaration
 	CondaPackages     []CondaPackage
-	Variables         []Declaration    // names of conda's variables; never their values
+	Variables         []Declaration    // the names of conda's variables, never their values
 	Locked            bool             // MLflow's "# Locked requirements" form
 	CredentialsIn     []finding.Origin // entries that carried credentials, now removed
 	Secrets           []secret.Text    // the http and https URLs that had them, for asking those URLs
-	Notes             []Note           // what is odd but understood
+	Notes             []Note           // things that are odd but understood
 }
 
-// Note is something that is understood but that its author should know of; it becomes a finding.
+// Note is something that the author of the file should know about, although it is understood. It
+// becomes a finding.
 type Note struct {
 	Rule    finding.ID
 	Subject string
@@ -96,16 +97,16 @@ type Note struct {
 // Error is one thing wrong with a file; Errors of several are joined with errors.Join.
 type Error = source.Error
 
-// ErrorKind is what an Error says is wrong.
+// ErrorKind classifies Errors.
 type ErrorKind = source.ErrorKind
 
 // The kinds of Errors.
 const (
-	Malformed  = source.Malformed  // the file's text is not what its format allows
+	Malformed  = source.Malformed  // the file is not valid in its format
 	NotText    = source.NotText    // it is not UTF-8
-	Unreadable = source.Unreadable // it is not there, may not be read, is no regular file or too large
-	NotThere   = source.NotThere   // it names a file of the model that is not there
-	Outside    = source.Outside    // it names a path that is not inside the model
+	Unreadable = source.Unreadable // it is missing, unreadable, too large, or not a regular file
+	NotThere   = source.NotThere   // it refers to a file that the model does not have
+	Outside    = source.Outside    // it refers to a path outside the model
 )
 
 // StripCredentials takes user names and passwords out of every URL in a text, and reports whether

@@ -29,7 +29,7 @@ func TestRefused(t *testing.T) {
 		{"conda.yaml", &fstest.MapFile{Data: []byte("a: b\nc: \xff\n")}, "conda.yaml:2: byte 0xff is not UTF-8"},
 		{"conda.yaml", &fstest.MapFile{}, "conda.yaml: is empty"},
 		{"conda.yaml", &fstest.MapFile{Data: []byte("- a\n")}, "conda.yaml:1: the file must be a mapping of keys to values, but it is a list"},
-		{"python_env.yaml", &fstest.MapFile{Data: []byte("python: &a [*a]\n")}, "python_env.yaml:1: the alias *a stands for something that contains it"},
+		{"python_env.yaml", &fstest.MapFile{Data: []byte("python: &a [*a]\n")}, "python_env.yaml:1: the alias *a refers to a value that contains it"},
 		{"python_env.yaml", &fstest.MapFile{Mode: os.ModeDir}, "python_env.yaml: is a directory, not a file"},
 		{".python-version", &fstest.MapFile{Data: []byte("\xff")}, ".python-version:1: byte 0xff is not UTF-8"},
 		{"pyproject.toml", &fstest.MapFile{Mode: os.ModeDir}, "pyproject.toml: is a directory, not a file"},

@@ -13,19 +13,20 @@ import (
 	"mlenv/resolve/internal/source"
 )
 
-// line is one physical or logical line of a requirements file; a logical line has the number of
-// its first physical one.
+// line is one physical or logical line of a requirements file. A logical line has the number of its
+// first physical line.
 type line struct {
 	n    int
 	text string
 }
 
-// codingLine is what PEP 263 lets a file say of its encoding in its first two lines.
+// codingLine matches the declaration of an encoding (PEP 263), which must be in the first two lines
+// of a file.
 var codingLine = regexp.MustCompile(`coding[:=]\s*([-\w.]+)`)
 
-// decode turns the bytes of a requirements file into text as pip does: a byte order mark, else a
-// coding line, else UTF-8. pip goes on to the encoding of the locale; that would read one file
-// differently on two machines, so mlenv does not.
+// decode converts the bytes of a requirements file to text. Like pip, it uses a byte order mark,
+// else a coding line, else UTF-8. pip would then try the encoding of the locale. mlenv does not,
+// because the same file could then mean different things on different machines.
 func decode(name string, data []byte) (string, error) {
 	switch {
 	case hasPrefix(data, 0xef, 0xbb, 0xbf):
@@ -55,7 +56,8 @@ func hasPrefix(data []byte, mark ...byte) bool {
 	return strings.HasPrefix(string(data[:min(len(data), len(mark))]), string(mark))
 }
 
-// declaredLatin looks for a coding line: true is Latin-1, false UTF-8 or none.
+// declaredLatin reports whether a coding line declares Latin-1. It returns false for UTF-8 and if
+// there is no coding line.
 func declaredLatin(name string, data []byte) (bool, error) {
 	for n := 1; n <= 2 && len(data) > 0; n++ {
 		first, rest, _ := strings.Cut(string(data[:min(len(data), 1000)]), "\n")
@@ -89,7 +91,7 @@ func decode16(data []byte, order binary.ByteOrder) string {
 func decode32(data []byte, order binary.ByteOrder) string {
 	var b strings.Builder
 	for ; len(data) >= 4; data = data[4:] {
-		b.WriteRune(rune(order.Uint32(data))) // an impossible rune is written as U+FFFD
+		b.WriteRune(rune(order.Uint32(data))) // an invalid rune is written as U+FFFD
 	}
 	return b.String()
 }
@@ -102,11 +104,12 @@ func decodeLatin1(data []byte) string {
 	return b.String()
 }
 
-// maxLines bounds what a file can make of memory; a long lock with hashes has some 50,000.
+// maxLines limits how much memory a file can use up. A long lock file with hashes has about 50,000
+// lines.
 const maxLines = 500_000
 
-// splitLines splits where Python's str.splitlines does, and numbers the lines from first on. It
-// gives up behind maxLines.
+// splitLines splits text where Python's str.splitlines does and numbers the lines starting with
+// first. It stops after maxLines.
 func splitLines(text string, first int) []line {
 	var lines []line
 	start := 0
@@ -128,7 +131,7 @@ func splitLines(text string, first int) []line {
 	return lines
 }
 
-// isSpace is Python's str.isspace.
+// isSpace is Python's str.isspace for one character.
 func isSpace(r rune) bool {
 	return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f
 }
@@ -137,8 +140,8 @@ func isComment(text string) bool {
 	return strings.HasPrefix(strings.TrimLeftFunc(text, isSpace), "#")
 }
 
-// logicalLines joins the lines that end in a backslash, then removes comments and empty lines, in
-// pip's order: a comment ends a continued line, and a backslash at the end of a comment is part
+// logicalLines joins lines that end in a backslash, then removes comments and empty lines. The
+// order is pip's: a comment ends a continued line, and a backslash at the end of a comment is part
 // of the comment.
 func logicalLines(lines []line) []line {
 	var out []line
@@ -160,7 +163,7 @@ func logicalLines(lines []line) []line {
 		}
 		text := l.text
 		if comment {
-			text = " " + text // so that it stays a comment behind what it is joined to
+			text = " " + text // so that it stays a comment after it is joined to other text
 		}
 		if first == 0 {
 			emit(l.n, text)
@@ -176,7 +179,7 @@ func logicalLines(lines []line) []line {
 	return out
 }
 
-// cutComment cuts from the first # that begins the line or follows white space.
+// cutComment removes everything from the first # that starts the line or follows white space.
 func cutComment(text string) string {
 	for i, r := range text {
 		if r != '#' {
@@ -194,7 +197,7 @@ func cutComment(text string) string {
 func splitWords(text string) ([]string, error) {
 	var words []string
 	var word strings.Builder
-	in := false // a word has begun, if only with an empty quotation
+	in := false // inside a word, which may be empty quotes so far
 	var quote rune
 	escaped := false
 	for _, r := range text {
@@ -228,9 +231,9 @@ func splitWords(text string) ([]string, error) {
 	}
 	switch {
 	case escaped:
-		return nil, errors.New("a backslash at the end escapes nothing")
+		return nil, errors.New("there is nothing after the backslash at the end")
 	case quote != 0:
-		return nil, fmt.Errorf("a quotation that begins with %c has no end", quote)
+		return nil, fmt.Errorf("the quote %c is not closed", quote)
 	}
 	if in {
 		words = append(words, word.String())

@@ -14,16 +14,16 @@ type matchSpec struct {
 	channel, subdir string
 	name            string // lower case
 	written         string // the version as written
-	version         string // as conda keeps it: "3.10.*" for "=3.10", "3.10" for "==3.10"
+	version         string // as conda stores it: "3.10.*" for "=3.10", "3.10" for "==3.10"
 	build           string
 	url             string // of an explicit package file
 	fields          []matchField
 }
 
-// matchField is a field that only the [key=value] form has.
+// matchField is a field that only exists in the [key=value] form.
 type matchField struct{ key, value string }
 
-// matchFields are the keys of the bracket form in the order in which conda prints them.
+// matchFields are the keys of the bracket form, in the order in which conda prints them.
 var matchFields = []string{"channel", "subdir", "name", "version", "build", "build_number", "track_features",
 	"features", "url", "md5", "sha256", "license", "license_family", "fn"}
 
@@ -36,9 +36,9 @@ var (
 	platform    = regexp.MustCompile(`^(?:noarch|(?:linux|osx|win|emscripten|wasi|freebsd|zos)-[a-z0-9_]+)$`)
 )
 
-// parseMatchSpec reads the forms of conda's "package match specifications":
-// channel/subdir::name, followed by a version and perhaps a build, each behind "=" or spaces, or
-// by version comparisons, and by [key=value, …].
+// parseMatchSpec reads all forms of conda's "package match specifications": channel/subdir::name,
+// followed by version comparisons, or by a version and optionally a build that each follow "=" or
+// spaces, and by [key=value, …].
 func parseMatchSpec(text string) (matchSpec, error) {
 	var m matchSpec
 	text, _, _ = strings.Cut(text, "#")
@@ -52,7 +52,7 @@ func parseMatchSpec(text string) (matchSpec, error) {
 			return m, err
 		}
 	} else if strings.ContainsAny(text, "[]") {
-		return m, errors.New("a bracket is not closed, or something follows it")
+		return m, errors.New("a bracket is not closed, or there is text after it")
 	}
 	text = strings.TrimSpace(parensEnd.ReplaceAllString(text, ""))
 	if i := strings.LastIndex(text, ":"); i >= 0 {
@@ -89,12 +89,12 @@ func parseMatchSpec(text string) (matchSpec, error) {
 	if m.written != "" && !strings.ContainsFunc(m.written, func(r rune) bool {
 		return r == '*' || r == '^' || '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z'
 	}) {
-		return m, fmt.Errorf("there is no version behind %q", m.written)
+		return m, fmt.Errorf("there is no version after %q", m.written)
 	}
 	return m, nil
 }
 
-// packageFile reads the URL or path of a package, .../name-version-build.conda.
+// packageFile reads the URL or path of a package file, .../name-version-build.conda.
 func packageFile(text string) (matchSpec, error) {
 	m := matchSpec{url: text}
 	base := path.Base(text)
@@ -113,7 +113,7 @@ func (m *matchSpec) brackets(text string) error {
 	for strings.TrimSpace(text) != "" {
 		p := bracketItem.FindStringSubmatch(text)
 		if p == nil {
-			return fmt.Errorf("the brackets do not hold key=value at %q", strings.TrimSpace(text))
+			return fmt.Errorf("expected key=value in the brackets at %q", strings.TrimSpace(text))
 		}
 		text = text[len(p[0]):]
 		value := p[2] + p[3] + p[4]
@@ -130,7 +130,7 @@ func (m *matchSpec) brackets(text string) error {
 			m.build = value
 		default:
 			if !slices.Contains(matchFields, key) {
-				return fmt.Errorf("conda knows no key %q", key)
+				return fmt.Errorf("conda does not know the key %q", key)
 			}
 			m.fields = append(m.fields, matchField{key, value})
 		}
@@ -138,7 +138,8 @@ func (m *matchSpec) brackets(text string) error {
 	return nil
 }
 
-// setChannel parts "channel/subdir".
+// setChannel splits "channel/subdir". Channels may contain slashes themselves, so the last part
+// must be the name of a platform.
 func (m *matchSpec) setChannel(text string) {
 	m.channel = text
 	if i := strings.LastIndexByte(text, '/'); i >= 0 && platform.MatchString(text[i+1:]) {
@@ -146,7 +147,8 @@ func (m *matchSpec) setChannel(text string) {
 	}
 }
 
-// splitBuild parts "1.2 py27_0" and "=1.2=py27_0". Spaces around comparisons are of no account.
+// splitBuild splits "1.2 py27_0" and "=1.2=py27_0" into version and build. Spaces around
+// comparisons do not matter.
 func splitBuild(text string) (version, build string) {
 	version = text
 	for i := 1; i < len(text)-1; i++ {
@@ -162,8 +164,8 @@ func splitBuild(text string) (version, build string) {
 	return strings.ReplaceAll(version, " ", ""), build
 }
 
-// normalVersion turns "=1.2", which is fuzzy, into "1.2.*" and "==1.2" into "1.2". With a build
-// behind it "=1.2" is exact.
+// normalVersion turns "=1.2", which is fuzzy, into "1.2.*", and "==1.2" into "1.2". If a build
+// follows, "=1.2" is exact.
 func normalVersion(version string, hasBuild bool) string {
 	if exact, ok := strings.CutPrefix(version, "=="); ok && !strings.ContainsAny(exact, ",|") {
 		return exact
@@ -238,9 +240,9 @@ func (m matchSpec) String() string {
 // condaVersion matches one comparison of a conda version.
 var condaVersion = regexp.MustCompile(`^(==|!=|~=|<=|>=|<|>|=)?([0-9A-Za-z!+._-]+?)(\.?\*)?$`)
 
-// pep440 returns the version in the terms of PEP 440: a plain version where conda names one,
-// exactly or by its first parts (plain is true), else specifiers. It is false where PEP 440 has no
-// words for it.
+// pep440 returns the version as PEP 440 expresses it. If conda names a single version, exactly or
+// by its first parts, the result is a plain version and plain is true; else it is a set of
+// specifiers. ok is false if PEP 440 cannot express it.
 func (m matchSpec) pep440() (text string, plain, ok bool) {
 	if m.version == "" || m.version == "*" {
 		return "", false, true
@@ -267,5 +269,5 @@ func (m matchSpec) pep440() (text string, plain, ok bool) {
 	return strings.Join(clauses, ","), false, true
 }
 
-// fuzzy reports that a plain version stands for all that begin with it.
+// fuzzy reports whether a plain version stands for all versions that start with it.
 func (m matchSpec) fuzzy() bool { return strings.HasSuffix(m.version, "*") }

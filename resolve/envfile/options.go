@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// option is one option of a line of a requirements file.
+// option is one option on a line of a requirements file.
 type option struct {
-	name  string // as in optionNames' values
+	name  string // one of the values of optionNames
 	value string // "" for a switch
 }
 
-// optionNames are the options that pip takes in a requirements file, by every long name, with the
-// name that is used here.
+// optionNames maps the long names of the options that pip accepts in a requirements file to the
+// names used here.
 var optionNames = map[string]string{
 	"--requirement":       "requirement",
 	"--constraint":        "constraint",
@@ -47,7 +47,7 @@ var shortOptions = map[byte]string{
 	'C': "config-settings",
 }
 
-// isSwitch reports an option that takes no value.
+// isSwitch reports whether an option takes no value.
 func isSwitch(name string) bool {
 	switch name {
 	case "no-index", "pre", "prefer-binary", "require-hashes", "no-require-hashes":
@@ -56,8 +56,8 @@ func isSwitch(name string) bool {
 	return false
 }
 
-// splitLine parts a line before its first word that begins with a dash: what precedes is a
-// requirement and is not to be unquoted, what follows are options.
+// splitLine splits a line before its first word that starts with a dash. The part before it is a
+// requirement, whose quotes must be kept; the rest are options.
 func splitLine(text string) (requirement, options string) {
 	start := 0
 	for {
@@ -72,8 +72,9 @@ func splitLine(text string) (requirement, options string) {
 	}
 }
 
-// parseOptions reads options as Python's optparse does: abbreviated where that is not ambiguous,
-// values glued, after "=" or in the next word. The words that are no options are given back.
+// parseOptions reads options as Python's optparse does: names may be abbreviated if that is not
+// ambiguous, and a value may follow the name directly, after "=", or in the next word. It also
+// returns the words that are not options.
 func parseOptions(words []string) (opts []option, other []string, err error) {
 	for len(words) > 0 {
 		word := words[0]
@@ -94,7 +95,7 @@ func parseOptions(words []string) (opts []option, other []string, err error) {
 				return nil, nil, fmt.Errorf("the option --%s takes no value", o.name)
 			}
 		case strings.HasPrefix(word, "-") && len(word) > 1:
-			// Every short option takes a value, so there are no clusters.
+			// Every short option takes a value, so they cannot be combined as in -ab.
 			if o.name = shortOptions[word[1]]; o.name == "" {
 				return nil, nil, fmt.Errorf("there is no option %q in requirements files", firstRune(word[1:]))
 			}
@@ -142,7 +143,7 @@ func longOption(long string) (string, error) {
 	return "", fmt.Errorf("the option %s may be any of %s", long, strings.Join(possible, ", "))
 }
 
-// optionText writes options, each behind a space.
+// optionText returns the text of options, each preceded by a space.
 func optionText(opts []option) string {
 	var b strings.Builder
 	for _, o := range opts {
@@ -154,7 +155,7 @@ func optionText(opts []option) string {
 	return b.String()
 }
 
-// first returns the first value of an option: where pip wants one of several, it takes that.
+// first returns the first value of an option. That is the one pip uses if it expects only one.
 func first(opts []option, name string) (string, bool) {
 	for _, o := range opts {
 		if o.name == name {

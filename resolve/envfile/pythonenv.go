@@ -31,7 +31,7 @@ func ParsePythonEnv(fsys fs.FS, path string) (*File, error) {
 			d.requirementList(p.Key, p.Line, p.Value)
 		default:
 			key, _ := secret.Scrub(p.Key)
-			d.fail(d.at(p.Line, key), "the keys are python, build_dependencies and dependencies", "MLflow knows no key %q and refuses the file", key)
+			d.fail(d.at(p.Line, key), "the valid keys are python, build_dependencies and dependencies", "MLflow does not know the key %q and rejects the file", key)
 		}
 	}
 	return d.result()
@@ -43,7 +43,7 @@ func (d *document) pythonVersion(p source.Pair) {
 		return
 	}
 	if p.Value.Tag == "!!float" || p.Value.Tag == "!!int" {
-		d.note(v.From, finding.PythonNotText, "python", "MLflow reads %s as a number and refuses it: put it into quotation marks", v.Value)
+		d.note(v.From, finding.PythonNotText, "python", "MLflow reads %s as a number and rejects it: put it in quotes", v.Value)
 	}
 	if _, err := pep440.Parse(v.Value); err != nil {
 		if _, err := pep440.ParseSpecifiers(v.Value); err != nil {

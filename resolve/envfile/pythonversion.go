@@ -15,10 +15,10 @@ import (
 	"mlenv/resolve/secret"
 )
 
-// implementation is what uv and pyenv take before or around a version of CPython.
+// implementation matches the forms in which uv and pyenv accept a version of CPython.
 var implementation = regexp.MustCompile(`^(?:cpython[-@]|python[-@]?)?([0-9][0-9A-Za-z.]*|[<>=!~].*)$`)
 
-// ParsePythonVersion reads a .python-version file: its first line that is no comment counts.
+// ParsePythonVersion reads a .python-version file: its first line that is not a comment.
 func ParsePythonVersion(fsys fs.FS, path string) (*File, error) {
 	r := newReader(fsys, PythonVersionFile, path)
 	data, err := r.bytes(path)
@@ -38,7 +38,7 @@ func ParsePythonVersion(fsys fs.FS, path string) (*File, error) {
 		o := finding.Origin{File: path, Line: l.n, Text: text}
 		m := implementation.FindStringSubmatch(text)
 		if m == nil || !isVersionOrSpecifier(m[1]) {
-			r.note(o, finding.PythonNotUnderstood, "python", "%q is not a version of CPython and is left out", text)
+			r.note(o, finding.PythonNotUnderstood, "python", "%q is not a version of CPython and is ignored", text)
 			break
 		}
 		r.file.Python = append(r.file.Python, Declaration{Value: m[1], From: o})
@@ -55,7 +55,7 @@ func isVersionOrSpecifier(text string) bool {
 	return err == nil && text != ""
 }
 
-// ParsePyProject reads requires-python of the project table in a pyproject.toml, and nothing else.
+// ParsePyProject reads project.requires-python in a pyproject.toml, and nothing else.
 func ParsePyProject(fsys fs.FS, path string) (*File, error) {
 	r := newReader(fsys, PyProject, path)
 	data, err := r.bytes(path)
@@ -98,7 +98,7 @@ func ParsePyProject(fsys fs.FS, path string) (*File, error) {
 	return r.result()
 }
 
-// requiresPythonLine finds the line of project.requires-python in a valid document.
+// requiresPythonLine returns the line of project.requires-python in a valid document.
 func requiresPythonLine(data []byte) int {
 	var p unstable.Parser
 	p.Reset(data)

@@ -15,7 +15,7 @@ import (
 	"mlenv/resolve/secret"
 )
 
-// urlScheme returns the lower-case scheme of what pip takes as a URL, else "".
+// urlScheme returns the scheme, in lower case, of something that pip treats as a URL, or "".
 func urlScheme(text string) string {
 	scheme, _, ok := strings.Cut(text, ":")
 	scheme = strings.ToLower(scheme)
@@ -32,7 +32,7 @@ func urlScheme(text string) string {
 	return ""
 }
 
-// isVCS reports the scheme of a version control system: "git+https".
+// isVCS reports whether a scheme is that of a version control system, such as "git+https".
 func isVCS(scheme string) bool {
 	vcs, _, _ := strings.Cut(scheme, "+")
 	switch vcs {
@@ -52,7 +52,7 @@ var (
 	hashSize  = map[string]int{"sha256": 64, "sha384": 96, "sha512": 128}
 )
 
-// requirement reads what precedes the options of a line.
+// requirement reads the part of a line before its options.
 func (r *reader) requirement(text string, opts []option, o finding.Origin, constraint bool) {
 	req := Requirement{From: o}
 	ok := false
@@ -77,7 +77,8 @@ func (r *reader) requirement(text string, opts []option, o finding.Origin, const
 	}
 }
 
-// splitMarker cuts a marker off; behind a URL it needs a space.
+// splitMarker splits off the marker. After a URL it needs a space before the ";", as URLs may
+// contain one.
 func splitMarker(text string) (name, marker string) {
 	sep := ";"
 	if urlScheme(text) != "" {
@@ -87,7 +88,9 @@ func splitMarker(text string) (name, marker string) {
 	return strings.TrimFunc(name, isSpace), strings.TrimFunc(marker, isSpace)
 }
 
-// looksLocal reports a path by its form alone: pip would also ask whether it exists.
+// looksLocal reports whether a requirement looks like a path. It goes by the form alone; pip would
+// also check whether the path exists, so the same line would mean different things on different
+// machines.
 func looksLocal(name string) bool {
 	if direct.MatchString(name) || strings.Contains(name, "://") {
 		return false
@@ -105,18 +108,18 @@ func (r *reader) marker(req *Requirement, text string) bool {
 	}
 	m, err := pep508.ParseMarker(text)
 	if err != nil {
-		r.fail(req.From, "", "the marker is wrong: %v", problem(err))
+		r.fail(req.From, "", "invalid marker: %v", problem(err))
 		return false
 	}
 	req.Marker = m
 	return true
 }
 
-// named reads a requirement of PEP 508.
+// named reads a PEP 508 requirement.
 func (r *reader) named(req *Requirement, text string) bool {
 	parsed, err := pep508.Parse(text)
 	if err != nil {
-		r.fail(req.From, requirementHint(text), "this is not a requirement: %v", problem(err))
+		r.fail(req.From, requirementHint(text), "invalid requirement: %v", problem(err))
 		return false
 	}
 	req.Requirement = parsed
@@ -128,14 +131,14 @@ func (r *reader) named(req *Requirement, text string) bool {
 		return false
 	}
 	if req.Name != "" && req.Name != name {
-		r.fail(req.From, "", "the URL is of %s, not of %s", req.Name, name)
+		r.fail(req.From, "", "the URL is for %s, not %s", req.Name, name)
 		return false
 	}
 	req.Name, req.Spelling, req.Extras = name, parsed.Spelling, parsed.Extras
 	return true
 }
 
-// problem leaves the text out of a syntax error: it is shown beside it.
+// problem returns an error without the text that a syntax error repeats: messages show it anyway.
 func problem(err error) error {
 	var s *pep508.SyntaxError
 	if !errors.As(err, &s) {
@@ -150,21 +153,21 @@ var singleEquals = regexp.MustCompile(`^\s*[\w.-]+(?:\[[^\]]*\])?\s*=[^=]`)
 func requirementHint(text string) string {
 	switch {
 	case environmentVariable.MatchString(text):
-		return "mlenv never reads the environment: write the value instead of ${…}"
+		return "mlenv does not read environment variables: write the value instead of ${…}"
 	case singleEquals.MatchString(text):
-		return `"=" is conda's; pip wants "=="`
+		return `"=" is conda's syntax; pip uses "=="`
 	case strings.HasPrefix(text, `"`) || strings.HasPrefix(text, "'"):
-		return "pip takes no quotation marks around a requirement"
+		return "pip does not accept quotes around a requirement"
 	}
 	return ""
 }
 
-// local reads a path: a wheel, an archive or a directory, perhaps with extras.
+// local reads a path to a wheel, an archive or a directory, optionally with extras.
 func (r *reader) local(req *Requirement, name string) bool {
 	if m := extrasEnd.FindStringSubmatch(name); m != nil {
 		extras, err := pep508.Parse("x" + m[2])
 		if err != nil {
-			r.fail(req.From, "", "the extras are wrong: %v", problem(err))
+			r.fail(req.From, "", "invalid extras: %v", problem(err))
 			return false
 		}
 		name, req.Extras = m[1], extras.Extras
@@ -191,7 +194,7 @@ func (r *reader) path(req *Requirement, name string) bool {
 	return true
 }
 
-// filePath returns the path in a file: URL of this machine.
+// filePath returns the path in a file: URL. ok is false if the URL is for another machine.
 func filePath(text string) (string, bool) {
 	if urlScheme(text) != "file" {
 		return "", false
@@ -211,7 +214,7 @@ func filePath(text string) (string, bool) {
 	return p, true
 }
 
-// url reads a URL: of a file, an archive, or a repository.
+// url reads the URL of a file, an archive or a repository.
 func (r *reader) url(req *Requirement, text string) bool {
 	clean, found := secret.Scrub(text)
 	if found {
@@ -222,7 +225,7 @@ func (r *reader) url(req *Requirement, text string) bool {
 	if urlScheme(clean) == "file" {
 		p, ok := filePath(clean)
 		if !ok {
-			r.fail(req.From, "", "%q is a file of another machine", clean)
+			r.fail(req.From, "", "%q is a file on another machine", clean)
 			return false
 		}
 		req.URL = ""
@@ -246,8 +249,8 @@ func (r *reader) url(req *Requirement, text string) bool {
 	return r.identity(req, file, "#"+fragment)
 }
 
-// identity takes the name from the file name of a wheel or from the fragment of the URL, and a
-// hash from the fragment.
+// identity sets the name, from the file name of a wheel or the fragment of a URL, and the hash,
+// from the fragment.
 func (r *reader) identity(req *Requirement, file, fragment string) bool {
 	if m := hashPart.FindStringSubmatch(fragment); m != nil && !r.hash(req, m[1]+":"+m[2]) {
 		return false
@@ -277,8 +280,8 @@ func (r *reader) identity(req *Requirement, file, fragment string) bool {
 	return true
 }
 
-// wheelName takes the name and the version out of a wheel's file name (the binary distribution
-// format, "File name convention"); old tools wrote "_" for "-" in versions.
+// wheelName returns the name and version in a wheel's file name (binary distribution format, "File
+// name convention"). Old tools wrote "_" instead of "-" in versions.
 func wheelName(file string) (string, pep440.Specifiers, bool) {
 	parts := strings.Split(file[:len(file)-len(".whl")], "-")
 	if len(parts) != 5 && len(parts) != 6 || !pep508.ValidName(parts[0]) {
@@ -323,11 +326,11 @@ func (r *reader) editable(text string, o finding.Origin, constraint bool) {
 	}
 }
 
-// hash adds "sha256:…".
+// hash adds a hash such as "sha256:…".
 func (r *reader) hash(req *Requirement, text string) bool {
 	m := hashValue.FindStringSubmatch(text)
 	if m == nil || len(m[2]) != hashSize[m[1]] {
-		r.fail(req.From, "hashes are sha256:HEX, sha384:HEX or sha512:HEX", "--hash=%.100s is not a hash that pip takes", text)
+		r.fail(req.From, "hashes are sha256:HEX, sha384:HEX or sha512:HEX", "--hash=%.100s is not a hash that pip accepts", text)
 		return false
 	}
 	h := m[1] + ":" + strings.ToLower(m[2])
@@ -337,7 +340,8 @@ func (r *reader) hash(req *Requirement, text string) bool {
 	return true
 }
 
-// add takes a requirement in. What pip does not take as a constraint is an error.
+// add adds a requirement or constraint to the file. A constraint of a kind that pip rejects is an
+// error.
 func (r *reader) add(req Requirement, constraint bool) {
 	if !constraint {
 		r.file.Requirements = append(r.file.Requirements, req)

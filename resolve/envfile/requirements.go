@@ -15,22 +15,24 @@ import (
 )
 
 const (
-	maxErrors   = 50   // that are reported of one file
-	maxIncludes = 1000 // files behind one file
+	maxErrors   = 50   // reported for one file
+	maxIncludes = 1000 // files that one file includes, directly or not
 	maxDepth    = 100
 )
 
-// reader gathers entries from requirements lines, wherever those are written.
+// reader collects entries from the lines of a requirements file, or of a YAML file that contains
+// such lines.
 type reader struct {
 	open     func(name string) (fs.File, error)
 	confined bool // paths may not leave the model
 	file     *File
 	errs     []error
-	stack    []include // the files that are being read, outermost first
+	stack    []include // the files being read, outermost first; detects cycles
 	read     map[include]bool
 }
 
-// include is one way to read a file.
+// include is a file and how to read it. A file may be included once as requirements and once as
+// constraints.
 type include struct {
 	name       string
 	constraint bool
@@ -40,20 +42,20 @@ func newReader(fsys fs.FS, kind Kind, name string) *reader {
 	return &reader{open: fsys.Open, confined: true, file: &File{Path: name, Kind: kind}, read: map[include]bool{}}
 }
 
-// ParseRequirements reads a requirements file of fsys and the files it includes, in the whole of
-// pip's grammar. Files that are included have paths relative to the file that includes them;
-// requirements that are paths are relative to the root of fsys. Neither may leave it.
+// ParseRequirements reads a requirements file in fsys and the files it includes, in pip's full
+// grammar. Paths of included files are relative to the file that includes them; paths of
+// requirements are relative to the root of fsys. Neither may leave fsys.
 //
-// Environment variables are never read: ${VAR} stays as it is.
+// Environment variables are not expanded: ${VAR} stays as it is.
 func ParseRequirements(fsys fs.FS, path string) (*File, error) {
 	r := newReader(fsys, Requirements, path)
 	r.readFile(include{name: path}, finding.Origin{})
 	return r.result()
 }
 
-// ParseRequirementArgs reads the values of flags such as --extra-pip-requirements: each is one
-// line of a requirements file, or "-r FILE" or "-c FILE", where all that follows is the name of
-// the file. Open opens those files; they, and paths, may be anywhere.
+// ParseRequirementArgs reads the values of flags such as --extra-pip-requirements: each is one line
+// of a requirements file, or "-r FILE" or "-c FILE", where everything after the option is the name
+// of the file. Open opens these files. They may be anywhere, and so may paths of requirements.
 func ParseRequirementArgs(open func(name string) (fs.File, error), args []string) (*File, error) {
 	r := &reader{open: open, file: &File{Path: finding.CommandLine, Kind: Flags}, read: map[include]bool{}}
 	for _, arg := range args {
@@ -72,7 +74,7 @@ func ParseRequirementArgs(open func(name string) (fs.File, error), args []string
 
 var fileFlag = regexp.MustCompile(`^(?:-r|-c|--requirement|--constraint)(?:\s+|=)(\S.*)$`)
 
-// fileArg takes "-r FILE" apart. The user's shell has already removed quotation marks.
+// fileArg splits "-r FILE". The user's shell has already removed quotes.
 func fileArg(arg string) (name string, constraint, ok bool) {
 	m := fileFlag.FindStringSubmatch(arg)
 	if m == nil || strings.ContainsAny(m[1], `'"`) {
@@ -92,7 +94,7 @@ func (r *reader) fail(o finding.Origin, hint, format string, args ...any) {
 	r.failed(&Error{File: o.File, Line: o.Line, Msg: fmt.Sprintf(format, args...), Hint: hint})
 }
 
-// outside reports a path that leaves the model.
+// outside adds an error about a path that leaves the model.
 func (r *reader) outside(o finding.Origin, hint, format string, args ...any) {
 	r.failed(&Error{File: o.File, Line: o.Line, Kind: source.Outside, Msg: fmt.Sprintf(format, args...), Hint: hint})
 }
@@ -110,11 +112,11 @@ func (r *reader) note(o finding.Origin, rule finding.ID, subject, format string,
 	r.file.Notes = append(r.file.Notes, Note{Rule: rule, Subject: subject, Message: secret.Redact(fmt.Sprintf(format, args...)), From: o})
 }
 
-// include reads the file that o names.
+// include reads a file that is included at o.
 func (r *reader) include(name string, constraint bool, o finding.Origin) {
 	if scheme := urlScheme(name); scheme == "http" || scheme == "https" || scheme == "file" || strings.Contains(name, "://") {
 		clean, _ := secret.Scrub(name)
-		r.fail(o, "copy its lines into the model", "the requirements file %q is behind a URL and could say something else tomorrow", clean)
+		r.fail(o, "copy its lines into the model", "the requirements file %q is a URL, so its content could change", clean)
 		return
 	}
 	dir := ""
@@ -137,16 +139,16 @@ func (r *reader) include(name string, constraint bool, o finding.Origin) {
 		return
 	}
 	if r.read[in] {
-		return // what it says is known
+		return // it was read before
 	}
 	if len(r.read) > maxIncludes || len(r.stack) > maxDepth {
-		r.fail(o, "", "too many files include one another")
+		r.fail(o, "", "too many included files")
 		return
 	}
 	r.readFile(in, o)
 }
 
-// readFile reads one file; o is where it is included, the zero finding.Origin for the first.
+// readFile reads one file. o is where it is included, or zero for the outermost file.
 func (r *reader) readFile(in include, o finding.Origin) {
 	r.read[in] = true
 	data, err := r.bytes(in.name)
@@ -188,7 +190,7 @@ func (r *reader) bytes(name string) ([]byte, error) {
 	return source.ReadAll(f, name)
 }
 
-// missing tells whether there is no such file, which is the fault of whoever names it.
+// missing reports whether a file does not exist. The error then belongs to the line that names it.
 func (r *reader) missing(name string) bool {
 	f, err := r.open(name)
 	if err == nil {
@@ -197,7 +199,7 @@ func (r *reader) missing(name string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// findLocked looks for the comment that MLflow writes above the requirements that it locked.
+// findLocked looks for the comment that MLflow writes above requirements it has locked.
 func (r *reader) findLocked(lines []line) {
 	for _, l := range lines {
 		comment, ok := strings.CutPrefix(strings.TrimFunc(l.text, isSpace), "#")
@@ -223,7 +225,7 @@ func (r *reader) line(l line, in include) {
 		r.fail(o, "", "%v", err)
 		return
 	}
-	unquoted := false // brought credentials to light
+	unquoted := false // removing quotes revealed credentials
 	for i := range words {
 		var found bool
 		words[i], found = r.scrub(words[i])
@@ -239,13 +241,13 @@ func (r *reader) line(l line, in include) {
 		o.Text = strings.TrimSpace(args + optionText(opts))
 	}
 	if args != "" {
-		o.Text = args // hashes would make it long
+		o.Text = args // leave out the hashes, which are long
 	}
 	if hadSecret {
 		r.file.CredentialsIn = append(r.file.CredentialsIn, o)
 	}
 	if len(other) > 0 {
-		r.note(o, finding.IgnoredText, "", "pip ignores %q behind the options of a line", strings.Join(other, " "))
+		r.note(o, finding.IgnoredText, "", "pip ignores %q after the options of a line", strings.Join(other, " "))
 	}
 	editable, isEditable := first(opts, "editable")
 	switch {
@@ -262,7 +264,7 @@ func (r *reader) line(l line, in include) {
 	}
 }
 
-// scrub takes credentials out of a text and keeps them where nothing prints them.
+// scrub removes credentials from a text and keeps them in Secrets, which are never printed.
 func (r *reader) scrub(text string) (string, bool) {
 	clean, taken, found := secret.Take(text)
 	for _, s := range taken {
@@ -271,19 +273,19 @@ func (r *reader) scrub(text string) (string, bool) {
 	return clean, found
 }
 
-// ignored notes the options that have no effect where they are.
+// ignored adds notes about the options that have no effect on this line.
 func (r *reader) ignored(o finding.Origin, opts []option, known ...string) {
 	for _, opt := range opts {
 		switch {
 		case opt.name == "no-binary" || opt.name == "only-binary":
-			r.setting(opt, o) // pip applies these wherever they stand
+			r.setting(opt, o) // pip applies these on any line
 		case !slices.Contains(known, opt.name):
-			r.note(o, finding.IgnoredOption, "--"+opt.name, "pip ignores --%s here: it wants a line of its own", opt.name)
+			r.note(o, finding.IgnoredOption, "--"+opt.name, "pip ignores --%s here: it must be on a line of its own", opt.name)
 		}
 	}
 }
 
-// optionLine reads a line of options alone. Of several files on one line pip reads the first.
+// optionLine reads a line that has only options. If it names several files, pip reads the first.
 func (r *reader) optionLine(opts []option, o finding.Origin) {
 	name, isFile := first(opts, "requirement")
 	constraint := false

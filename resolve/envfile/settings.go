@@ -11,7 +11,7 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// setting takes in one option that holds for the file as a whole.
+// setting applies an option that is valid for the whole file.
 func (r *reader) setting(opt option, o finding.Origin) {
 	f := &r.file.Options
 	d := Declaration{Value: opt.value, From: o}
@@ -31,7 +31,7 @@ func (r *reader) setting(opt option, o finding.Origin) {
 			d.Value = d.Value[:i]
 		}
 		if _, port, ok := strings.Cut(d.Value, ":"); ok && !strings.HasPrefix(d.Value, "[") && !digits.MatchString(port) {
-			r.fail(o, "", "--trusted-host %q has a port that is no number", d.Value)
+			r.fail(o, "", "--trusted-host %q has a port that is not a number", d.Value)
 			return
 		}
 		f.TrustedHosts = append(f.TrustedHosts, d)
@@ -55,28 +55,28 @@ func (r *reader) setting(opt option, o finding.Origin) {
 		f.UseFeatures = append(f.UseFeatures, d)
 	default:
 		if opt.name == "only-final" {
-			r.note(o, finding.IgnoredOption, "--only-final", "--only-final is not understood")
+			r.note(o, finding.IgnoredOption, "--only-final", "--only-final is not supported")
 			return
 		}
 		r.note(o, finding.IgnoredOption, "--"+opt.name, "pip ignores --%s on a line without a requirement", opt.name)
 	}
 }
 
-// allReleases takes in pre-releases of all projects; of single ones mlenv has no notion.
+// allReleases allows pre-releases of all projects. mlenv cannot do that for single projects.
 func (r *reader) allReleases(d Declaration) {
 	if d.Value == ":all:" {
 		r.file.Options.Pre = switchedOn(d.From)
 		return
 	}
-	r.note(d.From, finding.IgnoredOption, "--all-releases", "--all-releases is understood for :all: alone, not for %q", d.Value)
+	r.note(d.From, finding.IgnoredOption, "--all-releases", "--all-releases is supported for :all: only, not for %q", d.Value)
 }
 
 var digits = regexp.MustCompile(`^[0-9]*$`)
 
 func switchedOn(o finding.Origin) *Declaration { return &Declaration{Value: "true", From: o} }
 
-// hostOnly takes out credentials that precede a host without a scheme; those in URLs are gone.
-// It reports whether there were any.
+// hostOnly removes credentials before a host without a scheme, and reports whether there were any.
+// Those in URLs have been removed already.
 func hostOnly(opts []option) bool {
 	found := false
 	for i, opt := range opts {
@@ -108,7 +108,7 @@ func (r *reader) urlSetting(d Declaration) (Declaration, bool) {
 	return d, true
 }
 
-// environmentVariable is what pip would replace.
+// environmentVariable matches what pip would expand.
 var environmentVariable = regexp.MustCompile(`\$\{[A-Z0-9_]+\}`)
 
 func (r *reader) noteVariable(url string, o finding.Origin) {
@@ -117,8 +117,8 @@ func (r *reader) noteVariable(url string, o finding.Origin) {
 	}
 }
 
-// findLinks takes in a URL, or a directory or file beside the file that names it, else below the
-// model's root.
+// findLinks adds a URL, or a directory or file. Its path is relative to the file that names it if
+// it exists there, else to the root of the model.
 func (r *reader) findLinks(d Declaration) {
 	d, ok := r.urlSetting(d)
 	if !ok {
@@ -159,8 +159,8 @@ func (r *reader) exists(name string) bool {
 	return true
 }
 
-// formats takes in --no-binary or --only-binary: names that leave the other list, ":all:", or
-// ":none:", which empties the list.
+// formats applies --no-binary or --only-binary. The value is ":all:", ":none:", which empties the
+// list, or names, which are removed from the other list.
 func (r *reader) formats(d Declaration, to, other *[]Declaration) {
 	if strings.HasPrefix(d.Value, "-") {
 		r.fail(d.From, "", "--no-binary and --only-binary need a value")
@@ -175,7 +175,7 @@ func (r *reader) formats(d Declaration, to, other *[]Declaration) {
 		*other, *to = nil, []Declaration{{Value: ":all:", From: d.From}}
 		names = names[i+1:]
 		if !slices.Contains(names, ":none:") {
-			return // all covers the names that follow
+			return // :all: includes any names after it
 		}
 	}
 	for _, name := range names {

@@ -9,16 +9,16 @@ import (
 	"mlenv/resolve/secret"
 )
 
-// document is a YAML file that is being read into entries.
+// document reads the entries of a YAML file.
 type document struct {
 	*reader
 	in include
 }
 
-// openDocument reads a YAML file whose root is a mapping; it gives nil where that fails.
+// openDocument reads a YAML file whose root must be a mapping. The node is nil if that fails.
 func openDocument(fsys fs.FS, kind Kind, name string) (*document, *source.Node) {
 	d := &document{newReader(fsys, kind, name), include{name: name}}
-	d.stack = []include{d.in} // so that what it includes is found beside it
+	d.stack = []include{d.in} // included files are relative to this one
 	data, err := d.bytes(name)
 	if err != nil {
 		d.failed(err)
@@ -39,12 +39,12 @@ func openDocument(fsys fs.FS, kind Kind, name string) (*document, *source.Node) 
 	return d, root
 }
 
-// at returns the origin of something that holds no secrets.
+// at returns the origin of a text that cannot contain credentials.
 func (d *document) at(line int, text string) finding.Origin {
 	return finding.Origin{File: d.in.name, Line: line, Text: text}
 }
 
-// origin returns the origin of a text that may hold credentials.
+// origin returns the origin of a text that may contain credentials, without them.
 func (d *document) origin(line int, text string) finding.Origin {
 	if secret.HasSpace(text) {
 		text = secret.Redact(text)
@@ -58,7 +58,7 @@ func (d *document) origin(line int, text string) finding.Origin {
 	return o
 }
 
-// scalar declares the value of a key, nil where it is null or wrong.
+// scalar returns the value of a key, or nil if it is null or not text.
 func (d *document) scalar(p source.Pair) *Declaration {
 	switch p.Value.Kind {
 	case source.Null:
@@ -72,7 +72,7 @@ func (d *document) scalar(p source.Pair) *Declaration {
 	return nil
 }
 
-// strings returns the items of a list of text; null is an empty list.
+// strings returns the items of a list of strings; null is an empty list.
 func (d *document) strings(key string, line int, n *source.Node) []*source.Node {
 	if n.Kind == source.Null {
 		return nil
@@ -92,7 +92,8 @@ func (d *document) strings(key string, line int, n *source.Node) []*source.Node 
 	return items
 }
 
-// requirementList reads a list whose items are lines of a requirements file.
+// requirementList reads a list whose items are lines of a requirements file. An error is reported
+// for the line of the item.
 func (d *document) requirementList(key string, at int, n *source.Node) {
 	var lines []line
 	for _, item := range d.strings(key, at, n) {

@@ -1,9 +1,10 @@
-// Package finding says what is wrong with the user's files, or worth knowing about them: where it
-// stands, by which rule it was found, and how bad it is.
+// Package finding describes problems in the user's files, and other things worth knowing about
+// them: where they are, which rule found them, and how bad they are.
 //
-// There is one table of rules for all of mlenv, so that every finding can be listed, given another
-// severity or silenced by a policy, explained, and linked from a report. Package finding imports
-// package secret alone, which keeps passwords out of every finding: whoever reads files reports by it.
+// All rules of mlenv are in one table, so that every finding can be listed, explained, linked from
+// a report, and given another severity or silenced by a policy. Package finding imports package
+// secret alone, which keeps passwords out of every finding, so that any package that reads files
+// can use it.
 package finding
 
 import (
@@ -14,17 +15,17 @@ import (
 	"mlenv/resolve/secret"
 )
 
-// CommandLine is the File of an Origin that is a flag.
+// CommandLine is the File of an Origin on the command line.
 const CommandLine = "command line"
 
-// Origin is where an entry was written.
+// Origin is where an entry comes from.
 type Origin struct {
 	File string `json:"file" yaml:"file"`                     // slash-separated, relative to the model; or CommandLine
 	Line int    `json:"line,omitempty" yaml:"line,omitempty"` // from 1; 0 for the file as a whole
 	Text string `json:"text" yaml:"text"`                     // the entry as written, without credentials
 }
 
-// String is "requirements.txt:3", or the file alone where there is no line.
+// String returns "requirements.txt:3", or only the file if there is no line.
 func (o Origin) String() string {
 	if o.Line == 0 {
 		return o.File
@@ -37,7 +38,7 @@ func (o Origin) Compare(p Origin) int {
 	return cmp.Or(cmp.Compare(o.File, p.File), cmp.Compare(o.Line, p.Line), cmp.Compare(o.Text, p.Text))
 }
 
-// Severity says how bad a finding is.
+// Severity is how bad a finding is.
 type Severity string
 
 // The severities, worst first.
@@ -47,13 +48,13 @@ const (
 	Info    Severity = "info"
 )
 
-// rank is 0 for the worst severity; an unknown one is worse than all.
+// rank returns 0 for the worst severity. An unknown severity ranks as even worse.
 func (s Severity) rank() int { return slices.Index([]Severity{Error, Warning, Info}, s) }
 
-// AtLeast reports whether s is as bad as t or worse.
+// AtLeast reports whether s is at least as bad as t.
 func (s Severity) AtLeast(t Severity) bool { return s.rank() <= t.rank() }
 
-// Finding is something that the model's owner should know.
+// Finding is something that the owner of a model should know.
 type Finding struct {
 	Rule     ID       `json:"rule" yaml:"rule"`
 	Severity Severity `json:"severity" yaml:"severity"`
@@ -62,16 +63,16 @@ type Finding struct {
 	From     []Origin `json:"from" yaml:"from"`
 }
 
-// New gives a finding with the severity that its rule has in the table; one that is not in the
-// table would be an Error, which no test lets pass. What it quotes is redacted: a report goes to
-// people and systems who may not see the secrets of those who wrote the model.
+// New returns a finding with the severity of its rule in the table. A rule that is not in the table
+// is an Error, so that a forgotten entry shows up in tests. Everything the finding quotes is
+// redacted: reports go to people and systems that must not see the secrets in a model.
 func New(rule ID, subject string, from []Origin, format string, args ...any) Finding {
 	severity := Error
 	if r, ok := Lookup(rule); ok {
 		severity = r.Severity
 	}
 	if from = slices.Clone(from); from == nil {
-		from = []Origin{} // a list in JSON, never null
+		from = []Origin{} // so that it is a list in JSON, not null
 	}
 	for i := range from {
 		from[i].File, from[i].Text = secret.Redact(from[i].File), secret.Redact(from[i].Text)
@@ -80,7 +81,7 @@ func New(rule ID, subject string, from []Origin, format string, args ...any) Fin
 		Message: secret.Redact(fmt.Sprintf(format, args...)), From: from}
 }
 
-// Equal reports whether two findings say the same of the same places.
+// Equal reports whether two findings have the same contents.
 func (f Finding) Equal(g Finding) bool {
 	return f.Rule == g.Rule && f.Subject == g.Subject && f.Message == g.Message && slices.Equal(f.From, g.From)
 }
@@ -88,12 +89,12 @@ func (f Finding) Equal(g Finding) bool {
 // List is a list of findings.
 type List []Finding
 
-// Add appends a finding of the rule; see New.
+// Add appends a finding made by New.
 func (l *List) Add(rule ID, subject string, from []Origin, format string, args ...any) {
 	*l = append(*l, New(rule, subject, from, format, args...))
 }
 
-// Sorted returns the findings worst first, each once.
+// Sorted returns the findings without duplicates, worst first.
 func (l List) Sorted() List {
 	out := slices.Clone(l)
 	slices.SortStableFunc(out, func(a, b Finding) int {
@@ -105,7 +106,7 @@ func (l List) Sorted() List {
 	return slices.CompactFunc(out, Finding.Equal)
 }
 
-// Count returns how many findings have exactly that severity.
+// Count returns how many findings have exactly this severity.
 func (l List) Count(s Severity) int {
 	n := 0
 	for _, f := range l {
@@ -116,7 +117,7 @@ func (l List) Count(s Severity) int {
 	return n
 }
 
-// AtLeast counts the findings that are as bad as a severity or worse.
+// AtLeast returns how many findings are at least as bad as s.
 func (l List) AtLeast(s Severity) int {
 	n := 0
 	for _, f := range l {
@@ -127,7 +128,7 @@ func (l List) AtLeast(s Severity) int {
 	return n
 }
 
-// Worst returns the severity of the worst finding, "" where there is none.
+// Worst returns the severity of the worst finding, or "" if there are none.
 func (l List) Worst() Severity {
 	worst := Severity("")
 	for _, f := range l {

@@ -1,7 +1,7 @@
 package finding
 
-// ID names a rule. It is kebab-case, and never changes its meaning: policies, suppressions and
-// links are kept by it.
+// ID identifies a rule, in kebab case. The meaning of an ID never changes, because policies,
+// suppressions and links refer to it.
 type ID string
 
 // The ids of all rules.

@@ -9,7 +9,7 @@ import (
 type Rule struct {
 	ID       ID
 	Category Category
-	Severity Severity // unless a policy says otherwise
+	Severity Severity // unless a policy changes it
 	Summary  string   // what is found
 	Help     string   // why it matters and how to fix it
 }
@@ -39,7 +39,7 @@ func Rules() []Rule {
 	return all
 }
 
-// Lookup returns the rule of that id, and whether there is one.
+// Lookup returns the rule with an ID, and whether there is one.
 func Lookup(id ID) (Rule, bool) {
 	for _, group := range [][]Rule{environmentRules, modelRules, signatureRules, targetRules, supplyRules, policyRules} {
 		for _, r := range group {

@@ -311,7 +311,7 @@ func TestRefused(t *testing.T) {
 		"wide":      {&fstest.MapFile{Data: []byte("a: [" + strings.Repeat("a,", 4<<20) + "]")}, "holds more than"},
 		"deep":      {&fstest.MapFile{Data: []byte(strings.Repeat("[", 5000) + strings.Repeat("]", 5000))}, "nested"},
 		"very deep": {&fstest.MapFile{Data: []byte(strings.Repeat("[", 100000))}, "is not YAML"},
-		"cycle":     {&fstest.MapFile{Data: []byte("a: &a [*a]\n")}, "MLmodel:1: the alias *a stands for something that contains it"},
+		"cycle":     {&fstest.MapFile{Data: []byte("a: &a [*a]\n")}, "MLmodel:1: the alias *a refers to a value that contains it"},
 		"bytes":     {&fstest.MapFile{Data: []byte("a: b\nc: \xff\n")}, "MLmodel:2: byte 0xff is not UTF-8"},
 		"list":      {&fstest.MapFile{Data: []byte("- a\n")}, "MLmodel:1: must be a mapping with the key flavors, but it is a list"},
 		"empty":     {&fstest.MapFile{}, "must be a mapping with the key flavors, but it is empty"},

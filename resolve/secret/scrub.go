@@ -11,9 +11,9 @@ var (
 	condaPath = regexp.MustCompile(`(://[^/\s]+)/t/[^/\s'"]+`)
 )
 
-// Scrub takes the credentials out of every URL in a text: the user and password before the host,
-// and the token in a conda channel's "/t/TOKEN/" path. A user without password stays where it is
-// no secret: "git", and any user of an ssh URL. It reports whether it took anything.
+// Scrub removes the credentials from every URL in a text: the user and password before the host,
+// and the token in a conda channel's "/t/TOKEN/" path. A user without a password is kept if it is
+// not a secret: "git", and any user of an ssh URL. Scrub reports whether it removed anything.
 func Scrub(text string) (string, bool) {
 	clean, _, found := Take(text)
 	return clean, found

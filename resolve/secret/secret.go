@@ -23,10 +23,10 @@ type Text struct{ text string }
 // provides often ends in a newline.
 func New(text string) Text { return Text{strings.TrimSpace(text)} }
 
-// Reveal gives the text, secrets and all.
+// Reveal returns the text, secrets and all.
 func (t Text) Reveal() string { return t.text }
 
-// String is the text as it may be shown; see URL.
+// String returns the text as it may be shown; see URL.
 func (t Text) String() string { return URL(t.text) }
 
 // Format implements fmt.Formatter for every verb, %#v included.
@@ -45,9 +45,9 @@ func (p plain) Flag(c int) bool { return c != '#' && p.State.Flag(c) }
 // MarshalText implements encoding.TextMarshaler, and so serves JSON and YAML.
 func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// URL gives a text that is meant to be one URL as it may be shown, whether or not it parses as one:
-// without everything before the last "@" of its authority, without query and fragment. Where white
-// space makes it unclear what the authority is, everything before the last "@" is hidden.
+// URL returns a text that is meant to be one URL as it may be shown, whether or not it parses as
+// one: without everything before the last "@" of its authority, without query and fragment. Where
+// white space makes it unclear what the authority is, everything before the last "@" is hidden.
 func URL(text string) string {
 	text = strings.TrimSpace(text)
 	if i := strings.IndexAny(text, "?#"); i >= 0 && !strings.Contains(text[i:], "@") {
@@ -67,7 +67,7 @@ func URL(text string) string {
 	return Redact(scheme + text)
 }
 
-// Redact gives a text with URLs in it as it may be shown: without users and passwords, even where
+// Redact returns a text with URLs in it as it may be shown: without users and passwords, even where
 // white space or a slash in a password keeps the URL from being one, and without queries.
 func Redact(text string) string {
 	if !strings.Contains(text, ":") {
@@ -139,8 +139,9 @@ func HasSpace(line string) bool {
 	return false
 }
 
-// loose is the length of what may be "user:password@" with white space in it, or 0. It is taken for
-// one where the first word is a bare authority ("user", "user:12"), or has what can be no port.
+// loose returns the length of what may be "user:password@" with white space in it, or 0. It is
+// taken for one where the first word is a bare authority ("user", "user:12"), or has what can be no
+// port.
 func loose(rest string) int {
 	space := strings.IndexAny(rest, " \t\r")
 	at := strings.LastIndexByte(rest, '@')

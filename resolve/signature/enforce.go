@@ -64,7 +64,7 @@ func (s *Signature) enforce(data any) []Mismatch {
 			continue
 		}
 		if f.twice(c.Name) {
-			out = append(out, mismatch(c.Name, "the column %s is there twice", c.Name))
+			out = append(out, mismatch(c.Name, "the column %s appears twice", c.Name))
 		} else if err := enforceColumn(f.columns[i], c.Type, c.Required); err != nil {
 			out = append(out, mismatch(c.Name, "the column %s should be %s: %v", c.Name, c.Type, err))
 		}

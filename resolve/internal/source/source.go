@@ -1,6 +1,5 @@
-// Package source reads the text of a model's files: bounded in size, confined to the file system
-// it is given, and with errors that name the file and the line. It is shared by the packages that
-// parse those files.
+// Package source reads a model's files for the packages that parse them. It limits their size, does
+// not leave the file system it is given, and its errors name the file and line.
 package source
 
 import (
@@ -16,35 +15,35 @@ import (
 	"mlenv/resolve/secret"
 )
 
-// MaxBytes is the largest file that is read.
+// MaxBytes is the size of the largest file that is read.
 const MaxBytes = 10 << 20
 
-// ErrorKind is what is wrong with a file, for those who decide by it.
+// ErrorKind classifies Errors, so that code need not look at their text.
 type ErrorKind int
 
 // The kinds.
 const (
-	Malformed  ErrorKind = iota // its text is not what its format allows
+	Malformed  ErrorKind = iota // it is not valid in its format
 	NotText                     // it is not UTF-8
-	Unreadable                  // it is not there, may not be read, is no regular file or too large
-	NotThere                    // it names a file of the model that is not there
-	Outside                     // it names a path that is not inside the model
+	Unreadable                  // it is missing, unreadable, too large, or not a regular file
+	NotThere                    // it refers to a file that the model does not have
+	Outside                     // it refers to a path outside the model
 )
 
-// Error is one thing wrong with a file. Neither Msg nor Hint carries credentials.
+// Error is one problem in a file. Neither Msg nor Hint contains credentials.
 type Error struct {
 	File string // slash-separated, relative to the model; "command line" for a flag
 	Line int    // from 1; 0 for the file as a whole
 	Kind ErrorKind
 	Msg  string
 	Hint string // what to do about it, "" if there is nothing to say
-	// Cause is the error of a file that is there but cannot be read, where this is that of a line that
-	// includes it: to mend the file is to mend the line. Else it is nil.
+	// Cause is set if the error is about a line that includes a file which exists but cannot be
+	// read: it is the error of that file. Fixing the file fixes the line.
 	Cause *Error
 }
 
-// Same reports whether two errors are of the same fault: one place and one message, or one file that
-// cannot be read.
+// Same reports whether two errors have the same cause: the same position and message, or the same
+// unreadable file.
 func (e *Error) Same(other *Error) bool {
 	if e.Cause != nil {
 		e = e.Cause
@@ -55,7 +54,7 @@ func (e *Error) Same(other *Error) bool {
 	return e.File == other.File && e.Line == other.Line && e.Msg == other.Msg
 }
 
-// Error gives "file:line: what is wrong", without the hint. What the message quotes of the file may
+// Error returns "file:line: message", without the hint. What the message quotes of the file may
 // hold a secret that no parser saw, so it is redacted here, whoever made it.
 func (e *Error) Error() string {
 	msg := secret.Redact(e.Msg)
@@ -65,8 +64,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, msg)
 }
 
-// Clean makes a path of fs.FS out of one that a file of the model names, relative to the
-// directory of that file. It is false when the path is empty, absolute, or leaves the model.
+// Clean converts a path in a file of the model, which is relative to the file's directory dir, to a
+// path of fs.FS. It returns false if the path is empty, absolute, or leaves the model.
 func Clean(dir, name string) (string, bool) {
 	if name == "" || strings.ContainsRune(name, 0) || IsAbs(name) {
 		return "", false
@@ -78,7 +77,8 @@ func Clean(dir, name string) (string, bool) {
 	return p, fs.ValidPath(p)
 }
 
-// IsAbs reports an absolute path of Unix or of Windows, whatever the system that mlenv runs on.
+// IsAbs reports whether name is an absolute path on Unix or on Windows. It does not depend on the
+// system that mlenv runs on, unlike filepath.IsAbs.
 func IsAbs(name string) bool {
 	if strings.HasPrefix(name, "/") || strings.HasPrefix(name, `\`) {
 		return true
@@ -88,7 +88,7 @@ func IsAbs(name string) bool {
 
 // ReadFile reads a regular file of at most MaxBytes. Its error is an *Error.
 func ReadFile(fsys fs.FS, name string) ([]byte, error) {
-	// Opening a named pipe would wait for a writer, so what it is comes first.
+	// Check the type before opening: opening a named pipe would wait for a writer.
 	if info, err := fs.Stat(fsys, name); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
 		return nil, &Error{File: name, Kind: Unreadable, Msg: "is not a regular file"}
 	}
@@ -122,8 +122,8 @@ func ReadAll(f fs.File, name string) ([]byte, error) {
 	return data, nil
 }
 
-// ReadError says in a sentence why a file could not be opened or read, without the path of the
-// directory that the model is in.
+// ReadError returns an Error for a file that could not be opened or read. It leaves out the path of
+// the model's directory, which differs between machines.
 func ReadError(name string, err error) *Error {
 	e := &Error{File: name, Kind: Unreadable}
 	var p *fs.PathError
@@ -135,11 +135,11 @@ func ReadError(name string, err error) *Error {
 	case errors.Is(err, fs.ErrNotExist):
 		e.Msg = "there is no such file"
 	case errors.Is(err, fs.ErrPermission):
-		e.Msg = "may not be read: permission denied"
+		e.Msg = "cannot be read: permission denied"
 	case errors.Is(err, fs.ErrInvalid):
-		e.Msg = "is not the path of a file"
+		e.Msg = "is not a valid file path"
 	case errors.As(err, &p) && strings.Contains(p.Err.Error(), "escapes"):
-		e.Msg = "is a symbolic link, or behind one, that leaves the model"
+		e.Msg = "is a symbolic link, or behind one, that leads out of the model"
 		e.Hint = "put the file itself into the model"
 	case errors.As(err, &p):
 		e.Msg = "could not be read: " + p.Err.Error()

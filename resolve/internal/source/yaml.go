@@ -23,13 +23,13 @@ const (
 	Map
 )
 
-// Node is a value of a YAML document, its scalars as written: 3.10 is "3.10". Aliases and merge
-// keys have been resolved.
+// Node is a value in a YAML document. Scalars are kept as written: 3.10 stays "3.10" and does not
+// become 3.1. Aliases and merge keys have been resolved.
 type Node struct {
 	Kind  Kind
 	Text  string // of a scalar, after YAML's own quoting and folding
 	Tag   string // of a scalar: "!!str", "!!int", "!!float", "!!bool", "!!timestamp", …
-	Plain bool   // a scalar written without quotes, on the lines from Line on
+	Plain bool   // a scalar written without quotes, starting on Line
 	Line  int    // from 1
 	Items []*Node
 	Pairs []Pair // in the order of the file
@@ -55,7 +55,7 @@ func (n *Node) Get(key string) *Node {
 	return nil
 }
 
-// String says what the node is, for messages: "a list".
+// String describes the kind of the node for messages, such as "a list".
 func (n *Node) String() string {
 	switch n.Kind {
 	case Scalar:
@@ -75,13 +75,13 @@ func (n *Node) String() string {
 }
 
 const (
-	maxMarks = 1 << 18 // of YAML's punctuation: bounds what the parser takes of memory and, in flow lists, of time squared
+	maxMarks = 1 << 18 // punctuation marks; limits the parser's memory, and its quadratic time for flow lists
 	maxNodes = 1 << 18 // after aliases are resolved
 	maxDepth = 200
 )
 
-// ParseYAML reads the one document of a YAML file. An empty file gives a Null node. Errors are
-// of type *Error, joined with errors.Join when there are several.
+// ParseYAML reads the one document of a YAML file. An empty file is a Null node. Errors are of type
+// *Error, joined with errors.Join when there are several.
 func ParseYAML(name string, data []byte) (root *Node, err error) {
 	if e := CheckUTF8(name, data); e != nil {
 		return nil, e
@@ -126,17 +126,17 @@ func yamlError(name string, err error) *Error {
 	msg, _ = secret.Scrub(strings.Join(strings.Fields(msg[len(m[0]):]), " "))
 	e := &Error{File: name, Line: line, Msg: "is not YAML: " + msg}
 	if strings.Contains(msg, "cannot start any token") {
-		e.Hint = "indent with spaces, and put a value that starts with a special character into quotes"
+		e.Hint = "indent with spaces, and put values that start with a special character in quotes"
 	}
 	return e
 }
 
-// tree turns yaml.Nodes into Nodes.
+// tree converts yaml.Nodes to Nodes.
 type tree struct {
 	file  string
 	nodes int
-	alias int                 // the line of the outermost alias that is being resolved, else 0
-	open  map[*yaml.Node]bool // anchors that are being resolved
+	alias int                 // the line of the outermost alias being resolved, or 0
+	open  map[*yaml.Node]bool // anchors being resolved; detects cycles
 	errs  []error
 }
 
@@ -167,7 +167,7 @@ func (t *tree) node(y *yaml.Node, depth int) *Node {
 	switch y.Kind {
 	case yaml.AliasNode:
 		if t.open[y.Alias] {
-			t.fail(y.Line, "the alias *%s stands for something that contains it", y.Value)
+			t.fail(y.Line, "the alias *%s refers to a value that contains it", y.Value)
 			return n
 		}
 		outermost := t.alias == 0
@@ -207,7 +207,7 @@ func (t *tree) scalar(n *Node, y *yaml.Node) {
 	n.Text = y.Value
 	n.Plain = y.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
 	if y.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
-		n.Line++ // the text begins after the line with "|" or ">"
+		n.Line++ // the text starts after the line with "|" or ">"
 	}
 }
 
@@ -227,7 +227,7 @@ func (t *tree) mapping(n *Node, y *yaml.Node, depth int) {
 		}
 		if line, ok := first[k.Value]; ok {
 			key, _ := secret.Scrub(k.Value)
-			t.fail(k.Line, "the key %q is there twice, first on line %d", key, line)
+			t.fail(k.Line, "the key %q appears twice, first on line %d", key, line)
 			continue
 		}
 		first[k.Value] = k.Line
