@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -303,8 +302,7 @@ func TestReproducible(t *testing.T) {
 	damage(t, cache, func(data []byte) []byte { return bytes.Replace(data, []byte("sha256:"), []byte("sha256:0"), 1) })
 	check("changed", &imagebuild.Builder{Memo: memoIn(cache)}, model())
 
-	old := syscall.Umask(0o077)
-	defer syscall.Umask(old)
+	defer setUmask(0o077)()
 	local := time.Local
 	defer func() { time.Local = local }()
 	time.Local = time.FixedZone("nowhere", 5*3600)
