@@ -17,6 +17,8 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 
+	verbose bool // print every step of a proof, too
+
 	transport http.RoundTripper // to registries; nil: go-containerregistry's own
 
 	now func() time.Time // nil: the machine's clock

@@ -73,7 +73,7 @@ func commandWith(t *testing.T, transport http.RoundTripper, env map[string]strin
 		backoff: remote.Backoff{Duration: time.Microsecond, Factor: 1, Steps: 2},
 	}
 	err := a.run(t.Context(), args)
-	a.printError(err)
+	a.printError(context.Background(), err)
 	return out.String(), errs.String(), exitCode(err)
 }
 

@@ -142,7 +142,7 @@ func (w *chaosWorld) build(ctx context.Context, model int, cache, ref string) (s
 		backoff: remote.Backoff{Duration: time.Microsecond, Factor: 1, Steps: 3},
 	}
 	err := interrupted(ctx, a.run(ctx, []string{"image", w.models[model], "--base", w.base(), "--index-url", w.index, "--push", ref, "--quiet"}))
-	a.printError(err)
+	a.printError(context.Background(), err)
 	return out.String(), errs.String(), exitCode(err)
 }
 

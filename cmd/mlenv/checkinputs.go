@@ -5,7 +5,6 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -75,8 +74,11 @@ func (r *checkRun) solve(ctx context.Context, req lockRequest) (bool, error) {
 	var none *lock.NoSolutionError
 	var refused *lock.RefusedError
 	switch {
-	case errors.As(err, &none), errors.As(err, &refused):
-		r.in.NoSolution = strings.TrimSpace(err.Error())
+	case errors.As(err, &none):
+		r.in.NoSolution = r.app.noSolutionText(ctx, none)
+		return false, nil
+	case errors.As(err, &refused):
+		r.in.NoSolution = refused.Error()
 		return false, nil
 	case err != nil:
 		return false, err

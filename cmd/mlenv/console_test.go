@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -47,16 +48,20 @@ func steers(text string) string {
 // warnings, notes and progress, and the reports and comparisons in the form for people.
 func TestHostileTextIsFiltered(t *testing.T) {
 	printed := map[string]func(a *app, c *console){
-		"error": func(a *app, _ *console) { a.printError(errors.New(hostile)) },
+		"error": func(a *app, _ *console) { a.printError(context.Background(), errors.New(hostile)) },
 		"joined": func(a *app, _ *console) {
-			a.printError(errors.Join(errors.New(hostile), fmt.Errorf("%s: %w", hostile, fs.ErrPermission)))
+			a.printError(context.Background(), errors.Join(errors.New(hostile), fmt.Errorf("%s: %w", hostile, fs.ErrPermission)))
 		},
-		"usage": func(a *app, _ *console) { a.printError(&usageError{msg: hostile, hint: hostile, command: "lock"}) },
+		"usage": func(a *app, _ *console) {
+			a.printError(context.Background(), &usageError{msg: hostile, hint: hostile, command: "lock"})
+		},
 		"model's": func(a *app, _ *console) {
-			a.printError(&model.Error{File: hostile, Line: 3, Msg: hostile, Hint: hostile})
+			a.printError(context.Background(), &model.Error{File: hostile, Line: 3, Msg: hostile, Hint: hostile})
 		},
-		"index's":   func(a *app, _ *console) { a.printError(&index.NetworkError{URL: hostile, Err: errors.New(hostile)}) },
-		"not found": func(a *app, _ *console) { a.printError(&index.NotFoundError{File: hostile}) },
+		"index's": func(a *app, _ *console) {
+			a.printError(context.Background(), &index.NetworkError{URL: hostile, Err: errors.New(hostile)})
+		},
+		"not found": func(a *app, _ *console) { a.printError(context.Background(), &index.NotFoundError{File: hostile}) },
 		"step": func(_ *app, c *console) {
 			(&progress{out: c, fetch: map[string]*fetching{}}).say("fetching %s", hostile)
 		},

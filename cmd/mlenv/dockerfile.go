@@ -88,6 +88,7 @@ func (a *app) dockerfile(ctx context.Context, args []string, o *dockerfileOption
 	if err != nil {
 		return err
 	}
+	a.verbose = o.out.verbose
 	r := &dockerfileRun{app: a, o: o, show: a.lockProgress(o.out)}
 	defer r.show.end()
 	if r.in, err = o.model.open(args); err != nil {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"strings"
 
 	"mlenv/resolve/envfile"
+	"mlenv/resolve/lock"
 	"mlenv/resolve/model"
 )
 
@@ -50,7 +52,7 @@ func exitCode(err error) int {
 
 // printError prints err on stderr: each of several joined errors on its own line, with its hint
 // below it.
-func (a *app) printError(err error) {
+func (a *app) printError(ctx context.Context, err error) {
 	if err == nil || exitCode(err) == exitFindings {
 		return
 	}
@@ -59,6 +61,10 @@ func (a *app) printError(err error) {
 	for _, e := range split(err) {
 		if signal, ok := e.(*interruption); ok {
 			s.print("%s", signal)
+			continue
+		}
+		if none := noSolution(e); none != nil {
+			a.printNoSolution(ctx, strings.TrimSuffix(e.Error(), none.Error()), none)
 			continue
 		}
 		s.print("%s %s", s.paint(red, "error:"), strings.TrimRight(e.Error(), "\n"))
@@ -88,6 +94,7 @@ func split(err error) []error {
 func hint(err error) string {
 	var (
 		usage   *usageError
+		refused *lock.RefusedError
 		inEnv   *envfile.Error
 		inModel *model.Error
 	)
@@ -102,6 +109,8 @@ func hint(err error) string {
 		return inEnv.Hint
 	case errors.As(err, &inModel):
 		return inModel.Hint
+	case errors.As(err, &refused):
+		return refusedHint(refused)
 	case errors.Is(err, fs.ErrPermission):
 		return "check that the file can be read by this user"
 	}

@@ -145,7 +145,7 @@ func TestInterruptedErrors(t *testing.T) {
 		var stderr strings.Builder
 		a := &app{lookup: os.LookupEnv, stderr: &stderr}
 		err := interrupted(ctx, tt.err)
-		a.printError(err)
+		a.printError(context.Background(), err)
 		if exitCode(err) != tt.code || stderr.String() != tt.want {
 			t.Errorf("%s: exit code %d, want %d, stderr %q, want %q", tt.name, exitCode(err), tt.code, stderr.String(), tt.want)
 		}

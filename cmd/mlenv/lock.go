@@ -58,6 +58,7 @@ func lockCommand(a *app) *cli.Command {
 }
 
 func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (err error) {
+	a.verbose = o.out.verbose
 	in, err := o.model.open(args)
 	if err != nil {
 		return err

@@ -21,6 +21,6 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{lookup: lookup, stdin: stdin, stdout: stdout, stderr: stderr}
 	err := interrupted(ctx, a.run(ctx, args))
-	a.printError(err)
+	a.printError(ctx, err)
 	return exitCode(err)
 }

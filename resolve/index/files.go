@@ -163,3 +163,33 @@ func merge(linked []dist.File, pages []*page) (*page, error) {
 	p.setFiles(all)
 	return p, nil
 }
+
+// Listing is what one index has of a project.
+type Listing struct {
+	Index    string           // URL, without credentials
+	Versions []pep440.Version // ascending
+}
+
+// Elsewhere lists what the indexes have of a project that the strategy passes over: those after the
+// first one that has it.
+func (c *Client) Elsewhere(ctx context.Context, name pep508.Name) ([]Listing, error) {
+	if c.s.Strategy != FirstIndex {
+		return nil, nil
+	}
+	var out []Listing
+	first := true
+	for _, index := range c.indexes {
+		p, err := c.page(ctx, index, name)
+		if err != nil {
+			return nil, err
+		}
+		if p.Missing {
+			continue
+		}
+		if !first {
+			out = append(out, Listing{Index: redact(index), Versions: p.versions})
+		}
+		first = false
+	}
+	return out, nil
+}

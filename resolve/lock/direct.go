@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"path"
@@ -11,67 +12,108 @@ import (
 
 // RefusedError lists requirements that a lock for an image cannot hold.
 type RefusedError struct {
-	Problems []string // one sentence each
+	Refusals []Refusal // in the order of the requirements
 }
 
-func (e *RefusedError) Error() string { return strings.Join(e.Problems, "\n") }
+func (e *RefusedError) Error() string {
+	lines := make([]string, len(e.Refusals))
+	for i, r := range e.Refusals {
+		lines[i] = r.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Refusal is one requirement that a lock cannot hold.
+type Refusal struct {
+	Kind RefusalKind
+	Text string   // the requirement as it was written
+	From []string // where
+	Why  string   // of a kind that does not say it all
+}
+
+// RefusalKind says why a lock cannot hold a requirement.
+type RefusalKind int
+
+// The kinds of refusals.
+const (
+	EditableInstall    RefusalKind = iota // of a folder of the machine
+	SourceTree                            // a folder that would have to be built
+	VersionControl                        // the same, in version control
+	SourceDistribution                    // by its URL or path
+	NotAWheel                             // its URL names no file that could be installed
+	OtherProject                          // its URL is a wheel of another name
+	Nameless                              // neither a name nor a URL
+	ConstraintURL                         // a constraint by URL
+)
+
+// NeedsBuilding reports whether a wheel of one's own would help.
+func (k RefusalKind) NeedsBuilding() bool { return k <= SourceDistribution }
+
+// String is the refusal in a sentence.
+func (r Refusal) String() string {
+	const building = " would have to be built, and mlenv runs no code"
+	why := map[RefusalKind]string{
+		EditableInstall:    "an editable install points at a folder of the machine, which an image does not have",
+		SourceTree:         "a source tree" + building,
+		VersionControl:     "a source tree from version control" + building,
+		SourceDistribution: "a source distribution" + building,
+		NotAWheel:          r.Why,
+		OtherProject:       r.Why,
+		Nameless:           "has no name",
+		ConstraintURL:      "a constraint must be a version specifier; write the URL among the requirements",
+	}[r.Kind]
+	return r.Text + where(r.From) + ": " + why
+}
 
 // refuse checks the roots, and names those that only their URL names. It works on a copy.
 func (p *Problem) refuse() error {
 	var e RefusedError
-	complain := func(r *Root, why string) {
-		text := r.Text
-		if text == "" {
-			text = r.Requirement.String()
-		}
-		e.Problems = append(e.Problems, fmt.Sprintf("%s%s: %s", text, where(r.From), why))
+	complain := func(r *Root, kind RefusalKind, why string) {
+		e.Refusals = append(e.Refusals, Refusal{Kind: kind, Text: cmp.Or(r.Text, r.Requirement.String()), From: r.From, Why: why})
 	}
-	const build = "build a wheel of it (pip wheel) and require that, or put it in a folder given by --find-links"
 	p.Roots = append([]Root(nil), p.Roots...)
 	for i := range p.Roots {
 		r := &p.Roots[i]
 		switch {
 		case r.Editable:
-			complain(r, "an editable install points at a folder of the machine, which an image does not have; "+build)
+			complain(r, EditableInstall, "")
 		case r.Source:
-			complain(r, "a source tree would have to be built, and mlenv runs no code; "+build)
+			complain(r, SourceTree, "")
 		case r.URL != "":
-			if why := r.fix(); why != "" {
-				complain(r, why)
+			if kind, why, ok := r.fix(); !ok {
+				complain(r, kind, why)
 			}
 		case r.Name == "":
-			complain(r, "has no name")
+			complain(r, Nameless, "")
 		}
 	}
 	for i := range p.Constraints {
 		if r := &p.Constraints[i]; r.URL != "" {
-			complain(r, "a constraint must be a version specifier; write the URL among the requirements")
+			complain(r, ConstraintURL, "")
 		}
 	}
-	if len(e.Problems) > 0 {
+	if len(e.Refusals) > 0 {
 		return &e
 	}
 	return nil
 }
 
 // fix completes a root that is a direct reference, or says why it cannot be one.
-func (r *Root) fix() string {
+func (r *Root) fix() (kind RefusalKind, why string, ok bool) {
 	f, err := r.file()
 	scheme, _, _ := strings.Cut(r.URL, "://")
 	switch {
 	case strings.Contains(scheme, "+"):
-		return "a source tree from version control would have to be built, and mlenv runs no code; " +
-			"build a wheel of it (pip wheel) and require that, or put it in a folder given by --find-links"
+		return VersionControl, "", false
 	case err != nil:
-		return err.Error()
+		return NotAWheel, err.Error(), false
 	case !f.Wheel:
-		return "a source distribution would have to be built, and mlenv runs no code; " +
-			"build a wheel of it (pip wheel) and require that, or put it in a folder given by --find-links"
+		return SourceDistribution, "", false
 	case r.Name != "" && r.Name != f.Name:
-		return fmt.Sprintf("the wheel is one of %s", f.Name)
+		return OtherProject, fmt.Sprintf("the wheel is one of %s", f.Name), false
 	}
 	r.Name = f.Name
-	return ""
+	return 0, "", true
 }
 
 // file gives the file of a direct reference.

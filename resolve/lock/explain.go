@@ -2,42 +2,46 @@ package lock
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
-	"mlenv/resolve/pep440"
-	"mlenv/resolve/pep508"
 	"mlenv/resolve/pubgrub"
 )
 
-// NoSolutionError is the error of requirements that cannot be met together.
+// NoSolutionError is the error of requirements that cannot be met together. Its Hints look for what
+// would help.
 type NoSolutionError struct {
 	Reasons []string // sentences, each building on those before it
-	Hints   []string // what would help, each by itself
 	Roots   []Root   // the requirements that take part
+
+	failure *failure
+	why     *pubgrub.Derivation // the proof without what goes without saying
 }
+
+// Summary is what an explanation begins with.
+const Summary = "there is no set of packages that meets the requirements:"
 
 func (e *NoSolutionError) Error() string {
-	s := "there is no set of packages that meets the requirements:\n  " + strings.Join(e.Reasons, "\n  ")
-	for _, h := range e.Hints {
-		s += "\n  try: " + h
-	}
-	return s
+	return Summary + "\n  " + strings.Join(e.Reasons, "\n  ")
 }
 
-// story tells a proof. It follows the order of PubGrub's error reporting: a chain of sentences,
+// explanation tells a proof. It follows the order of PubGrub's error reporting: a chain of sentences,
 // with numbers for what is needed in more than one place.
-type story struct {
+type explanation struct {
 	f       *failure
 	lines   []string
 	numbers map[*pubgrub.Derivation]int
 	uses    map[*pubgrub.Derivation]int
 	short   map[*pubgrub.Derivation]*pubgrub.Derivation
+	said    map[string]*step // by what the line says, without its number
+	last    int              // number given
 }
 
+// step is a line of a proof.
+type step struct{ at, number int } // its index; 0: it has no number
+
 func (f *failure) explain() error {
-	s := &story{f: f, numbers: map[*pubgrub.Derivation]int{}, uses: map[*pubgrub.Derivation]int{},
-		short: map[*pubgrub.Derivation]*pubgrub.Derivation{}}
+	s := &explanation{f: f, numbers: map[*pubgrub.Derivation]int{}, uses: map[*pubgrub.Derivation]int{},
+		short: map[*pubgrub.Derivation]*pubgrub.Derivation{}, said: map[string]*step{}}
 	why := s.shorten(f.why)
 	s.count(why)
 	if why.Left == nil {
@@ -45,7 +49,7 @@ func (f *failure) explain() error {
 	} else {
 		s.tell(why)
 	}
-	e := &NoSolutionError{Reasons: s.lines}
+	e := &NoSolutionError{failure: f, why: why}
 	seen := map[*Root]bool{}
 	facts(why, func(d *pubgrub.Derivation) {
 		if n, ok := noteOf(d); ok && n.root != nil && !seen[n.root] {
@@ -53,12 +57,14 @@ func (f *failure) explain() error {
 			e.Roots = append(e.Roots, *n.root)
 		}
 	})
-	e.Hints = f.hints(why, e.Roots)
+	besides, sourceOnly := f.unobtainable(e.Roots)
+	f.sourceOnly = sourceOnly
+	e.Reasons = append(s.lines, besides...)
 	return e
 }
 
 // shorten leaves out facts that go without saying.
-func (s *story) shorten(d *pubgrub.Derivation) *pubgrub.Derivation {
+func (s *explanation) shorten(d *pubgrub.Derivation) *pubgrub.Derivation {
 	if d.Left == nil {
 		return d
 	}
@@ -91,7 +97,7 @@ func trivial(d, beside *pubgrub.Derivation) bool {
 	return (d.Note == isPrerelease || d.Note == isYanked) && (beside.Left != nil || beside.Dependency == nil)
 }
 
-func (s *story) count(d *pubgrub.Derivation) {
+func (s *explanation) count(d *pubgrub.Derivation) {
 	s.uses[d]++
 	if s.uses[d] == 1 && d.Left != nil {
 		s.count(d.Left)
@@ -99,7 +105,7 @@ func (s *story) count(d *pubgrub.Derivation) {
 	}
 }
 
-func (s *story) say(d *pubgrub.Derivation, start, because string) {
+func (s *explanation) say(d *pubgrub.Derivation, start, because string) {
 	var line string
 	switch conclusion := s.fact(d); {
 	case len(d.Terms) == 0 && because == "":
@@ -111,25 +117,35 @@ func (s *story) say(d *pubgrub.Derivation, start, because string) {
 	default:
 		line = start + " " + because + ", " + conclusion + "."
 	}
-	if s.uses[d] > 1 {
-		s.numbers[d] = len(s.numbers) + 1
-		line += fmt.Sprintf(" [%d]", s.numbers[d])
+	// Two steps of a proof may read the same: they differ in versions that do not count.
+	said, again := s.said[line]
+	if !again {
+		said = &step{at: len(s.lines)}
+		s.said[line] = said
+		s.lines = append(s.lines, line)
 	}
-	s.lines = append(s.lines, line)
+	if s.uses[d] > 1 {
+		if said.number == 0 {
+			s.last++
+			said.number = s.last
+			s.lines[said.at] += fmt.Sprintf(" [%d]", said.number)
+		}
+		s.numbers[d] = said.number
+	}
 }
 
 // ref is a fact inside a sentence, with the number of the sentence that proved it.
-func (s *story) ref(d *pubgrub.Derivation) string {
+func (s *explanation) ref(d *pubgrub.Derivation) string {
 	if n := s.numbers[d]; n > 0 {
 		return fmt.Sprintf("%s [%d]", s.fact(d), n)
 	}
 	return s.fact(d)
 }
 
-func (s *story) told(d *pubgrub.Derivation) bool { return d.Left == nil || s.numbers[d] > 0 }
+func (s *explanation) told(d *pubgrub.Derivation) bool { return d.Left == nil || s.numbers[d] > 0 }
 
 // tell proves d, ending in a sentence that states it.
-func (s *story) tell(d *pubgrub.Derivation) {
+func (s *explanation) tell(d *pubgrub.Derivation) {
 	a, b := d.Left, d.Right
 	if s.told(a) || !s.told(b) && s.plain(a) {
 		a, b = b, a // b is the one that needs less telling
@@ -171,103 +187,13 @@ func (s *story) tell(d *pubgrub.Derivation) {
 }
 
 // plain reports whether d follows from given facts at once.
-func (s *story) plain(d *pubgrub.Derivation) bool {
+func (s *explanation) plain(d *pubgrub.Derivation) bool {
 	return d.Left != nil && s.told(d.Left) && s.told(d.Right)
 }
 
-func (s *story) root(d *pubgrub.Derivation) bool {
+func (s *explanation) root(d *pubgrub.Derivation) bool {
 	n, ok := noteOf(d)
 	return ok && n.root != nil
 }
 
 func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] + "." }
-
-// hints tries what would help: each requirement of the user's that takes part, without its limit.
-func (f *failure) hints(why *pubgrub.Derivation, roots []Root) []string {
-	p := f.p.w.p
-	var out []string
-	if p.SkipHints {
-		return nil
-	}
-	for _, r := range roots {
-		if r.Specifier.IsZero() || len(roots) > 8 {
-			continue
-		}
-		same := func(o Root) bool { return o.Name == r.Name && slices.Equal(o.From, r.From) }
-		q := *p
-		q.SkipHints, q.Keep.Lock = true, nil
-		constraint := slices.ContainsFunc(q.Constraints, same)
-		q.Constraints = slices.DeleteFunc(slices.Clone(q.Constraints), same)
-		q.Roots = slices.Clone(q.Roots)
-		for i := range q.Roots {
-			if same(q.Roots[i]) {
-				q.Roots[i].Specifier = pep440.Specifiers{}
-			}
-		}
-		s := *f.p.w.session
-		s.p = &q
-		w := s.world(f.p.w.target, f.p.w.env, nil)
-		got, _, err := w.try(&q)
-		if err != nil {
-			continue
-		}
-		if x := got.find(r.Name); x != nil && !constraint {
-			out = append(out, fmt.Sprintf("%s %s instead of %s%s", r.Name, x.candidate.version, spec(&r.Requirement), where(r.From)))
-		} else if constraint {
-			out = append(out, fmt.Sprintf("without the constraint %s%s", spec(&r.Requirement), where(r.From)))
-		}
-	}
-	return append(out, f.wheelHints(why)...)
-}
-
-// wheelHints says what to do about packages without a fitting wheel.
-func (f *failure) wheelHints(why *pubgrub.Derivation) []string {
-	var tags, source, python, removed []pep508.Name
-	facts(why, func(d *pubgrub.Derivation) {
-		add := func(list *[]pep508.Name) {
-			if n := f.p.items[d.Package].name; !slices.Contains(*list, n) {
-				*list = append(*list, n)
-			}
-		}
-		switch d.Note {
-		case wrongTags:
-			add(&tags)
-		case onlySource:
-			add(&source)
-		case wrongPython:
-			add(&python)
-		case noBinary:
-			add(&removed)
-		}
-	})
-	var out []string
-	say := func(list []pep508.Name, format string) {
-		if len(list) > 0 {
-			out = append(out, fmt.Sprintf(format, join2(list)))
-		}
-	}
-	say(tags, "another --python, --platform or --libc that %s has wheels for, or a wheel of your own in a folder given by --find-links")
-	say(source, "a wheel of %s built by you (pip wheel), in a folder given by --find-links")
-	say(python, "another --python that %s admits")
-	say(removed, "to drop --no-binary for %s: an image is made of wheels only")
-	return out
-}
-
-func join2(names []pep508.Name) string {
-	list := make([]string, len(names))
-	for i, n := range names {
-		list[i] = string(n)
-	}
-	return and(list)
-}
-
-// and joins a list as one says it.
-func and(list []string) string {
-	switch len(list) {
-	case 0:
-		return ""
-	case 1:
-		return list[0]
-	}
-	return strings.Join(list[:len(list)-1], ", ") + " and " + list[len(list)-1]
-}

@@ -64,7 +64,6 @@ type Problem struct {
 	Tool   pylock.Tool  // what else is to be recorded; Python, Targets and Requested are filled in
 	Warn   func(string) // may be nil
 
-	SkipHints   bool // do not look for what would help when there is no solution
 	prereleases map[pep508.Name]bool
 	yanked      map[pep508.Name]bool
 }

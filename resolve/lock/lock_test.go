@@ -3,8 +3,10 @@ package lock
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -244,6 +246,76 @@ func TestYankedReasonIsPrintable(t *testing.T) {
 	} {
 		if got := printable(reason); got != want {
 			t.Errorf("%q became %q, want %q", reason, got, want)
+		}
+	}
+}
+
+// counted counts what is read of an index.
+type counted struct {
+	*universe
+	read atomic.Int64
+}
+
+func (c *counted) Metadata(ctx context.Context, f dist.File) (*dist.Metadata, error) {
+	c.read.Add(1)
+	return c.universe.Metadata(ctx, f)
+}
+
+// The search for hints is bounded, in work and by its context, and ends in silence: what is known
+// without a search is said all the same.
+func TestHintsAreBounded(t *testing.T) {
+	const versions = 4000
+	var text strings.Builder
+	for i := range versions {
+		fmt.Fprintf(&text, "big %d\n\tsmall==%d\n\tsmall==%d\n", i+1, i%2+1, (i+1)%2+1)
+	}
+	text.WriteString("small 1\nsmall 2\nsource 1\n\t!sdist\n")
+	u := &counted{universe: reads(t, text.String())}
+	_, err := Solve(t.Context(), u, problem(t, "big==4000", "source"))
+	var none *NoSolutionError
+	if !errors.As(err, &none) {
+		t.Fatal(err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for what, ctx := range map[string]context.Context{"enough": t.Context(), "cancelled": cancelled} {
+		u.read.Store(0)
+		var got []string
+		for h := range none.Hints(ctx) {
+			got = append(got, h.String())
+		}
+		if want := []string{"build wheel: source"}; !slices.Equal(got, want) {
+			t.Errorf("%s: hints %q, want %q", what, got, want)
+		}
+		if n := u.read.Load(); n > hintWork || what == "cancelled" && n > 0 {
+			t.Errorf("%s: the metadata of %d versions was read", what, n)
+		}
+	}
+}
+
+// passing is an index that passes over another one.
+type passing struct{ *universe }
+
+func (p *passing) Elsewhere(_ context.Context, name pep508.Name) ([]index.Listing, error) {
+	if name != "requests" {
+		return nil, nil
+	}
+	return []index.Listing{{Index: "https://main.example/simple/", Versions: []pep440.Version{pep440.MustParse("2.28.1"), pep440.MustParse("2.32.3")}}}, nil
+}
+
+// A version that is on an index which the strategy passes over is said to be there.
+func TestVersionOnAnotherIndex(t *testing.T) {
+	_, err := Solve(t.Context(), &passing{reads(t, "requests 2.28.1\n")}, problem(t, "requests==2.32.3"))
+	var none *NoSolutionError
+	if !errors.As(err, &none) {
+		t.Fatal(err)
+	}
+	if want := "https://pypi.example/simple/ has no such version"; !strings.Contains(none.Error(), want) {
+		t.Errorf("%v does not say where one looked", err)
+	}
+	for h := range none.Hints(t.Context()) {
+		if h.Kind != OnOtherIndex || h.Index != "https://main.example/simple/" || h.Version.String() != "2.32.3" {
+			t.Errorf("hint %v", h)
 		}
 	}
 }

@@ -1,11 +1,14 @@
 package lock
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode"
 
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pubgrub"
 )
@@ -18,7 +21,7 @@ func spec(r *pep508.Requirement) string {
 }
 
 // fact states a fact as a clause without a full stop.
-func (s *story) fact(d *pubgrub.Derivation) string {
+func (s *explanation) fact(d *pubgrub.Derivation) string {
 	if d.Left != nil {
 		return s.derived(d.Terms)
 	}
@@ -41,7 +44,7 @@ func (s *story) fact(d *pubgrub.Derivation) string {
 }
 
 // lack says why nothing satisfies a requirement, "" if something does.
-func (s *story) lack(d *pubgrub.Dependency) string {
+func (s *explanation) lack(d *pubgrub.Dependency) string {
 	if !d.Allowed.Empty() {
 		return ""
 	}
@@ -54,6 +57,11 @@ func (s *story) lack(d *pubgrub.Dependency) string {
 	case pr.direct != nil:
 		return fmt.Sprintf(", but %s is fixed to %s%s", pr.name, pr.versions[0].version, where(pr.direct.From))
 	}
+	if n, ok := d.Note.(need); ok {
+		if pin, exact := n.requirement.Specifier.Pin(); exact && pin.Local() != "" && pr.has(pin.Public()) {
+			return fmt.Sprintf(", but there is only %s without the label +%s", pin.Public(), pin.Local())
+		}
+	}
 	newest := pr.versions[len(pr.versions)-1].version
 	for _, c := range slices.Backward(pr.versions) {
 		if !c.version.IsPrerelease() {
@@ -61,11 +69,36 @@ func (s *story) lack(d *pubgrub.Dependency) string {
 			break
 		}
 	}
+	if place := pr.place(); place != "" {
+		return fmt.Sprintf(", but %s has no such version (its newest is %s)", place, newest)
+	}
 	return fmt.Sprintf(", but there is no such version (the newest is %s)", newest)
 }
 
+// has reports whether there is a version.
+func (pr *project) has(v pep440.Version) bool {
+	return slices.ContainsFunc(pr.versions, func(c *candidate) bool { return c.version.Equal(v) })
+}
+
+// place is the index where a project's versions were found, "" where it was none.
+func (pr *project) place() string {
+	var places []string
+	for _, c := range pr.versions {
+		pr.judge.look(c)
+		for _, f := range c.files {
+			if f.Index != "" && !slices.Contains(places, f.Index) {
+				places = append(places, f.Index)
+			}
+		}
+		if len(places) > 0 {
+			return and(places)
+		}
+	}
+	return ""
+}
+
 // excluded states why versions do not count.
-func (s *story) excluded(d *pubgrub.Derivation) string {
+func (s *explanation) excluded(d *pubgrub.Derivation) string {
 	w := s.f.p.w
 	who := s.subject(d.Package, d.Versions)
 	have, are := "has", "is"
@@ -75,28 +108,42 @@ func (s *story) excluded(d *pubgrub.Derivation) string {
 	pr := s.f.p.projects[d.Package]
 	c := pr.versions[d.Versions.Max()]
 	for i := range d.Versions.Down() {
-		if d.Note == wrongTags && pr.why(i) == wrongTags {
-			c = pr.versions[i] // of those with wheels the newest
+		if d.Note == pr.why(i) {
+			c = pr.versions[i] // the newest of those for which it is true
 			break
 		}
 	}
+	several := d.Versions.Len() > 1 // of which c is but one
 	target := fmt.Sprintf("Python %s on %s (%s)", w.target.Python, w.target.Platform(), w.target.Libc)
 	switch d.Note {
 	case isPrerelease:
-		return fmt.Sprintf("%s %s a pre-release, which counts only where it is asked for (--pre)", who, are)
+		return fmt.Sprintf("%s %s a pre-release, which counts only where it is asked for", who, are)
 	case isYanked:
 		return fmt.Sprintf("%s %s yanked%s, which counts only where it is pinned by ==", who, are, yankedBecause(c))
 	case wrongHash:
 		return fmt.Sprintf("no file of %s has one of the hashes written beside its requirement", who)
 	case noBinary:
-		return fmt.Sprintf("the wheels of %s are excluded by --no-binary", who)
+		return fmt.Sprintf("the wheels of %s are excluded, as you asked", who)
 	case tooNew:
-		return fmt.Sprintf("%s %s not uploaded before %s", who, are, w.p.Limits.Cutoff.UTC().Format("2006-01-02T15:04:05Z"))
+		if undated(c) {
+			return fmt.Sprintf("%s %s excluded, for %s does not say when the files were uploaded, and only those from before %s count",
+				who, are, cmp.Or(pr.place(), "the index"), formatTime(w.p.Limits.Cutoff))
+		}
+		return fmt.Sprintf("%s %s not uploaded before %s", who, are, formatTime(w.p.Limits.Cutoff))
 	case wrongPython:
+		if several {
+			return fmt.Sprintf("%s %s for other versions of Python than %s (%s for %s)", who, are, w.target.Python, c.version, requiresPython(c))
+		}
 		return fmt.Sprintf("%s %s for Python %s", who, are, requiresPython(c))
 	case wrongTags:
+		if several {
+			return fmt.Sprintf("%s %s no wheel for %s (%s has one for %s)", who, have, target, c.version, tagsOf(c))
+		}
 		return fmt.Sprintf("%s %s no wheel for %s, only for %s", who, have, target, tagsOf(c))
 	case onlySource:
+		if several {
+			return fmt.Sprintf("%s %s no wheel at all, only source distributions", who, have)
+		}
 		return fmt.Sprintf("%s %s no wheel at all, only %s", who, have, sourcesOf(c))
 	}
 	return fmt.Sprintf("%s cannot be used: %v", who, d.Note)
@@ -126,6 +173,11 @@ func yankedBecause(c *candidate) string {
 		}
 	}
 	return ""
+}
+
+// undated reports whether the index says of none of a version's wheels when it was uploaded.
+func undated(c *candidate) bool {
+	return !slices.ContainsFunc(c.files, func(f dist.File) bool { return f.Wheel && !f.UploadTime.IsZero() })
 }
 
 func requiresPython(c *candidate) string {
@@ -162,7 +214,7 @@ func tagsOf(c *candidate) string {
 			} else if t.ABI == "none" && t.Platform == "any" {
 				python = "any " + python
 			} else if strings.HasSuffix(t.ABI, "t") && strings.HasPrefix(t.ABI, "cp") {
-				continue
+				python = "free-threaded " + python
 			}
 			add(&pythons, python)
 			add(&platforms, platform(t.Platform))
@@ -207,7 +259,7 @@ func machine(tag string) string {
 }
 
 // derived states what follows, by the shape of its terms.
-func (s *story) derived(terms []pubgrub.Term) string {
+func (s *explanation) derived(terms []pubgrub.Term) string {
 	var yes, no []pubgrub.Term
 	for _, t := range terms {
 		if t.Negative {
@@ -243,7 +295,7 @@ func (s *story) derived(terms []pubgrub.Term) string {
 }
 
 // subject names a package with some of its versions.
-func (s *story) subject(id int, set pubgrub.Set) string {
+func (s *explanation) subject(id int, set pubgrub.Set) string {
 	it, pr := s.f.p.items[id], s.f.p.projects[id]
 	name := string(it.name)
 	if it.extra != "" {
@@ -256,7 +308,7 @@ func (s *story) subject(id int, set pubgrub.Set) string {
 }
 
 // plural reports whether subject names several versions.
-func (s *story) plural(id int, set pubgrub.Set) bool {
+func (s *explanation) plural(id int, set pubgrub.Set) bool {
 	return set.Len() > 1 && s.f.p.projects[id].phrase(set) != ""
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 
@@ -58,6 +59,7 @@ type project struct {
 	direct   *Root        // it is fixed by a direct reference
 	prefer   []pep440.Specifiers
 	keep     pep440.Version // of the previous lock, zero if none
+	near     []int          // the order in which versions are tried, nil for the usual one
 
 	limits []*Root // constraints
 	pinned bool    // by a constraint
@@ -99,6 +101,9 @@ func (w *world) load(name pep508.Name) *project {
 	for i, v := range versions {
 		all[i].version = v
 		pr.versions[i] = &all[i]
+	}
+	if aims := w.near[name]; aims != nil {
+		pr.near = pr.byDistance(aims)
 	}
 	finals := pr.finals(!w.p.Limits.Cutoff.IsZero())
 	for _, c := range pr.versions {
@@ -276,6 +281,11 @@ func hasHash(f *dist.File, hashes []string) bool {
 // one, then what a soft requirement prefers, then the newest.
 func (pr *project) best(ok func(i int) bool) int {
 	newest := -1
+	for _, i := range pr.near {
+		if ok(i) && pr.why(i) == usable {
+			return i
+		}
+	}
 	if !pr.keep.IsZero() {
 		for i, c := range pr.versions {
 			if c.version.Equal(pr.keep) && ok(i) {
@@ -301,6 +311,43 @@ func (pr *project) best(ok func(i int) bool) int {
 		}
 	}
 	return newest
+}
+
+// byDistance orders the versions by how near they are to some: first those of the same minor version,
+// then of the same major one, then the others; of these the nearest in the list, and of two that are
+// as near the newer.
+func (pr *project) byDistance(aims []pep440.Version) []int {
+	type place struct{ index, class, distance int }
+	all := make([]place, len(pr.versions))
+	for i, c := range pr.versions {
+		all[i] = place{i, 2, len(pr.versions)}
+		for _, aim := range aims {
+			at := sort.Search(len(pr.versions), func(k int) bool { return pr.versions[k].version.Compare(aim) >= 0 })
+			all[i].distance = min(all[i].distance, max(i-at, at-i))
+			switch {
+			case c.version.Minor() == aim.Minor():
+				all[i].class = 0
+			case major(c.version) == major(aim):
+				all[i].class = min(all[i].class, 1)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.distance, b.distance), cmp.Compare(b.index, a.index))
+	})
+	order := make([]int, len(all))
+	for i, p := range all {
+		order[i] = p.index
+	}
+	return order
+}
+
+// major is the first number of a release.
+func major(v pep440.Version) uint64 {
+	if r := v.Release(); len(r) > 0 {
+		return r[0]
+	}
+	return 0
 }
 
 // meta reads the metadata of a version's best wheel.

@@ -116,6 +116,9 @@ func (p *provider) dependencies(out []pubgrub.Dependency, n need) ([]pubgrub.Dep
 	} else if _, ok := r.Specifier.Pin(); ok || pr.pinned {
 		d.Rank = pubgrub.Pinned
 	}
+	if n.root != nil && pr.near != nil {
+		d.Rank = pubgrub.Pinned // else it would have to go with what others chose
+	}
 	if pr.direct != nil {
 		d.Rank = pubgrub.Fixed
 	}
@@ -149,6 +152,9 @@ func (pr *project) neighbours(v int, why reason) (pubgrub.Set, reason) {
 
 // Dependencies implements pubgrub.Provider.
 func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
+	if !p.w.spend() {
+		return nil, errEnough
+	}
 	it, pr := p.items[id], p.projects[id]
 	if why := pr.why(v); why != usable {
 		set, why := pr.neighbours(v, why)

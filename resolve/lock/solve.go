@@ -187,8 +187,9 @@ func withoutSoft(p *Problem) (*Problem, bool) {
 
 // failure is an unsolved attempt.
 type failure struct {
-	p   *provider
-	why *pubgrub.Derivation
+	p          *provider
+	why        *pubgrub.Derivation
+	sourceOnly []pep508.Name // packages that the user requires and that have no wheel at all
 }
 
 // try runs the solver once.

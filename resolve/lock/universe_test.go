@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -280,6 +281,14 @@ func (c *testCase) parse(t *testing.T) Problem {
 
 // show writes what a case is about: the packages, each with what it needs, or the explanation.
 func show(l *pylock.Lock, warnings []string, err error) string {
+	var none *NoSolutionError
+	if errors.As(err, &none) {
+		text := err.Error()
+		for h := range none.Hints(context.Background()) {
+			text += "\n  try: " + h.String()
+		}
+		return text
+	}
 	if err != nil {
 		return err.Error()
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"mlenv/resolve/dist"
 	"mlenv/resolve/pep440"
@@ -41,6 +42,8 @@ type world struct {
 	hashes map[pep508.Name][]string            // that a root demands
 	soft   map[pep508.Name][]pep440.Specifiers // preferences of soft roots
 	keep   map[pep508.Name]pep440.Version      // versions to be tried first
+	near   map[pep508.Name][]pep440.Version    // versions whose neighbours are to be tried first
+	left   *atomic.Int64                       // versions that may still be looked at; nil: any number
 
 	mu       sync.Mutex
 	projects map[pep508.Name]*building
@@ -137,7 +140,7 @@ func (w *world) crawl(r *pep508.Requirement) {
 	seen := w.crawled[key]
 	w.crawled[key] = true
 	w.mu.Unlock()
-	if seen || w.ctx.Err() != nil {
+	if seen || w.ctx.Err() != nil || !w.spend() {
 		return
 	}
 	w.crawlers.Add(1)
@@ -160,6 +163,9 @@ func (w *world) crawl(r *pep508.Requirement) {
 		}
 	}()
 }
+
+// spend takes one version off those that may still be looked at, and reports whether there was one.
+func (w *world) spend() bool { return w.left == nil || w.left.Add(-1) >= 0 }
 
 func (w *world) follow(m *dist.Metadata, extra pep508.Name) {
 	for _, r := range w.requirements(m, extra) {
