@@ -60,7 +60,7 @@ func everything() *diff.Changes {
 					{Item: diff.Item{Name: "age", Change: diff.Changed, Old: "integer", New: "long"}, Effect: diff.Safe, Why: "MLflow widens integer to long"},
 					{Item: diff.Item{Name: "a|b`c`", Change: diff.Added, New: "double"}, Effect: diff.Breaks, Why: "it is required, and callers do not send it yet"},
 				},
-				Outputs: []diff.SignatureChange{{Item: diff.Item{Name: "score", Change: diff.Changed, Old: "double", New: "double, optional"}, Effect: diff.MayBreak, Why: "answers may lack it"}},
+				Outputs: []diff.SignatureChange{{Item: diff.Item{Name: "score", Change: diff.Changed, Old: "double", New: "double, optional"}, Effect: diff.MayBreak, Why: "responses may not contain it"}},
 				Params:  []diff.SignatureChange{{Item: diff.Item{Name: "\x1b[31m@everyone\u202e", Change: diff.Added, New: `string = "<b>"`}, Effect: diff.Safe, Why: "it has a default"}},
 			}},
 		Lists: diff.Lists{

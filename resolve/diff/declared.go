@@ -10,16 +10,16 @@ import (
 	"mlenv/resolve/pep440"
 )
 
-// declared compares what two models declare.
+// declared compares the declarations of two models.
 func (d *differ) declared() {
-	if s := d.lacking(func(s *Side) bool { return s.Spec != nil }); s != nil {
+	if s := d.sideWithout(func(s *Side) bool { return s.Spec != nil }); s != nil {
 		other := d.old
 		if s == d.old {
 			other = d.now
 		}
-		why := s.what() + ", which does not record them"
+		why := s.describe() + ", which does not record them"
 		if s.Kind == Image {
-			why = s.Name + " has no MLflow Model in it"
+			why = s.Name + " does not contain an MLflow Model"
 		}
 		what := "signature, code, environment variables, conda and system packages"
 		if s.Lock == nil || other.Lock != nil {
@@ -52,8 +52,8 @@ func (d *differ) declared() {
 	}
 }
 
-// requirements compares two lists of requirements. Two of the same name are told apart by their
-// markers.
+// requirements compares two lists of requirements. Requirements of the same name are distinguished
+// by their markers.
 func requirements(old, now []resolve.Requirement) []Item {
 	var lists [2]entries
 	whole := [2]map[string]resolve.Requirement{{}, {}}
@@ -90,7 +90,7 @@ func requirements(old, now []resolve.Requirement) []Item {
 	return out
 }
 
-// pinChange tells the direction in which a pin moved, where nothing else changed.
+// pinChange returns Upgraded or Downgraded if only the pinned version changed, else Changed.
 func pinChange(was, is resolve.Requirement) Change {
 	old, okOld := pin(was)
 	now, okNow := pin(is)
@@ -105,7 +105,7 @@ func pinChange(was, is resolve.Requirement) Change {
 	return Changed
 }
 
-// pin returns the version of a requirement that says "==" and nothing else.
+// pin returns the version of a requirement that consists of a name and "==" only.
 func pin(r resolve.Requirement) (pep440.Version, bool) {
 	clauses := r.Specifier.Clauses()
 	if len(clauses) != 1 || clauses[0].Op != "==" {
@@ -177,7 +177,7 @@ func codeEntries(s *resolve.Spec) entries {
 	return e
 }
 
-// identity returns what tells one training from another.
+// identity returns the values that differ between any two trainings.
 func identity(m resolve.ModelInfo) entries {
 	e := entries{
 		"flavors": strings.Join(m.Flavors, ", "), "MLflow": m.MLflowVersion, "run": m.RunID,
@@ -191,10 +191,10 @@ func identity(m resolve.ModelInfo) entries {
 	return e
 }
 
-// container compares what two images set.
+// container compares the configurations of two images.
 func (d *differ) container() {
-	if s := d.lacking(func(s *Side) bool { return s.Env != nil }); s != nil {
-		d.skip("environment of the container", s.what()+", not an image")
+	if s := d.sideWithout(func(s *Side) bool { return s.Env != nil }); s != nil {
+		d.skip("environment of the container", s.describe()+", not an image")
 		return
 	}
 	for _, i := range items(d.old.Env, d.now.Env) {
@@ -205,8 +205,8 @@ func (d *differ) container() {
 
 var secretName = regexp.MustCompile(`(?i)pass|secret|token|credential|key|auth`)
 
-// shownValue returns the value of a variable as it may be shown: a secret's is not, and URLs lose
-// their credentials.
+// shownValue returns the value of a variable without secrets: values of variables that look like
+// secrets are hidden, and URLs lose their credentials.
 func shownValue(name, value string) string {
 	if value != "" && secretName.MatchString(name) {
 		return "(not shown)"

@@ -1,5 +1,5 @@
-// Package diff says in what two environments differ: those of two models, locks or images, or of
-// one of each. It is pure: two Sides in, Changes out.
+// Package diff compares two environments: those of models, locks or images, in any combination. It
+// does no input or output: two Sides go in, Changes come out.
 package diff
 
 import (
@@ -15,7 +15,7 @@ import (
 // SchemaVersion is the version of the JSON form of Changes.
 const SchemaVersion = 1
 
-// Kind is what a side is.
+// Kind is the kind of a side.
 type Kind string
 
 // The kinds of sides.
@@ -25,27 +25,27 @@ const (
 	Image Kind = "image"
 )
 
-// Side is one of the two that are compared. What a kind of side cannot tell is zero; of an image,
-// what could not be read.
+// Side is one of the two environments to compare. Fields that its kind does not have are zero, and
+// so is whatever could not be read from an image.
 type Side struct {
 	Name      string // as the user named it
 	Kind      Kind
 	Digest    string           // of an image, "sha256:…"
 	Spec      *resolve.Spec    // what the model declares
-	Signature *model.Signature // zero: the model has none; nil: nothing is known of it
+	Signature *model.Signature // zero if the model has none, nil if it is not known
 	Lock      *pylock.Lock
 
 	BaseName, BaseDigest string            // of the base image
 	Env                  map[string]string // what the image sets
-	Size                 int64             // bytes: of the model's files, the locked wheels, the image's layers; 0 where unknown
+	Size                 int64             // bytes of the model's files, the locked wheels, or the image's layers; 0 if unknown
 	NoCode               string            // why the model's code could not be read, "" if it was
 }
 
-// Change is what became of something.
+// Change is the way in which something changed.
 type Change string
 
-// The changes. Upgraded and Downgraded are changes of a version, in the order of PEP 440;
-// Replaced is a file of the same name and version with other content.
+// The changes. Upgraded and Downgraded are changes of a version, in the order of PEP 440; Replaced
+// means that a file of the same name and version has other content.
 const (
 	Added      Change = "added"
 	Removed    Change = "removed"
@@ -55,13 +55,13 @@ const (
 	Replaced   Change = "replaced"
 )
 
-// Two is a value that differs.
+// Two is a value that differs between the sides.
 type Two struct {
 	Old string `json:"old"`
 	New string `json:"new"`
 }
 
-// Item is something that differs: Old is "" where it was added, New where it was removed.
+// Item is an entry that differs. Old is "" if it was added, New is "" if it was removed.
 type Item struct {
 	Name   string `json:"name"`
 	Change Change `json:"change"`
@@ -69,32 +69,32 @@ type Item struct {
 	New    string `json:"new,omitempty"`
 }
 
-// End is a side as Changes name it.
+// End describes a side in Changes.
 type End struct {
 	Name   string `json:"name"`
 	Kind   Kind   `json:"kind"`
 	Digest string `json:"digest,omitempty"`
 }
 
-// Sizes are bytes.
+// Sizes are the sizes of both sides in bytes.
 type Sizes struct {
 	Of  string `json:"of"` // "layers, compressed", "wheels", "files"
 	Old int64  `json:"old"`
 	New int64  `json:"new"`
 }
 
-// NotCompared is what only one side knows.
+// NotCompared is something that could not be compared, because only one side has it.
 type NotCompared struct {
 	What string `json:"what"`
 	Why  string `json:"why"`
 }
 
-// Changes are what two sides differ in. Lists are sorted by name.
+// Changes are the differences between two sides. Lists are sorted by name.
 type Changes struct {
 	SchemaVersion int  `json:"schemaVersion"`
 	Old           End  `json:"old"`
 	New           End  `json:"new"`
-	Same          bool `json:"same"` // nothing below differs, but for Identity
+	Same          bool `json:"same"` // nothing below differs except Identity
 
 	Settings
 	Lists
@@ -104,7 +104,8 @@ type Changes struct {
 	NotCompared []NotCompared `json:"notCompared"`
 }
 
-// Settings are what differs in what the model runs in and how it is called: each nil where it does not.
+// Settings are the differences in what the model runs in and how it is called. A field is nil if
+// there is no difference.
 type Settings struct {
 	Python     *Two       `json:"python"`
 	BaseName   *Two       `json:"baseName"`
@@ -115,7 +116,7 @@ type Settings struct {
 	Signature  *Signature `json:"signature"`
 }
 
-// Lists are what differs in lists of names.
+// Lists are the differences in lists of names.
 type Lists struct {
 	Requirements      []Item `json:"requirements"`
 	Constraints       []Item `json:"constraints"`
@@ -134,7 +135,7 @@ type Section struct {
 	Items []Item
 }
 
-// Sections returns the lists of Items that are not empty, in the order in which people read them.
+// Sections returns the non-empty lists of Items in the order in which reports show them.
 func (c *Changes) Sections() []Section {
 	all := []Section{
 		{"Requirements", c.Requirements},
@@ -164,7 +165,7 @@ func Compare(old, now Side) *Changes {
 		&c.SystemPackages, &c.CodePaths, &c.NeededVariables, &c.Environment, &c.Identity,
 	} {
 		if *list == nil {
-			*list = []Item{} // a list in JSON, never null
+			*list = []Item{} // so that it is a list in JSON, not null
 		}
 	}
 	if c.Packages == nil {
@@ -180,19 +181,19 @@ func Compare(old, now Side) *Changes {
 
 func (s *Side) end() End { return End{Name: s.Name, Kind: s.Kind, Digest: s.Digest} }
 
-// differ fills Changes.
+// differ compares two sides and fills Changes.
 type differ struct {
 	*Changes
 	old, now *Side
 }
 
-// skip notes what could not be compared.
+// skip records that something could not be compared.
 func (d *differ) skip(what, why string) {
 	d.NotCompared = append(d.NotCompared, NotCompared{what, why})
 }
 
-// lacking returns the side for which has is false when it is true for the other; nil else.
-func (d *differ) lacking(has func(*Side) bool) *Side {
+// sideWithout returns the side for which has is false if it is true for the other side, else nil.
+func (d *differ) sideWithout(has func(*Side) bool) *Side {
 	switch a, b := has(d.old), has(d.now); {
 	case a == b:
 		return nil
@@ -203,8 +204,8 @@ func (d *differ) lacking(has func(*Side) bool) *Side {
 	}
 }
 
-// what returns a side in a sentence.
-func (s *Side) what() string {
+// describe returns a sentence that says what kind of side s is.
+func (s *Side) describe() string {
 	switch s.Kind {
 	case Model:
 		return s.Name + " is a model directory"
@@ -214,36 +215,36 @@ func (s *Side) what() string {
 	return s.Name + " is an image"
 }
 
-func two(old, now string) *Two {
+func changed(old, now string) *Two {
 	if old == now {
 		return nil
 	}
 	return &Two{old, now}
 }
 
-// scalars compares what there is one of.
+// scalars compares everything that is a single value rather than a list.
 func (d *differ) scalars() {
 	if a, b := d.old.python(), d.now.python(); !samePython(a, b) {
-		d.Python = two(a, b)
+		d.Python = changed(a, b)
 	}
-	if s := d.lacking(func(s *Side) bool { return s.python() != "" }); s != nil {
+	if s := d.sideWithout(func(s *Side) bool { return s.python() != "" }); s != nil {
 		d.Python = nil
 		d.skip("Python", s.Name+" does not say which Python it is for")
 	}
-	if s := d.lacking(func(s *Side) bool { return s.BaseName+s.BaseDigest != "" }); s != nil {
+	if s := d.sideWithout(func(s *Side) bool { return s.BaseName+s.BaseDigest != "" }); s != nil {
 		d.skip("base image", s.Name+" names none")
 	} else {
-		d.BaseName = two(d.old.BaseName, d.now.BaseName)
+		d.BaseName = changed(d.old.BaseName, d.now.BaseName)
 		if d.old.BaseDigest != "" && d.now.BaseDigest != "" {
-			d.BaseDigest = two(d.old.BaseDigest, d.now.BaseDigest)
+			d.BaseDigest = changed(d.old.BaseDigest, d.now.BaseDigest)
 		}
 	}
 	if a, b := d.old.Lock, d.now.Lock; a != nil && b != nil {
 		if a.Tool.Serve != "" && b.Tool.Serve != "" {
-			d.Server = two(a.Tool.Serve, b.Tool.Serve)
+			d.Server = changed(a.Tool.Serve, b.Tool.Serve)
 		}
 		if len(a.Tool.Targets) > 0 && len(b.Tool.Targets) > 0 {
-			d.Platforms = two(targets(a), targets(b))
+			d.Platforms = changed(targets(a), targets(b))
 		}
 	}
 }
@@ -262,7 +263,7 @@ func (s *Side) python() string {
 	return ""
 }
 
-// samePython takes "3.11" and "3.11.7" for the same.
+// samePython reports whether two versions may be the same; "3.11" and "3.11.7" may.
 func samePython(a, b string) bool {
 	return a == b || strings.HasPrefix(a, b+".") || strings.HasPrefix(b, a+".")
 }
@@ -272,17 +273,17 @@ func (d *differ) size() {
 	of := map[Kind]string{Model: "files", Lock: "wheels", Image: "layers, compressed"}
 	switch {
 	case d.old.Kind != d.now.Kind:
-		d.skip("size", "the bytes of "+string(d.old.Kind)+" and "+string(d.now.Kind)+" are of different things")
+		d.skip("size", string(d.old.Kind)+" and "+string(d.now.Kind)+" sizes are not comparable")
 	case d.old.Size == 0 || d.now.Size == 0:
 		if d.old.Size != d.now.Size {
-			d.skip("size", "it is not known of both")
+			d.skip("size", "it is not known for both")
 		}
 	case d.old.Size != d.now.Size:
 		d.Size = &Sizes{Of: of[d.now.Kind], Old: d.old.Size, New: d.now.Size}
 	}
 }
 
-// entries is a list to be compared: texts by name.
+// entries is a list to compare, as texts by name.
 type entries map[string]string
 
 // items compares two lists.

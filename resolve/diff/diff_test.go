@@ -180,7 +180,7 @@ func TestDifferentKinds(t *testing.T) {
   not base image: model names none
   not locked packages: model is a model directory, which locks nothing
   not signature, code, environment variables, conda and system packages: pylock.toml is a lock, which does not record them
-  not size: the bytes of model and lock are of different things
+  not size: model and lock sizes are not comparable
 lock model
   Python 3.12.1 3.11.7
   changed 2.0.0 -> numpy==1.26.4
@@ -188,18 +188,18 @@ lock model
   not base image: model names none
   not locked packages: model is a model directory, which locks nothing
   not signature, code, environment variables, conda and system packages: pylock.toml is a lock, which does not record them
-  not size: the bytes of lock and model are of different things
+  not size: lock and model sizes are not comparable
 model image
   Python 3.11.7 3.12.1
   not locked packages: model is a model directory, which locks nothing
   not code: too large
   not environment of the container: model is a model directory, not an image
-  not size: the bytes of model and image are of different things
+  not size: model and image sizes are not comparable
 lock image
   not base image: churn:1 names none
   not requirements, signature, code, environment variables, conda and system packages: pylock.toml is a lock, which does not record them
   not environment of the container: pylock.toml is a lock, not an image
-  not size: the bytes of lock and image are of different things`
+  not size: lock and image sizes are not comparable`
 	if diff := cmp.Diff(want, strings.Join(got, "\n")); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

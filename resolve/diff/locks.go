@@ -10,10 +10,10 @@ import (
 	"mlenv/resolve/pylock"
 )
 
-// Locks says in what a lock differs from an older one of the same model: what it was made for
-// (requires-python, targets, serve, the time that files had to be older than; as far as the older one
-// says so), then packages, by name, in
-// their versions. Files and hashes are not compared, for they follow from the versions.
+// Locks returns the differences between a lock and an older one of the same model: first in what it
+// was made for (requires-python, targets, serve, the time that files had to be older than; as far
+// as the older lock records it), then in the versions of packages, by name. It does not compare
+// files and hashes, because they follow from the versions.
 func Locks(old, now *pylock.Lock) []Item {
 	var out []Item
 	for _, made := range []Item{
@@ -44,7 +44,8 @@ func Locks(old, now *pylock.Lock) []Item {
 	return out
 }
 
-// versions lists the versions of each package; a lock for several platforms may have several.
+// versions returns the versions of each package. A lock for several platforms may have several
+// versions of one.
 func versions(l *pylock.Lock) map[pep508.Name][]string {
 	m := map[pep508.Name][]string{}
 	for i := range l.Packages {
@@ -54,8 +55,8 @@ func versions(l *pylock.Lock) map[pep508.Name][]string {
 	return m
 }
 
-// cutoff returns the time that a lock's files had to be older than, "" for a lock that does not say
-// what it was made for at all.
+// cutoff returns the time that a lock's files had to be older than, or "" if the lock does not
+// record what it was made for.
 func cutoff(l *pylock.Lock) string {
 	switch {
 	case !l.Tool.ExcludeNewer.IsZero():
@@ -66,7 +67,7 @@ func cutoff(l *pylock.Lock) string {
 	return "none"
 }
 
-// targets lists what a lock was made for.
+// targets returns the targets that a lock was made for, as one text.
 func targets(l *pylock.Lock) string {
 	words := make([]string, len(l.Tool.Targets))
 	for i := range words {

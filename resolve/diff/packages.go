@@ -14,10 +14,10 @@ import (
 // Package is a locked package that differs.
 type Package struct {
 	Item
-	// Relation says whether the environment asks for the package itself ("direct") or another
-	// package does ("transitive"); "" where the lock does not tell.
+	// Relation is "direct" if the environment requires the package itself, "transitive" if another
+	// package does, and "" if the lock does not say.
 	Relation string `json:"relation,omitempty"`
-	// Via is the shortest chain of packages that bring a transitive one, the direct one first.
+	// Via is the shortest chain of packages that lead to a transitive one, the direct one first.
 	Via []string `json:"via,omitempty"`
 }
 
@@ -29,10 +29,10 @@ const (
 
 // packages compares two locks.
 func (d *differ) packages() {
-	if s := d.lacking(func(s *Side) bool { return s.Lock != nil }); s != nil {
-		why := s.what() + ", which locks nothing"
+	if s := d.sideWithout(func(s *Side) bool { return s.Lock != nil }); s != nil {
+		why := s.describe() + ", which locks nothing"
 		if s.Kind == Image {
-			why = s.Name + " has no lock in it"
+			why = s.Name + " does not contain a lock"
 		}
 		d.skip("locked packages", why)
 		return
@@ -73,7 +73,8 @@ func byName(l *pylock.Lock) map[pep508.Name][]*pylock.Package {
 	return out
 }
 
-// comparePackage compares the entries of one name; a lock for several platforms may have several.
+// comparePackage compares the entries of one package. A lock for several platforms may have
+// several.
 func comparePackage(name pep508.Name, was, is []*pylock.Package) (Item, bool) {
 	item := Item{Name: string(name), Change: Changed, Old: describe(was), New: describe(is)}
 	switch {
@@ -95,7 +96,8 @@ func comparePackage(name pep508.Name, was, is []*pylock.Package) (Item, bool) {
 	return item, true
 }
 
-// sameVersion tells whether two packages of an index differ in how their version is written alone.
+// sameVersion reports whether two packages from an index have the same version, even if it is
+// written differently.
 func sameVersion(was, is []*pylock.Package) bool {
 	plain := func(p *pylock.Package) bool {
 		return p.VCS == nil && p.Directory == nil && p.Archive == nil && !p.Version.IsZero()
@@ -103,7 +105,7 @@ func sameVersion(was, is []*pylock.Package) bool {
 	return len(was) == 1 && len(is) == 1 && plain(was[0]) && plain(is[0]) && was[0].Version.Equal(is[0].Version)
 }
 
-// describe returns the versions, with where a package comes from that no index brings.
+// describe returns the versions of packages, with the source of those that are not from an index.
 func describe(list []*pylock.Package) string {
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b *pylock.Package) int { return a.Version.Compare(b.Version) })
@@ -125,7 +127,7 @@ func describe(list []*pylock.Package) string {
 	return strings.Join(slices.Compact(out), ", ")
 }
 
-// short is as much of a commit or a digest as people compare.
+// short abbreviates a commit or digest to as much as people compare.
 func short(id string) string {
 	algorithm, hex, ok := strings.Cut(id, ":")
 	if !ok {
@@ -136,7 +138,7 @@ func short(id string) string {
 	return algorithm + hex[:min(len(hex), 12)]
 }
 
-// replaced tells whether a file has the same name and another content.
+// replaced reports whether a file of the same name has other content.
 func replaced(was, is []*pylock.Package) bool {
 	old := map[string]map[string]string{}
 	eachFile(was, func(name string, hashes map[string]string) { old[name] = hashes })
@@ -165,14 +167,14 @@ func eachFile(list []*pylock.Package, visit func(name string, hashes map[string]
 	}
 }
 
-// graph is who brings what, in one lock.
+// graph is how packages are required in one lock.
 type graph struct {
 	roots  map[pep508.Name]bool
 	parent map[pep508.Name]pep508.Name // on a shortest chain from a root
 }
 
-// newGraph walks a lock's dependencies from what was asked for. In a lock that does not record it,
-// as other tools' do not, that is what nothing depends on.
+// newGraph walks a lock's dependencies, starting with the direct requirements. Locks of other tools
+// do not record these; it then starts with the packages that no other depends on.
 func newGraph(l *pylock.Lock) *graph {
 	needs := map[pep508.Name][]pep508.Name{}
 	needed := map[pep508.Name]bool{}
@@ -209,7 +211,7 @@ func newGraph(l *pylock.Lock) *graph {
 	return g
 }
 
-// relation returns a package's relation and, if it is transitive, the chain that brings it.
+// relation returns a package's relation and, if it is transitive, the chain that leads to it.
 func (g *graph) relation(n pep508.Name) (string, []string) {
 	if g.roots[n] {
 		return Direct, nil
@@ -230,8 +232,8 @@ func (g *graph) relation(n pep508.Name) (string, []string) {
 	return Transitive, via
 }
 
-// declaredAgainstLocked compares the requirements of a model with a lock: which of them the lock
-// does not fulfil. Requirements under a marker may not apply and are left out.
+// declaredAgainstLocked compares the requirements of a model with a lock and reports those that the
+// lock does not satisfy. It skips requirements with a marker, as they may not apply.
 func (d *differ) declaredAgainstLocked(declares, locked *Side) {
 	have := byName(locked.Lock)
 	for _, r := range declares.Spec.Requirements {
@@ -258,7 +260,7 @@ func (d *differ) declaredAgainstLocked(declares, locked *Side) {
 	slices.SortFunc(d.Requirements, func(a, b Item) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// reversed returns the item seen from the other side.
+// reversed returns the item with the sides swapped.
 func (i Item) reversed() Item {
 	i.Old, i.New = i.New, i.Old
 	switch i.Change {

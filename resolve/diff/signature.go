@@ -10,11 +10,12 @@ import (
 	"mlenv/resolve/signature"
 )
 
-// Effect is what a change of the signature does to those who call the model.
+// Effect is how a change of the signature affects callers of the model.
 type Effect string
 
-// The effects. Breaks: calls that were right are refused, or answers lack what was in them.
-// MayBreak: that depends on the values, or on how the caller sends or reads them.
+// The effects. Breaks means that valid calls are now rejected, or that something is missing from
+// responses. MayBreak means that this depends on the values, or on how the caller sends or reads
+// them.
 const (
 	Safe     Effect = "safe"
 	MayBreak Effect = "may-break"
@@ -26,22 +27,22 @@ func worse(a, b Effect) Effect {
 	return order[max(slices.Index(order, a), slices.Index(order, b), 0)]
 }
 
-// SignatureChange is a column or parameter that differs, and what that does to callers.
+// SignatureChange is a column or parameter that differs, and the effect on callers.
 type SignatureChange struct {
 	Item
 	Effect Effect `json:"effect"`
 	Why    string `json:"why"`
 }
 
-// Signature is what differs in the signature.
+// Signature is the differences between two signatures.
 type Signature struct {
-	Callers Effect            `json:"callers"` // the worst of all
+	Callers Effect            `json:"callers"` // the worst effect of all changes
 	Inputs  []SignatureChange `json:"inputs"`
 	Outputs []SignatureChange `json:"outputs"`
 	Params  []SignatureChange `json:"params"`
 }
 
-// All returns the changes with what they belong to: "input", "output", "param".
+// All calls visit for every change, with the part it belongs to: "input", "output" or "param".
 func (s *Signature) All(visit func(part string, c SignatureChange)) {
 	for _, group := range []struct {
 		part string
@@ -53,15 +54,15 @@ func (s *Signature) All(visit func(part string, c SignatureChange)) {
 	}
 }
 
-// compareSignatures compares two signatures by the rules by which MLflow enforces them; nil where
-// they do not differ.
+// compareSignatures compares two signatures by the rules with which MLflow enforces them. It
+// returns nil if they do not differ.
 func compareSignatures(old, now model.Signature) *Signature {
 	s := &Signature{Inputs: []SignatureChange{}, Outputs: []SignatureChange{}, Params: []SignatureChange{}}
 	a, errOld := signature.Parse(old.Inputs.Text, old.Outputs.Text, old.Params.Text)
 	b, errNew := signature.Parse(now.Inputs.Text, now.Outputs.Text, now.Params.Text)
 	switch {
 	case errOld != nil || errNew != nil:
-		// One that cannot be understood is told by its text.
+		// Signatures that cannot be parsed are compared as text.
 		s.Inputs = textChange(s.Inputs, "inputs", old.Inputs.Text, now.Inputs.Text)
 		s.Outputs = textChange(s.Outputs, "outputs", old.Outputs.Text, now.Outputs.Text)
 		s.Params = textChange(s.Params, "params", old.Params.Text, now.Params.Text)
@@ -85,8 +86,8 @@ func textChange(list []SignatureChange, name, old, now string) []SignatureChange
 	return append(list, SignatureChange{Item{name, Changed, old, now}, MayBreak, "it is not written as MLflow writes signatures"})
 }
 
-// whole handles a schema that only one side has, or that is of another form altogether. It is
-// false where columns can be compared one by one.
+// whole handles a schema that only one side has, or that has a different form altogether. It
+// returns false if the columns can be compared one by one.
 func whole(old, now []signature.Column) (SignatureChange, bool) {
 	c := SignatureChange{Item: Item{Name: "schema", Change: Changed, Old: form(old), New: form(now)}}
 	switch {
@@ -94,14 +95,14 @@ func whole(old, now []signature.Column) (SignatureChange, bool) {
 		return c, false
 	case len(old) == 0:
 		c.Change = Added
-		c.Effect, c.Why = MayBreak, "what was passed unchecked is held to a schema now"
+		c.Effect, c.Why = MayBreak, "values were not checked before and must match a schema now"
 	case len(now) == 0:
 		c.Change = Removed
-		c.Effect, c.Why = MayBreak, "nothing is checked or converted any more"
+		c.Effect, c.Why = MayBreak, "nothing is checked or converted anymore"
 	case tensors(old) != tensors(now):
 		c.Effect, c.Why = Breaks, "tensors and columns are passed in different ways"
 		if t := now[0].Type; len(old)+len(now) == 2 && !now[0].Named && tensors(now) && len(t.Shape) == 1 && numeric(old[0].Type) {
-			c.Effect, c.Why = MayBreak, "one column of numbers may be taken for a tensor"
+			c.Effect, c.Why = MayBreak, "one column of numbers may be taken as a tensor"
 		}
 	case old[0].Named != now[0].Named:
 		c.Effect, c.Why = names(old, now)
@@ -111,18 +112,18 @@ func whole(old, now []signature.Column) (SignatureChange, bool) {
 	return c, true
 }
 
-// names judges the step from names to positions or back.
+// names returns the effect of a change from named columns to positions, or back.
 func names(old, now []signature.Column) (Effect, string) {
-	effect, why := Breaks, "names count where positions did, or the other way round"
+	effect, why := Breaks, "columns are matched by name instead of position, or the other way round"
 	switch {
 	case tensors(old) && (old[0].Named || len(now) > 1):
 	case tensors(old):
 		if e, w := acceptsTensor(old[0].Type, now[0].Type); e == Breaks {
 			return e, w
 		}
-		effect, why = MayBreak, "the one tensor is taken without its name; a dictionary with another name is refused"
+		effect, why = MayBreak, "the single tensor is accepted without its name; a dictionary with another name is rejected"
 	case old[0].Named && len(now) <= len(old):
-		effect, why = MayBreak, "columns are taken by position now"
+		effect, why = MayBreak, "columns are matched by position now"
 	}
 	return effect, why
 }
@@ -148,14 +149,14 @@ func plural(n int, word string) string {
 	return fmt.Sprintf("%d %ss", n, word)
 }
 
-// pair is a column on both sides; nil where one has it not.
+// pair is a column on both sides. A side that does not have the column is nil.
 type pair struct {
 	name     string
 	old, now *signature.Column
 }
 
-// pairs joins columns by name or, where they have none, by position, in the order of the newer
-// schema, what was removed last.
+// pairs matches columns by name or, if they have no names, by position. The order is that of the
+// newer schema, with removed columns last.
 func pairs(old, now []signature.Column) []pair {
 	var out []pair
 	name := func(c *signature.Column, i int) string {
@@ -203,7 +204,7 @@ func (p pair) change() (SignatureChange, bool) {
 	return c, c.Old != c.New
 }
 
-// inputs says what becomes of calls that were right.
+// inputs compares input columns: are calls that were valid still accepted?
 func inputs(old, now []signature.Column) []SignatureChange {
 	if c, ok := whole(old, now); ok {
 		return []SignatureChange{c}
@@ -218,17 +219,17 @@ func inputs(old, now []signature.Column) []SignatureChange {
 		case p.old == nil && p.now.Required:
 			c.Effect, c.Why = Breaks, "it is required, and callers do not send it yet"
 		case p.old == nil:
-			c.Effect, c.Why = Safe, "it may be left out"
+			c.Effect, c.Why = Safe, "it is optional"
 		case p.now == nil && !p.old.Named:
-			c.Effect, c.Why = MayBreak, "what is sent beyond the last column is dropped"
+			c.Effect, c.Why = MayBreak, "values after the last column are dropped"
 		case p.now == nil:
 			c.Effect, c.Why = Safe, "MLflow ignores what is not in the schema"
 		default:
 			c.Effect, c.Why = accepts(p.old.Type, p.now.Type)
 			if !p.old.Required && p.now.Required {
-				c.Effect, c.Why = Breaks, "it may no longer be left out"
+				c.Effect, c.Why = Breaks, "it is no longer optional"
 			} else if c.Why == "" {
-				c.Why = "it may be left out now"
+				c.Why = "it is optional now"
 			}
 		}
 		out = append(out, c)
@@ -236,16 +237,16 @@ func inputs(old, now []signature.Column) []SignatureChange {
 	return out
 }
 
-// outputs says whether what callers read is still there.
+// outputs compares output columns: do callers still get what they read before?
 func outputs(old, now []signature.Column) []SignatureChange {
 	if c, ok := whole(old, now); ok {
 		switch c.Change {
 		case Added:
 			c.Effect, c.Why = Safe, "it was not declared before"
 		case Removed:
-			c.Effect, c.Why = MayBreak, "it is not declared any more"
+			c.Effect, c.Why = MayBreak, "it is no longer declared"
 		default:
-			c.Effect, c.Why = Breaks, "answers have another form"
+			c.Effect, c.Why = Breaks, "responses have another structure"
 		}
 		return []SignatureChange{c}
 	}
@@ -257,25 +258,25 @@ func outputs(old, now []signature.Column) []SignatureChange {
 		}
 		switch {
 		case p.old == nil:
-			c.Effect, c.Why = Safe, "answers have more than before"
+			c.Effect, c.Why = Safe, "responses contain more than before"
 		case p.now == nil:
-			c.Effect, c.Why = Breaks, "answers do not have it any more"
+			c.Effect, c.Why = Breaks, "responses no longer contain it"
 		case typeText(p.old.Type) != typeText(p.now.Type):
-			c.Effect, c.Why = Breaks, "callers read another type"
+			c.Effect, c.Why = Breaks, "callers get another type"
 			if numeric(p.old.Type) && numeric(p.now.Type) || tensors([]signature.Column{*p.old}) {
 				c.Effect = MayBreak
 			}
 		case p.old.Required:
-			c.Effect, c.Why = MayBreak, "answers may lack it"
+			c.Effect, c.Why = MayBreak, "responses may not contain it"
 		default:
-			c.Effect, c.Why = Safe, "answers always have it now"
+			c.Effect, c.Why = Safe, "responses always contain it now"
 		}
 		out = append(out, c)
 	}
 	return out
 }
 
-// params compares parameters, all of which have defaults.
+// params compares parameters. All of them have defaults, so none is ever required.
 func params(old, now []signature.Param, oldDefaults, newDefaults map[string]string) []SignatureChange {
 	text := func(p *signature.Param, defaults map[string]string) string {
 		t := typeText(p.Type)
@@ -307,7 +308,7 @@ func params(old, now []signature.Param, oldDefaults, newDefaults map[string]stri
 				c.Effect, c.Why = MayBreak, "in JSON both are text; the model gets text now"
 			}
 		default:
-			c.Effect, c.Why = MayBreak, "callers who leave it out get another value"
+			c.Effect, c.Why = MayBreak, "callers who omit it get another value"
 		}
 		if ok {
 			c.Old = text(a, oldDefaults)
@@ -317,7 +318,7 @@ func params(old, now []signature.Param, oldDefaults, newDefaults map[string]stri
 	for i := range old {
 		if a := &old[i]; was[a.Name] != nil {
 			out = append(out, SignatureChange{Item{Name: a.Name, Change: Removed, Old: text(a, oldDefaults)}, MayBreak,
-				"MLflow ignores it, with a warning in the server's log alone"})
+				"MLflow ignores it, with a warning in the server's log only"})
 		}
 	}
 	return out
@@ -331,7 +332,7 @@ func defaults(text string) map[string]string {
 	}
 	out := map[string]string{}
 	if json.Unmarshal([]byte(text), &list) != nil {
-		return out // signature.Parse has refused it before
+		return out // cannot happen: signature.Parse has accepted it
 	}
 	for _, p := range list {
 		var b bytes.Buffer

@@ -7,7 +7,7 @@ import (
 	"mlenv/resolve/signature"
 )
 
-// typeText writes a type with what may be left out: "{a: long, b?: string}".
+// typeText returns a type as text, with optional properties marked: "{a: long, b?: string}".
 func typeText(t *signature.Type) string {
 	switch t.Kind {
 	case signature.Array, signature.Map:
@@ -27,8 +27,8 @@ func typeText(t *signature.Type) string {
 	return t.String()
 }
 
-// wider lists what MLflow turns into what without loss.
-var wider = map[signature.Kind][]signature.Kind{
+// widensTo lists the types to which MLflow converts values of a type without loss.
+var widensTo = map[signature.Kind][]signature.Kind{
 	signature.Integer: {signature.Long, signature.Double},
 	signature.Float:   {signature.Double},
 }
@@ -37,60 +37,61 @@ func numeric(t *signature.Type) bool {
 	return slices.Contains([]signature.Kind{signature.Integer, signature.Long, signature.Float, signature.Double}, t.Kind)
 }
 
-// accepts says whether values of the old type are taken by the new one; "" where the types do not
-// differ.
+// accepts returns the effect of a change of type: whether the new type accepts values of the old
+// one. It returns "" if the types do not differ.
 func accepts(old, now *signature.Type) (Effect, string) {
-	switch effect, why, ok := alike(old, now); {
+	switch effect, why, ok := sameForm(old, now); {
 	case ok:
 		return effect, why
-	case slices.Contains(wider[old.Kind], now.Kind):
+	case slices.Contains(widensTo[old.Kind], now.Kind):
 		return Safe, "MLflow widens " + string(old.Kind) + " to " + string(now.Kind)
 	case numeric(old) && numeric(now):
-		return MayBreak, "numbers in JSON are converted where they fit; a DataFrame of " + string(old.Kind) + " is refused"
+		return MayBreak, "numbers in JSON are converted where they fit; a DataFrame of " + string(old.Kind) + " is rejected"
 	case unchecked(old, now):
-		return MayBreak, "MLflow takes such values without looking at them; the model may not"
+		return MayBreak, "MLflow accepts such values without checking them; the model may not"
 	case old.Kind != now.Kind:
-		return Breaks, refuses(old)
+		return Breaks, refused(old)
 	}
-	return inside(old, now)
+	return acceptsElements(old, now)
 }
 
-// within is accepts for what is in an array, a map or an object: nothing there is widened or
-// converted.
-func within(old, now *signature.Type) (Effect, string) {
-	switch effect, why, ok := alike(old, now); {
+// acceptsNested is like accepts for elements of an array, map or object, which MLflow neither
+// widens nor converts.
+func acceptsNested(old, now *signature.Type) (Effect, string) {
+	switch effect, why, ok := sameForm(old, now); {
 	case ok:
 		return effect, why
 	case unchecked(old, now) && old.Kind != signature.Binary && (old.Kind != signature.Array || now.Kind == signature.Boolean):
-		return MayBreak, "MLflow takes such values without looking at them; the model may not"
+		return MayBreak, "MLflow accepts such values without checking them; the model may not"
 	case old.Kind != now.Kind:
-		return Breaks, refuses(old)
+		return Breaks, refused(old)
 	}
-	return inside(old, now)
+	return acceptsElements(old, now)
 }
 
-func refuses(old *signature.Type) string {
-	return "values of type " + string(old.Kind) + " are no longer taken"
+func refused(old *signature.Type) string {
+	return "values of type " + string(old.Kind) + " are no longer accepted"
 }
 
-// alike handles types that are equal, that take everything, and those of one form.
-func alike(old, now *signature.Type) (Effect, string, bool) {
+// sameForm handles types that are equal, types that accept everything, and types of the same form.
+// It returns false for all others.
+func sameForm(old, now *signature.Type) (Effect, string, bool) {
 	switch {
 	case typeText(old) == typeText(now):
 		return Safe, "", true
 	case now.Kind == signature.Any:
-		return Safe, "every value is taken now", true
+		return Safe, "every value is accepted now", true
 	case old.Kind == signature.Any && now.Kind == signature.String:
-		return MayBreak, "MLflow takes every value for a string; the model may not", true
+		return MayBreak, "MLflow accepts every value as a string; the model may not", true
 	case old.Kind == signature.Any:
-		return Breaks, "not every value is taken any more", true
+		return Breaks, "not every value is accepted anymore", true
 	case old.Kind == signature.Tensor && now.Kind == signature.Tensor:
 		effect, why := acceptsTensor(old, now)
 		return effect, why, true
 	case old.Kind == signature.Object && now.Kind == signature.Map:
 		effect, why := Safe, "the properties are entries of the map"
 		for _, p := range old.Properties {
-			if e, w := within(p.Type, now.Item); worse(effect, e) != effect {
+			if e, w := acceptsNested(p.Type, now.Item); worse(effect, e) != effect {
 				effect, why = e, "in the property "+p.Name+": "+w
 			}
 		}
@@ -99,18 +100,19 @@ func alike(old, now *signature.Type) (Effect, string, bool) {
 	return "", "", false
 }
 
-// unchecked tells whether MLflow lets values pass because pandas has both types as objects.
+// unchecked reports whether MLflow accepts values without checking them, because pandas stores both
+// types as objects.
 func unchecked(old, now *signature.Type) bool {
 	asObject := []signature.Kind{signature.Binary, signature.Array, signature.Map, signature.Object}
 	return (now.Kind == signature.String || now.Kind == signature.Boolean) && slices.Contains(asObject, old.Kind)
 }
 
-// inside compares what is in two types of the same kind.
-func inside(old, now *signature.Type) (Effect, string) {
+// acceptsElements compares the elements of two types of the same kind.
+func acceptsElements(old, now *signature.Type) (Effect, string) {
 	if old.Kind == signature.Object {
 		return acceptsObject(old, now)
 	}
-	effect, why := within(old.Item, now.Item)
+	effect, why := acceptsNested(old.Item, now.Item)
 	return effect, "in its items: " + why
 }
 
@@ -125,21 +127,22 @@ func acceptsTensor(old, now *signature.Type) (Effect, string) {
 		case old.Shape[i] == -1:
 			fixed = true
 		default:
-			return Breaks, "tensors of the old shape are refused"
+			return Breaks, "tensors of the old shape are rejected"
 		}
 	}
 	switch {
 	case fixed:
-		return MayBreak, "only tensors of that length are taken now"
+		return MayBreak, "only tensors of that length are accepted now"
 	case old.DType != now.DType:
-		return MayBreak, "numbers in JSON are converted; arrays of " + old.DType + " are refused"
+		return MayBreak, "numbers in JSON are converted; arrays of " + old.DType + " are rejected"
 	}
 	return Safe, "every old shape fits"
 }
 
-// acceptsObject compares properties. Unlike columns, properties that the schema lacks are refused.
+// acceptsObject compares properties. Unlike columns, properties that are not in the schema are
+// rejected.
 func acceptsObject(old, now *signature.Type) (Effect, string) {
-	effect, why := Safe, "what was right still is"
+	effect, why := Safe, "what was valid still is"
 	note := func(e Effect, w string) {
 		if worse(effect, e) != effect {
 			effect, why = e, w
@@ -151,11 +154,11 @@ func acceptsObject(old, now *signature.Type) (Effect, string) {
 			note(Breaks, "the property "+p.name+" is required, and callers do not send it yet")
 		case p.old == nil:
 		case p.now == nil:
-			note(Breaks, "the property "+p.name+" is refused now")
+			note(Breaks, "the property "+p.name+" is rejected now")
 		case !p.old.Required && p.now.Required:
-			note(Breaks, "the property "+p.name+" may no longer be left out")
+			note(Breaks, "the property "+p.name+" is no longer optional")
 		default:
-			e, w := within(p.old.Type, p.now.Type)
+			e, w := acceptsNested(p.old.Type, p.now.Type)
 			note(e, "in the property "+p.name+": "+w)
 		}
 	}

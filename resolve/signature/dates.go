@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// dateForms are the forms of dates that pandas reads without being told the format, as far as
-// examples have them. Dates of one column must be of one form.
+// dateForms are the date formats that pandas recognizes by itself, as far as they occur in
+// examples. All dates of a column must have the same format.
 var dateForms = []struct {
 	form   *regexp.Regexp
 	layout string // of package time, for the date's first part
@@ -23,7 +23,8 @@ var dateForms = []struct {
 
 var clock = regexp.MustCompile(`^(?:([T ])(\d{2})(?::(\d{2})(?::(\d{2})(\.\d+)?)?)?\s*(Z|[+-]\d{2}:?\d{2})?)?$`)
 
-// dateForm tells the form of a date as pandas guesses it; a form that ends in z has a time zone.
+// dateForm returns the format of a date as pandas would guess it. A format that ends in z has a
+// time zone.
 func dateForm(s string) (form string, ok bool) {
 	s = strings.TrimSpace(s)
 	for _, f := range dateForms {
@@ -52,7 +53,7 @@ func dateForm(s string) (form string, ok bool) {
 	return "", false
 }
 
-// validDate checks the day of a date in numpy's form.
+// validDate reports whether a date in numpy's format exists in the calendar.
 func validDate(s string) bool {
 	day := s
 	if i := strings.IndexAny(s, "T "); i > 0 {

@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// Mismatch is one thing in which an example does not fit its signature.
+// Mismatch is one way in which an example does not match its signature.
 type Mismatch struct {
-	Column  string // or the parameter; "" for the example as a whole
-	Part    Part   // Inputs or Params: of what the example differs from
+	Column  string // the column or parameter; "" for the example as a whole
+	Part    Part   // Inputs or Params: the part of the signature that is violated
 	Message string
 }
 
@@ -17,8 +17,8 @@ func mismatch(column, format string, args ...any) Mismatch {
 	return Mismatch{Column: column, Part: Inputs, Message: fmt.Sprintf(format, args...)}
 }
 
-// whole returns an error that ended the reading of the example.
-func whole(err error) []Mismatch {
+// readMismatch returns the mismatch for an example that could not be read at all.
+func readMismatch(err error) []Mismatch {
 	m := mismatch("", "%v", err)
 	var c *columnError
 	if errors.As(err, &c) {
@@ -39,14 +39,14 @@ func (s *Signature) input(name string) *Column {
 	return nil
 }
 
-// enforce is MLflow's _enforce_schema.
+// enforce does what MLflow's _enforce_schema does.
 func (s *Signature) enforce(data any) []Mismatch {
 	if s.tensors() {
 		return s.enforceTensors(data)
 	}
 	f, err := s.table(data)
 	if err != nil {
-		return whole(err)
+		return readMismatch(err)
 	}
 	if f == nil {
 		return []Mismatch{mismatch("", "the signature has columns, but the example is %s", typeName(data))}
@@ -59,11 +59,11 @@ func (s *Signature) enforce(data any) []Mismatch {
 		i := f.index(c.Name)
 		if i < 0 {
 			if c.Required {
-				out = append(out, mismatch(c.Name, "the column %s (%s) is required, but the example lacks it", c.Name, c.Type))
+				out = append(out, mismatch(c.Name, "the column %s (%s) is required, but the example does not have it", c.Name, c.Type))
 			}
 			continue
 		}
-		if f.twice(c.Name) {
+		if f.duplicated(c.Name) {
 			out = append(out, mismatch(c.Name, "the column %s appears twice", c.Name))
 		} else if err := enforceColumn(f.columns[i], c.Type, c.Required); err != nil {
 			out = append(out, mismatch(c.Name, "the column %s should be %s: %v", c.Name, c.Type, err))
@@ -72,7 +72,8 @@ func (s *Signature) enforce(data any) []Mismatch {
 	return out
 }
 
-// table makes a DataFrame of what a column-based signature is given; nil where MLflow makes none.
+// table returns the DataFrame that MLflow makes of the input to a column-based signature, or nil if
+// MLflow does not make one.
 func (s *Signature) table(data any) (*frame, error) {
 	switch data := data.(type) {
 	case *frame:
@@ -93,6 +94,9 @@ func (s *Signature) table(data any) (*frame, error) {
 	return nil, nil
 }
 
+// tableOfDict returns the DataFrame for a dict. Like MLflow, it guesses whether the dict is a
+// single row or has the columns as values: it is one row if the signature has arrays or objects, or
+// if all values are scalars or lists of strings.
 func (s *Signature) tableOfDict(o *object) (*frame, error) {
 	single := slices.ContainsFunc(s.Inputs, func(c Column) bool { return c.Type.Kind == Array || c.Type.Kind == Object })
 	if !single {
@@ -127,7 +131,7 @@ func (s *Signature) tableOfDict(o *object) (*frame, error) {
 	return frameOfDict(o)
 }
 
-// isTexts reports a list of strings.
+// isTexts reports whether v is a list of strings.
 func isTexts(v any) bool {
 	list, ok := v.([]any)
 	return ok && !slices.ContainsFunc(list, func(v any) bool { _, ok := v.(string); return !ok })
@@ -158,7 +162,7 @@ func enforceColumn(col series, t *Type, required bool) error {
 	return nil
 }
 
-// enforce is MLflow's _enforce_mlflow_datatype: only conversions that lose nothing are allowed.
+// enforce does what MLflow's _enforce_mlflow_datatype does: it allows only lossless conversions.
 func (s series) enforce(k Kind) error {
 	if s.dtype == "object" && k != Binary && k != String {
 		s = inferSeries(s.values)
@@ -173,12 +177,12 @@ func (s series) enforce(k Kind) error {
 		k == Boolean && s.dtype == "object":
 		return nil
 	case k == Datetime && s.dtype == "datetimetz":
-		return errors.New("it has a time zone, which MLflow's datetime has not")
+		return errors.New("it has a time zone, which MLflow's datetime does not allow")
 	case k == Datetime && s.dtype == "object":
 		_, err := s.toDatetime()
 		return err
 	case k == Double && s.dtype == "object":
-		// Meant for decimals, MLflow's test of the type holds for every mixture of values.
+		// MLflow means decimals here, but its check accepts every column of mixed values.
 		return s.toNumeric()
 	case have.kind == kind && have.size <= dtypes[want].size,
 		have.kind == 'u' && kind == 'i' && have.size < dtypes[want].size,
@@ -189,7 +193,7 @@ func (s series) enforce(k Kind) error {
 	return fmt.Errorf("%s cannot be converted to it without loss", dtypeWord(s.dtype))
 }
 
-// toNumeric is pandas' to_numeric.
+// toNumeric does what pandas.to_numeric does.
 func (s series) toNumeric() error {
 	for _, v := range s.values {
 		switch v := v.(type) {
@@ -210,12 +214,12 @@ func (s series) toNumeric() error {
 	return nil
 }
 
-// onlyBits reports values of 0 and 1 alone.
+// onlyBits reports whether all values are 0 or 1.
 func (s series) onlyBits() bool {
 	return !slices.ContainsFunc(s.values, func(v any) bool { return v != int64(0) && v != int64(1) })
 }
 
-// dtypeWord returns what a message calls a dtype.
+// dtypeWord returns a dtype as messages name it.
 func dtypeWord(dtype string) string {
 	switch dtype {
 	case "object":
@@ -226,7 +230,7 @@ func dtypeWord(dtype string) string {
 	return dtype
 }
 
-// enforceType is MLflow's _enforce_type.
+// enforceType does what MLflow's _enforce_type does.
 func enforceType(v any, t *Type, required bool) error {
 	switch t.Kind {
 	case Any:
@@ -254,7 +258,7 @@ func enforceType(v any, t *Type, required bool) error {
 	return nil
 }
 
-// items returns the items of a list or of an array.
+// items returns the items of a list or an array, and whether v is one.
 func items(v any) ([]any, bool) {
 	switch v := v.(type) {
 	case []any:
@@ -295,7 +299,8 @@ func enforceArray(v any, t *Type, required bool) error {
 	return nil
 }
 
-// convert returns the to_numpy that follows the check of a list's items.
+// convert does the conversion with to_numpy that MLflow does after it has checked the items of a
+// list.
 func (s series) convert(k Kind) error {
 	for _, v := range s.values {
 		if k == Datetime || k == Double && s.dtype == "object" {

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// Info is what saved_input_example_info says of input_example.json.
+// Info is what saved_input_example_info in MLmodel says about input_example.json.
 type Info struct {
 	Type   string // dataframe, ndarray, json_object, sparse_matrix_csc or sparse_matrix_csr
 	Params bool   // whether the file holds inputs and params
-	// Request: what is not a dataframe stands below the key "inputs", as MLflow wrote it while it
-	// called the format tf-serving.
+	// Request means that data other than a dataframe is under the key "inputs". MLflow wrote it so
+	// when the format was called tf-serving.
 	Request bool
 }
 
-// CheckExample says in what the text of input_example.json does not fit. The error is about a file
-// that is no JSON.
+// CheckExample returns the mismatches between the text of input_example.json and the signature. It
+// returns an error if the text is not JSON.
 func (s *Signature) CheckExample(info Info, data []byte) ([]Mismatch, error) {
 	v, err := parseJSON(data)
 	if err != nil {
@@ -27,7 +27,7 @@ func (s *Signature) CheckExample(info Info, data []byte) ([]Mismatch, error) {
 	if info.Params {
 		o, ok := v.(*object)
 		if !ok || !o.has("inputs") || !o.has("params") {
-			return []Mismatch{mismatch("", "MLmodel says that the example has inputs and params, but it has not")}, nil
+			return []Mismatch{mismatch("", "MLmodel says that the example has inputs and params, but it does not")}, nil
 		}
 		v, params = o.values["inputs"], o.values["params"]
 	}
@@ -36,13 +36,13 @@ func (s *Signature) CheckExample(info Info, data []byte) ([]Mismatch, error) {
 	}
 	input, err := s.readExample(info, v)
 	if err != nil {
-		return whole(err), nil
+		return readMismatch(err), nil
 	}
-	return s.judge(input, params), nil
+	return s.checkInput(input, params), nil
 }
 
-// judge returns what predict does before the model sees anything.
-func (s *Signature) judge(input, params any) []Mismatch {
+// checkInput does the checks that predict does before it calls the model.
+func (s *Signature) checkInput(input, params any) []Mismatch {
 	var out []Mismatch
 	if len(s.Inputs) > 0 && !s.FromTypeHint {
 		out = s.enforce(input)
@@ -50,7 +50,7 @@ func (s *Signature) judge(input, params any) []Mismatch {
 	return append(out, s.enforceParams(params)...)
 }
 
-// readExample is MLflow's _read_example.
+// readExample does what MLflow's _read_example does.
 func (s *Signature) readExample(info Info, v any) (any, error) {
 	switch info.Type {
 	case "json_object":
@@ -69,7 +69,7 @@ func (s *Signature) readExample(info Info, v any) (any, error) {
 	return nil, fmt.Errorf("MLmodel gives the example the type %q, which MLflow does not know", info.Type)
 }
 
-// readSparse keeps the shape and dtype of a sparse matrix, which is all that is compared.
+// readSparse reads the shape and dtype of a sparse matrix. Nothing else is compared.
 func readSparse(v any) (any, error) {
 	o, ok := v.(*object)
 	if !ok || !o.has("data") || !o.has("indices") || !o.has("indptr") || !o.has("shape") {
@@ -94,8 +94,9 @@ func readSparse(v any) (any, error) {
 // The formats of a request to MLflow's scoring server.
 var servingFormats = []string{"dataframe_split", "dataframe_records", "instances", "inputs"}
 
-// CheckServing says in what the text of serving_input_example.json, a request to the scoring
-// server, does not fit. The error is about a file that is no JSON.
+// CheckServing returns the mismatches between the signature and the text of
+// serving_input_example.json, which is a request to the scoring server. It returns an error if the
+// text is not JSON.
 func (s *Signature) CheckServing(data []byte) ([]Mismatch, error) {
 	v, err := parseJSON(data)
 	if err != nil {
@@ -107,7 +108,7 @@ func (s *Signature) CheckServing(data []byte) ([]Mismatch, error) {
 	}
 	if o.has("messages") || o.has("prompt") || o.has("input") {
 		input, params := s.splitChat(o)
-		return s.judge(input, params), nil
+		return s.checkInput(input, params), nil
 	}
 	params := o.values["params"]
 	var formats []string
@@ -120,19 +121,19 @@ func (s *Signature) CheckServing(data []byte) ([]Mismatch, error) {
 		if !o.has("inputs") {
 			return []Mismatch{mismatch("", "a request to a model with a type hint must have the key inputs")}, nil
 		}
-		return s.judge(o.values["inputs"], params), nil
+		return s.checkInput(o.values["inputs"], params), nil
 	}
 	if len(formats) != 1 {
 		return []Mismatch{mismatch("", "a request must have exactly one of %s, but it has %s", strings.Join(servingFormats, ", "), strings.Join(o.keys, ", "))}, nil
 	}
 	input, err := s.readServing(formats[0], o.values[formats[0]])
 	if err != nil {
-		return whole(err), nil
+		return readMismatch(err), nil
 	}
-	return s.judge(input, params), nil
+	return s.checkInput(input, params), nil
 }
 
-// splitChat takes a request of the chat, completion or embedding form apart.
+// splitChat splits a request in the chat, completion or embedding format into input and parameters.
 func (s *Signature) splitChat(o *object) (input, params any) {
 	data, given := newObject(), newObject()
 	for _, key := range o.keys {
@@ -145,7 +146,7 @@ func (s *Signature) splitChat(o *object) (input, params any) {
 	return data, given
 }
 
-// readServing returns the scoring server's infer_and_parse_data.
+// readServing does what the scoring server's infer_and_parse_data does.
 func (s *Signature) readServing(format string, v any) (any, error) {
 	switch format {
 	case "dataframe_split":
@@ -170,7 +171,7 @@ func (s *Signature) readServing(format string, v any) (any, error) {
 	return s.castInputs(v)
 }
 
-// castFrame is MLflow's cast_df_types_according_to_schema: it changes f.
+// castFrame does what MLflow's cast_df_types_according_to_schema does. It modifies f.
 func (s *Signature) castFrame(f *frame) error {
 	if len(s.Inputs) == 0 {
 		return nil
@@ -189,7 +190,7 @@ func (s *Signature) castFrame(f *frame) error {
 	return nil
 }
 
-// columnError says which column could not be cast.
+// columnError reports that a column could not be cast.
 type columnError struct {
 	name string
 	want *Type
@@ -200,7 +201,7 @@ func (e *columnError) Error() string {
 	return fmt.Sprintf("the column %s should be %s: %v", e.name, e.want, e.err)
 }
 
-// columnFor returns the column of the schema by which column i of the table is cast, or nil.
+// columnFor returns the column of the schema that column i of the table is cast to, or nil.
 func (s *Signature) columnFor(f *frame, i int) *Column {
 	switch {
 	case s.named():
@@ -257,7 +258,7 @@ func castColumn(col series, t *Type, required bool) (series, error) {
 	return col.astype(t.Kind.numpyType())
 }
 
-// castInputs is MLflow's _cast_schema_type.
+// castInputs does what MLflow's _cast_schema_type does.
 func (s *Signature) castInputs(v any) (any, error) {
 	list, isList := v.([]any)
 	if len(s.Inputs) > 0 {
@@ -306,7 +307,8 @@ func (s *Signature) castDict(o *object) (*object, error) {
 	return out, nil
 }
 
-// convert is MLflow's convert_data_type; c is nil for what the schema does not know.
+// convert does what MLflow's convert_data_type does. c is nil for an input that the schema does not
+// have.
 func convert(v any, c *Column) (any, error) {
 	switch {
 	case c == nil:
@@ -321,7 +323,7 @@ func convert(v any, c *Column) (any, error) {
 		}
 		a, err := newArray(v, arrayDType(c.Type))
 		if err != nil && c.Type.Item.Kind == Double {
-			return newArray(v, "object") // what to_numeric lets pass
+			return newArray(v, "object") // to_numeric leaves these alone
 		}
 		return a, err
 	case !c.Type.isScalar():
@@ -337,7 +339,7 @@ func convert(v any, c *Column) (any, error) {
 	return a, nil
 }
 
-// arrayDType returns the dtype of the array that becomes of a list once its items have been
+// arrayDType returns the dtype of the array that a list is converted to after its items have been
 // enforced.
 func arrayDType(t *Type) string {
 	if t.Item.isScalar() {
@@ -346,7 +348,7 @@ func arrayDType(t *Type) string {
 	return ""
 }
 
-// castInstances is MLflow's parse_instances_data.
+// castInstances does what MLflow's parse_instances_data does.
 func (s *Signature) castInstances(v any) (any, error) {
 	list, ok := v.([]any)
 	if !ok || len(list) == 0 || !isDict(list[0]) {
@@ -375,7 +377,7 @@ func (s *Signature) castInstances(v any) (any, error) {
 		}
 	}
 	for _, key := range columns.keys {
-		a, err := stack(columns.values[key].([]any))
+		a, err := stackArrays(columns.values[key].([]any))
 		if err != nil {
 			return nil, err
 		}
@@ -384,8 +386,8 @@ func (s *Signature) castInstances(v any) (any, error) {
 	return columns, s.sameLengths(columns)
 }
 
-// stack is numpy.array of numpy values, which keep their dtype.
-func stack(values []any) (*array, error) {
+// stackArrays does what numpy.array does with a list of numpy values: they keep their dtype.
+func stackArrays(values []any) (*array, error) {
 	dtype := ""
 	for i, v := range values {
 		have := ""

@@ -9,26 +9,26 @@ import (
 	"strings"
 )
 
-// series is one column of pandas.
+// series is a pandas Series, one column of a frame.
 type series struct {
 	dtype  string
 	values []any
 }
 
-// frame is pandas' DataFrame.
+// frame is a pandas DataFrame.
 type frame struct {
-	names   []any // string, or int64 where columns have numbers for names
+	names   []any // strings, or int64 for columns that are named by numbers
 	columns []series
 	rows    int
 }
 
-// index finds a column by its name, -1 where there is none.
+// index returns the index of the first column with a name, or -1.
 func (f *frame) index(name string) int {
 	return slices.IndexFunc(f.names, func(n any) bool { return text(n) == name })
 }
 
-// twice reports that two columns have the name.
-func (f *frame) twice(name string) bool {
+// duplicated reports whether several columns have a name.
+func (f *frame) duplicated(name string) bool {
 	n := 0
 	for _, have := range f.names {
 		if text(have) == name {
@@ -38,7 +38,8 @@ func (f *frame) twice(name string) bool {
 	return n > 1
 }
 
-// inferSeries returns values the dtype that pandas does; None beside numbers becomes NaN.
+// inferSeries returns a series with the dtype that pandas infers for values. None among numbers
+// becomes NaN.
 func inferSeries(values []any) series {
 	s := series{values: slices.Clone(values)}
 	var bools, ints, bigs, floats, texts, nones, nans, dates, others int
@@ -63,7 +64,7 @@ func inferSeries(values []any) series {
 			floats++
 		case string:
 			texts++
-		case stamp:
+		case timestamp:
 			dates++
 		default:
 			others++
@@ -96,17 +97,18 @@ func inferSeries(values []any) series {
 	return s
 }
 
-// fitsUint reports that all are at least 0 and fit 64 bits.
+// fitsUint reports whether all values fit in a uint64.
 func fitsUint(values []any) bool {
 	return !slices.ContainsFunc(values, func(v any) bool { _, err := castInt(v, "uint64"); return err != nil })
 }
 
-// maxCells bounds a table: a few short rows beside a long one would make a large one.
+// maxCells limits the size of a table. Short rows are padded, so without a limit a small file with
+// one long row could become a huge table.
 const maxCells = 1 << 24
 
-var errTooLarge = errors.New("the table is too large to be looked into")
+var errTooLarge = errors.New("the table is too large to check")
 
-// frameOfRows is DataFrame(data, columns=…) for a list.
+// frameOfRows does what DataFrame(data, columns=…) does with a list.
 func frameOfRows(data []any, names []any) (*frame, error) {
 	width, dicts, lists := 0, 0, 0
 	for _, row := range data {
@@ -125,7 +127,7 @@ func frameOfRows(data []any, names []any) (*frame, error) {
 		}
 		f, err := frameOfRecords(data)
 		if err == nil && names != nil {
-			f = f.pick(names)
+			f = f.selectColumns(names)
 		}
 		return f, err
 	case len(data) > 0 && isList(data[0]):
@@ -175,7 +177,7 @@ func countNil(list []any) (n int) {
 	return n
 }
 
-// frameOfRecords is DataFrame of a list of dicts: what a dict lacks is NaN.
+// frameOfRecords does what DataFrame does with a list of dicts: missing values become NaN.
 func frameOfRecords(data []any) (*frame, error) {
 	f := &frame{rows: len(data)}
 	seen := map[string]bool{}
@@ -205,8 +207,8 @@ func frameOfRecords(data []any) (*frame, error) {
 	return f, nil
 }
 
-// pick returns the table with these columns; those that it lacks are NaN.
-func (f *frame) pick(names []any) *frame {
+// selectColumns returns the table with the given columns. Those that it does not have are NaN.
+func (f *frame) selectColumns(names []any) *frame {
 	out := &frame{names: names, rows: f.rows}
 	for _, name := range names {
 		if i := f.index(text(name)); i >= 0 {
@@ -218,7 +220,8 @@ func (f *frame) pick(names []any) *frame {
 	return out
 }
 
-// frameOfDict is DataFrame of a dict: lists are columns, of one length, and scalars fill them up.
+// frameOfDict does what DataFrame does with a dict: lists are columns, which must have the same
+// length, and scalars are repeated for all rows.
 func frameOfDict(o *object) (*frame, error) {
 	f := &frame{rows: -1}
 	var index []string
@@ -238,7 +241,8 @@ func frameOfDict(o *object) (*frame, error) {
 				n = v.shape[0]
 			}
 		case *object:
-			// Its keys are the rows, those of all objects together.
+			// The keys of a nested object are row labels. The rows are the union of the keys of all
+			// objects.
 			for _, k := range v.keys {
 				if !seen[k] {
 					seen[k] = true
@@ -272,15 +276,15 @@ func frameOfDict(o *object) (*frame, error) {
 	for _, key := range o.keys {
 		v := o.values[key]
 		if d, ok := v.(*object); ok {
-			v = d.along(index)
+			v = d.aligned(index)
 		}
 		f.columns = append(f.columns, columnOf(v, f.rows))
 	}
 	return f, nil
 }
 
-// along returns a dict's values in the order of an index, NaN for what it lacks.
-func (o *object) along(index []string) []any {
+// aligned returns a dict's values in the order of an index, with NaN for missing ones.
+func (o *object) aligned(index []string) []any {
 	values := make([]any, len(index))
 	for i, key := range index {
 		if values[i] = math.NaN(); o.has(key) {
@@ -307,11 +311,11 @@ func columnOf(v any, rows int) series {
 	return inferSeries(slices.Repeat([]any{v}, rows))
 }
 
-// frameOfArray is DataFrame of an ndarray.
+// frameOfArray does what DataFrame does with an ndarray.
 func frameOfArray(a *array) (*frame, error) {
 	switch len(a.shape) {
 	case 0:
-		return nil, errors.New("a single value is no table")
+		return nil, errors.New("a single value is not a table")
 	case 1:
 		return &frame{names: []any{int64(0)}, columns: []series{columnOf(a, a.shape[0])}, rows: a.shape[0]}, nil
 	case 2:
@@ -330,10 +334,10 @@ func frameOfArray(a *array) (*frame, error) {
 		}
 		return f, nil
 	}
-	return nil, fmt.Errorf("an array of %d dimensions is no table", len(a.shape))
+	return nil, fmt.Errorf("an array of %d dimensions is not a table", len(a.shape))
 }
 
-// frameOfSplit reads pandas' "split" form.
+// frameOfSplit reads pandas' "split" format.
 func frameOfSplit(v any) (*frame, error) {
 	o, ok := v.(*object)
 	if !ok {
@@ -353,7 +357,7 @@ func frameOfSplit(v any) (*frame, error) {
 	case []any:
 		names = append([]any{}, columns...)
 	default:
-		return nil, errors.New("the table's columns are no list")
+		return nil, errors.New("the table's columns are not a list")
 	}
 	switch data := o.values["data"].(type) {
 	case []any:
@@ -369,7 +373,7 @@ func frameOfSplit(v any) (*frame, error) {
 	}
 }
 
-// astype is pandas' Series.astype for the types that schemas have.
+// astype does what pandas' Series.astype does, for the types that schemas can have.
 func (s series) astype(dtype string) (series, error) {
 	out := series{dtype: dtype, values: make([]any, len(s.values))}
 	for i, v := range s.values {
@@ -379,7 +383,7 @@ func (s series) astype(dtype string) (series, error) {
 			out.values[i] = v
 			continue
 		case (kind == 'i' || kind == 'u') && (s.dtype == "int64" || s.dtype == "uint64"):
-			out.values[i] = v // numbers that are too large wrap around without a word
+			out.values[i] = v // numbers that are too large wrap around silently
 			continue
 		case (kind == 'i' || kind == 'u') && dtypes[s.dtype].kind == 'f':
 			if f, ok := v.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
@@ -402,14 +406,14 @@ func (s series) astype(dtype string) (series, error) {
 	return out, nil
 }
 
-// toDatetime is pandas' to_datetime.
+// toDatetime does what pandas.to_datetime does.
 func (s series) toDatetime() (series, error) {
 	out := series{dtype: "datetime", values: make([]any, len(s.values))}
 	layout := ""
 	for i, v := range s.values {
-		out.values[i] = stamp{}
+		out.values[i] = timestamp{}
 		switch v := v.(type) {
-		case nil, int64, float64, stamp:
+		case nil, int64, float64, timestamp:
 		case string:
 			if v == "" || v == "NaT" || v == "nan" || v == "None" {
 				continue
@@ -419,7 +423,7 @@ func (s series) toDatetime() (series, error) {
 				return s, fmt.Errorf("%s is not a date", describe(v))
 			}
 			if layout != "" && form != layout {
-				return s, fmt.Errorf("%s is a date of another form than the first", describe(v))
+				return s, fmt.Errorf("%s is a date in another format than the first", describe(v))
 			}
 			if layout = form; strings.HasSuffix(form, "z") {
 				out.dtype = "datetimetz"

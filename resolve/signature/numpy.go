@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// dtypes are numpy's types by name, with the letter of their kind and their size in bytes. "str"
-// is also pandas' type of text.
+// dtype is a numpy type: the letter of its kind and its size in bytes.
 type dtype struct {
 	kind byte
 	size int
 }
 
+// dtypes are numpy's types by name. "str" is also pandas' type for text.
 var dtypes = map[string]dtype{
 	"bool": {'b', 1}, "int8": {'i', 1}, "int16": {'i', 2}, "int32": {'i', 4}, "int64": {'i', 8},
 	"uint8": {'u', 1}, "uint16": {'u', 2}, "uint32": {'u', 4}, "uint64": {'u', 8},
@@ -25,7 +25,7 @@ var dtypes = map[string]dtype{
 	"str": {'U', 0}, "bytes": {'S', 0}, "object": {'O', 8}, "datetime": {'M', 8}, "datetimetz": {'M', 8},
 }
 
-// canonicalDType returns the name in dtypes of what a tensor-spec calls its dtype, else "".
+// canonicalDType returns the name in dtypes for the dtype of a tensor-spec, or "" if it is unknown.
 func canonicalDType(name string) string {
 	switch {
 	case dtypes[name].kind != 0:
@@ -46,18 +46,18 @@ func canonicalDType(name string) string {
 	return ""
 }
 
-// numpyType returns the numpy type of a scalar kind.
+// numpyType returns the name of the numpy type for a scalar kind.
 func (k Kind) numpyType() string {
 	return map[Kind]string{Boolean: "bool", Integer: "int32", Long: "int64", Float: "float32", Double: "float64",
 		String: "str", Binary: "bytes", Datetime: "datetime"}[k]
 }
 
-// array is numpy's ndarray.
+// array is a numpy ndarray.
 type array struct {
 	dtype  string
 	shape  []int
 	flat   []any
-	sparse bool // a sparse matrix, which has no flat
+	sparse bool // a sparse matrix, for which flat is nil
 }
 
 // scalar is a numpy scalar.
@@ -66,9 +66,9 @@ type scalar struct {
 	value any
 }
 
-// nested takes lists apart into a shape and their leaves. With ragged, lists of different lengths
-// become leaves; otherwise they are an error.
-func nested(v any, ragged bool) ([]int, []any, error) {
+// flatten returns the shape of nested lists and their leaves in order. If ragged is true, lists of
+// different lengths become leaves; otherwise they are an error.
+func flatten(v any, ragged bool) ([]int, []any, error) {
 	list, ok := v.([]any)
 	if !ok {
 		return nil, []any{v}, nil
@@ -80,7 +80,7 @@ func nested(v any, ragged bool) ([]int, []any, error) {
 	var flat []any
 	lists := 0
 	for i, item := range list {
-		shape, leaves, err := nested(item, ragged)
+		shape, leaves, err := flatten(item, ragged)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -99,12 +99,12 @@ func nested(v any, ragged bool) ([]int, []any, error) {
 	return append([]int{len(list)}, inner...), flat, nil
 }
 
-// newArray is numpy.array(v, dtype); with dtype "" it is inferred.
+// newArray does what numpy.array(v, dtype) does. If dtype is "", it is inferred.
 func newArray(v any, dtype string) (*array, error) {
 	if a, ok := v.(*array); ok {
 		v = a.list()
 	}
-	shape, flat, err := nested(unwrap(v), dtype == "object")
+	shape, flat, err := flatten(unwrap(v), dtype == "object")
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func newArray(v any, dtype string) (*array, error) {
 	return a, nil
 }
 
-// unwrap replaces numpy scalars and arrays within lists by their values.
+// unwrap replaces numpy scalars and arrays in nested lists by their values.
 func unwrap(v any) any {
 	switch v := v.(type) {
 	case scalar:
@@ -142,10 +142,10 @@ func (a *array) list() any {
 	if len(a.shape) == 0 {
 		return a.flat[0]
 	}
-	return nest(a.shape, a.flat)
+	return unflatten(a.shape, a.flat)
 }
 
-func nest(shape []int, flat []any) []any {
+func unflatten(shape []int, flat []any) []any {
 	out := make([]any, shape[0])
 	step := 0
 	if shape[0] > 0 {
@@ -156,7 +156,7 @@ func nest(shape []int, flat []any) []any {
 		if len(shape) == 1 {
 			out[i] = part[0]
 		} else {
-			out[i] = nest(shape[1:], part)
+			out[i] = unflatten(shape[1:], part)
 		}
 	}
 	return out
@@ -196,13 +196,13 @@ func inferNumpy(flat []any) string {
 	return "bool"
 }
 
-// stamp is a date and time; only that it is one matters.
-type stamp struct{}
+// timestamp is a date and time. It has no fields because its value never matters.
+type timestamp struct{}
 
-// numpyDate is the form of dates that numpy reads (ISO 8601 without week dates).
+// numpyDate matches the dates that numpy reads (ISO 8601 without week dates).
 var numpyDate = regexp.MustCompile(`^[+-]?\d{4,}(-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}:?\d{2})?)?)?)?$`)
 
-// castNumpy converts one Python value as numpy does when it fills an array.
+// castNumpy converts a Python value as numpy does when it fills an array.
 func castNumpy(v any, dtype string) (any, error) {
 	switch dtypes[dtype].kind {
 	case 'b':
@@ -218,16 +218,16 @@ func castNumpy(v any, dtype string) (any, error) {
 		return fmt.Sprint(v), nil
 	case 'S':
 		if s, ok := v.(string); ok && strings.ContainsFunc(s, func(r rune) bool { return r > 127 }) {
-			return nil, errors.New("text that is not ASCII is no binary")
+			return nil, errors.New("text that is not ASCII is not binary")
 		}
 		return []byte(fmt.Sprint(v)), nil
 	case 'M':
 		switch v := v.(type) {
-		case nil, bool, int64, stamp:
-			return stamp{}, nil
+		case nil, bool, int64, timestamp:
+			return timestamp{}, nil
 		case string:
 			if v == "" || v == "NaT" || numpyDate.MatchString(v) && validDate(v) {
-				return stamp{}, nil
+				return timestamp{}, nil
 			}
 		}
 		return nil, fmt.Errorf("%s is not a date", describe(v))
@@ -235,7 +235,7 @@ func castNumpy(v any, dtype string) (any, error) {
 	return v, nil
 }
 
-// describe shows a value in a message.
+// describe returns a value as messages show it.
 func describe(v any) string {
 	if s, ok := v.(string); ok {
 		const most = 40
@@ -272,7 +272,7 @@ func truth(v any) bool {
 	return true
 }
 
-// castInt converts to an integer type, fractions cut off, as int() does.
+// castInt converts a value to an integer type. It truncates fractions, as int() does.
 func castInt(v any, dtype string) (any, error) {
 	var n *big.Int
 	switch v := v.(type) {
@@ -314,7 +314,7 @@ func castInt(v any, dtype string) (any, error) {
 	return n, nil
 }
 
-// castFloat converts to a floating-point type; None is not a number (NaN).
+// castFloat converts a value to a floating-point number. None becomes NaN.
 func castFloat(v any) (any, error) {
 	switch v := v.(type) {
 	case nil:
@@ -343,7 +343,8 @@ func castFloat(v any) (any, error) {
 	return nil, fmt.Errorf("%s is not a number", describe(v))
 }
 
-// decodeBase64 is Python's base64.decodebytes, which passes over what is not of the alphabet.
+// decodeBase64 does what Python's base64.decodebytes does, which ignores characters outside the
+// alphabet.
 func decodeBase64(s string) ([]byte, error) {
 	clean := strings.Map(func(r rune) rune {
 		if r == '+' || r == '/' || r == '=' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {

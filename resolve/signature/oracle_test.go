@@ -44,8 +44,8 @@ func readRecorded(t testing.TB) []recorded {
 	return all.Cases
 }
 
-// judge returns this package's word on a pair: "" where it fits.
-func judge(r recorded) string {
+// verdict returns what this package finds wrong with a pair, "" if nothing.
+func verdict(r recorded) string {
 	s, err := Parse(r.Signature.Inputs, r.Signature.Outputs, r.Signature.Params)
 	if err != nil {
 		return "signature: " + err.Error()
@@ -73,7 +73,7 @@ var exceptions = map[string]string{}
 func TestAgreesWithMLflow(t *testing.T) {
 	agreed, varied := 0, 0
 	for _, r := range readRecorded(t) {
-		said := judge(r)
+		said := verdict(r)
 		switch {
 		case (said == "") == r.OK:
 			agreed++
@@ -90,7 +90,7 @@ func TestAgreesWithMLflow(t *testing.T) {
 // An exception that is not needed hides the next difference.
 func TestExceptionsAreNeeded(t *testing.T) {
 	for _, r := range readRecorded(t) {
-		if exceptions[r.Name] != "" && (judge(r) == "") == r.OK {
+		if exceptions[r.Name] != "" && (verdict(r) == "") == r.OK {
 			t.Errorf("%s agrees", r.Name)
 		}
 	}
@@ -107,7 +107,7 @@ func TestMismatchesNameTheColumn(t *testing.T) {
 		part       Part
 		message    string
 	}{
-		{`{"dataframe_split":{"columns":["a"],"data":[[1]]}}`, "b", Inputs, "the column b (string) is required, but the example lacks it"},
+		{`{"dataframe_split":{"columns":["a"],"data":[[1]]}}`, "b", Inputs, "the column b (string) is required, but the example does not have it"},
 		{`{"dataframe_records":[{"a":"x","b":"y"}]}`, "a", Inputs, `the column a should be long: "x" is not an integer`},
 		{`{"dataframe_records":[{"a":1,"b":"y","c":["z"]}]}`, "c", Inputs, `the column c should be array(double): the list's items should be double: text cannot be converted to it without loss`},
 		{`{"dataframe_records":[{"a":1,"b":"y"}],"params":{"k":"z"}}`, "k", Params, `the parameter k should be long: "z" is not`},
@@ -139,7 +139,7 @@ func TestOddExamples(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	tests := []struct{ inputs, params, want string }{
-		{`[`, "", "inputs: is not JSON: line 1: it ends where a value should be"},
+		{`[`, "", "inputs: is not JSON: line 1: unexpected end of input"},
 		{`{}`, "", "inputs: must be a list, but it is an object"},
 		{`[]`, "", "inputs: is an empty list"},
 		{`[{"name":"a"}]`, "", `inputs: column "a": has no type`},

@@ -19,8 +19,8 @@ func ofParams(name, format string, args ...any) Mismatch {
 	return Mismatch{Column: name, Part: Params, Message: fmt.Sprintf(format, args...)}
 }
 
-// enforceParams is MLflow's _enforce_params_schema: unknown parameters are passed over, missing
-// ones have their default.
+// enforceParams does what MLflow's _enforce_params_schema does: it ignores unknown parameters, and
+// missing ones get their default.
 func (s *Signature) enforceParams(v any) []Mismatch {
 	if !s.HasParams || v == nil {
 		return nil
@@ -46,17 +46,17 @@ func (s *Signature) enforceParams(v any) []Mismatch {
 	return out
 }
 
-// fits is MLflow's ParamSpec.validate_type_and_shape.
+// fits does what MLflow's ParamSpec.validate_type_and_shape does.
 func (p Param) fits(v any) error {
 	switch {
 	case p.Shape:
-		return errors.New("the signature gives it a shape that MLflow does not take")
+		return errors.New("the signature gives it a shape that MLflow does not accept")
 	case p.List:
 		list, ok := v.([]any)
 		if !ok {
 			return fmt.Errorf("%s is not a list", describe(v))
 		}
-		if shape, _, err := nested(v, false); err != nil || len(shape) != 1 {
+		if shape, _, err := flatten(v, false); err != nil || len(shape) != 1 {
 			return errors.New("the list is not flat")
 		}
 		for _, item := range list {
@@ -71,7 +71,7 @@ func (p Param) fits(v any) error {
 	return fitsParam(v, p.Type.Kind)
 }
 
-// fitsParam is MLflow's _enforce_param_datatype.
+// fitsParam does what MLflow's _enforce_param_datatype does.
 func fitsParam(v any, k Kind) error {
 	if v == nil {
 		return nil

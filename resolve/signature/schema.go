@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Kind is what a type is.
+// Kind is the kind of a type.
 type Kind string
 
 // The kinds of MLflow's types; the scalars have MLflow's names.
@@ -28,18 +28,18 @@ const (
 
 var scalarKinds = []Kind{Boolean, Integer, Long, Float, Double, String, Binary, Datetime}
 
-// Type is the type of a column, or of what is in it.
+// Type is the type of a column, or of its elements.
 type Type struct {
 	Kind       Kind
 	Item       *Type    // of an Array's items and a Map's values
 	Properties []Column // of an Object
 	DType      string   // of a Tensor: numpy's name, "float64"
-	Shape      []int    // of a Tensor: -1 is any length
+	Shape      []int    // of a Tensor; -1 means any length
 }
 
 func (t *Type) isScalar() bool { return slices.Contains(scalarKinds, t.Kind) }
 
-// String writes the type as "array(long)".
+// String returns the type in a form such as "array(long)".
 func (t *Type) String() string {
 	switch t.Kind {
 	case Array, Map:
@@ -69,19 +69,20 @@ type Param struct {
 	Name  string
 	Type  *Type
 	List  bool // shape (-1,)
-	Shape bool // has a shape that is not (-1,), which MLflow refuses
+	Shape bool // has a shape other than (-1,), which MLflow rejects
 }
 
 // Signature is a model's signature.
 type Signature struct {
-	Inputs, Outputs []Column // none where the signature has none
+	Inputs, Outputs []Column // nil if the signature does not have them
 	Params          []Param
 	HasParams       bool
-	// FromTypeHint reports is_signature_from_type_hint: such a model takes its inputs as they are.
+	// FromTypeHint is is_signature_from_type_hint: the inputs are passed to such a model as they
+	// are.
 	FromTypeHint bool
 }
 
-// Part is a part of a signature, by MLmodel's key.
+// Part is a part of a signature, named by its key in MLmodel.
 type Part string
 
 // The parts.
@@ -91,8 +92,8 @@ const (
 	Params  Part = "params"
 )
 
-// PartError says what is wrong with a part of a signature; it wraps a *SyntaxError where the part is
-// not JSON.
+// PartError reports what is wrong with a part of a signature. It wraps a *SyntaxError if the part
+// is not JSON.
 type PartError struct {
 	Part Part
 	Err  error
@@ -101,8 +102,8 @@ type PartError struct {
 func (e *PartError) Error() string { return string(e.Part) + ": " + e.Err.Error() }
 func (e *PartError) Unwrap() error { return e.Err }
 
-// Parse reads the JSON texts of a signature; "" and "null" stand for a part that is not there. The
-// error is a *PartError.
+// Parse reads the JSON texts of a signature; "" and "null" mean that a part is missing. The error
+// is a *PartError.
 func Parse(inputs, outputs, params string) (*Signature, error) {
 	s := &Signature{}
 	var err error
@@ -155,7 +156,7 @@ func columnName(c Column, i int) string {
 	return fmt.Sprintf("column %d", i)
 }
 
-// checkColumns holds what MLflow's Schema asks of its columns together.
+// checkColumns checks what MLflow's Schema requires of its columns as a whole.
 func checkColumns(columns []Column) error {
 	tensors := 0
 	for _, c := range columns {
@@ -195,7 +196,7 @@ func parseColumn(v any) (Column, error) {
 	return c, err
 }
 
-// text returns a name: MLflow also has columns with numbers for names.
+// text returns a column's name as text. MLflow also has columns that are named by numbers.
 func text(v any) string {
 	if s, ok := v.(string); ok {
 		return s
@@ -297,7 +298,7 @@ func parseParams(text string) ([]Param, error) {
 			return nil, fmt.Errorf("entry %d needs a name, a type and a default", i)
 		}
 		if !o.has("type") {
-			o.set("type", o.values["dtype"]) // as old versions wrote it
+			o.set("type", o.values["dtype"]) // the key in old versions of MLflow
 		}
 		p := Param{Name: name}
 		if p.Type, err = parseType(o); err != nil {

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// enforceTensors is MLflow's _enforce_tensor_schema, and the check for missing inputs before it.
+// enforceTensors does what MLflow's _enforce_tensor_schema does, after the check for missing
+// inputs.
 func (s *Signature) enforceTensors(data any) []Mismatch {
 	if !s.named() {
 		return s.enforceTensor(data)
@@ -26,7 +27,7 @@ func (s *Signature) enforceTensors(data any) []Mismatch {
 			a, isArray := v.(*array)
 			switch {
 			case !ok:
-				err = errors.New("the example lacks it")
+				err = errors.New("the example does not have it")
 			case !isArray:
 				err = fmt.Errorf("%s is not an array", typeName(v))
 			default:
@@ -35,7 +36,7 @@ func (s *Signature) enforceTensors(data any) []Mismatch {
 		case *frame:
 			i := data.index(c.Name)
 			if i < 0 {
-				err = errors.New("the example lacks it")
+				err = errors.New("the example does not have it")
 			} else {
 				err = data.columns[i].reshape(c.Type)
 			}
@@ -82,7 +83,7 @@ func (f *frame) fitsTensor(t *Type) error {
 	return a.fits(t)
 }
 
-// commonDType returns the type of a table's values as one array.
+// commonDType returns the dtype of an array that holds columns of dtypes a and b.
 func commonDType(a, b string) string {
 	x, y := dtypes[a], dtypes[b]
 	number := func(k byte) bool { return strings.IndexByte("iuf", k) >= 0 }
@@ -101,13 +102,13 @@ func commonDType(a, b string) string {
 	return "object"
 }
 
-// fits is MLflow's _enforce_tensor_spec.
+// fits does what MLflow's _enforce_tensor_spec does.
 func (a *array) fits(t *Type) error {
 	if len(t.Shape) == 1 && t.Shape[0] == -1 && t.DType == "object" {
 		return nil
 	}
 	if len(t.Shape) > 1 && slices.Contains(t.Shape[1:], -1) && len(a.shape) == 1 && a.dtype == "object" {
-		return nil // ragged
+		return nil // ragged: MLflow does not check the shape
 	}
 	bad := len(t.Shape) != len(a.shape)
 	for i := 0; !bad && i < len(t.Shape); i++ {
@@ -122,10 +123,10 @@ func (a *array) fits(t *Type) error {
 	return nil
 }
 
-// reshape is MLflow's _reshape_and_cast_pandas_column_values.
+// reshape does what MLflow's _reshape_and_cast_pandas_column_values does.
 func (s series) reshape(t *Type) error {
 	if len(t.Shape) == 0 || t.Shape[0] != -1 || slices.Contains(t.Shape[1:], -1) {
-		return errors.New("a column of a table fits only a shape whose first length alone is open")
+		return errors.New("a table's column only fits a shape where just the first length is open")
 	}
 	if len(s.values) == 0 {
 		return errors.New("the table is empty")
@@ -140,7 +141,7 @@ func (s series) reshape(t *Type) error {
 	}
 	list, ok := first.([]any)
 	if !ok || len(list) == 0 || !isScalar(list[0]) {
-		return fmt.Errorf("%s is neither a single value nor a list of such", typeName(first))
+		return fmt.Errorf("%s is neither a single value nor a list of single values", typeName(first))
 	}
 	size := 1
 	for _, n := range t.Shape[1:] {

@@ -1,7 +1,8 @@
-// Package signature says whether input examples fit the signature of an MLflow Model, as MLflow
-// itself would say it: an example goes through the same steps as in MLflow (reading, casting by
-// the schema, schema enforcement), with what pandas and numpy do to JSON's values on the way. Its
-// verdicts are compared with those recorded from real MLflow.
+// Package signature checks whether input examples match the signature of an MLflow Model, with the
+// same result as MLflow itself. An example goes through the same steps as in MLflow (reading,
+// casting to the schema, schema enforcement), and the package imitates what pandas and numpy do to
+// the values on the way. Many functions are therefore named after what they imitate; the tests
+// compare the results with those recorded from real MLflow.
 package signature
 
 import (
@@ -15,10 +16,10 @@ import (
 	"encoding/json"
 )
 
-// A value of Python as JSON gives it: nil, bool, int64, *big.Int, float64, string, []any, *object;
-// and further *array, scalar and *frame where numpy and pandas come in.
+// Python values are represented by any. JSON yields nil, bool, int64, *big.Int, float64, string,
+// []any and *object; numpy and pandas add *array, scalar and *frame.
 
-// object is a dict.
+// object is a Python dict, which keeps the order of its keys.
 type object struct {
 	keys   []string
 	values map[string]any
@@ -35,8 +36,8 @@ func (o *object) set(key string, v any) {
 
 func (o *object) has(key string) bool { _, ok := o.values[key]; return ok }
 
-// parser reads JSON as Python does: with NaN and Infinity, integers of any size, and the last of
-// two equal keys.
+// parser reads JSON as Python does: with NaN and Infinity and integers of any size. The last of
+// several equal keys wins.
 type parser struct {
 	in    string
 	at    int
@@ -66,7 +67,7 @@ func (p *parser) fail(format string, args ...any) error {
 	return &SyntaxError{Line: line, Problem: fmt.Sprintf(format, args...)}
 }
 
-// SyntaxError says where a text is not JSON.
+// SyntaxError reports that a text is not JSON.
 type SyntaxError struct {
 	Line    int // from 1
 	Problem string
@@ -90,7 +91,7 @@ var words = map[string]any{
 func (p *parser) value() (any, error) {
 	p.space()
 	if p.at == len(p.in) {
-		return nil, p.fail("it ends where a value should be")
+		return nil, p.fail("unexpected end of input")
 	}
 	for word, v := range words {
 		if strings.HasPrefix(p.in[p.at:], word) {
@@ -113,7 +114,7 @@ func (p *parser) value() (any, error) {
 	case c == '-' || c >= '0' && c <= '9':
 		return p.number()
 	default:
-		return nil, p.fail("no value begins with %q", p.in[p.at:p.at+1])
+		return nil, p.fail("no value starts with %q", p.in[p.at:p.at+1])
 	}
 }
 
@@ -126,7 +127,7 @@ func (p *parser) text() (string, error) {
 		end++
 	}
 	if end >= len(p.in) {
-		return "", p.fail("a string does not end")
+		return "", p.fail("a string is not closed")
 	}
 	var s string
 	if err := json.Unmarshal([]byte(p.in[p.at:end+1]), &s); err != nil {
@@ -147,7 +148,7 @@ func (p *parser) number() (any, error) {
 	}
 	p.at = end
 	if strings.ContainsAny(text, ".eE") {
-		f, err := strconv.ParseFloat(text, 64) // out of range is ±Inf, as in Python
+		f, err := strconv.ParseFloat(text, 64) // out of range becomes ±Inf, as in Python
 		if err != nil && !math.IsInf(f, 0) {
 			return nil, p.fail("%s is not a number", text)
 		}
@@ -156,7 +157,7 @@ func (p *parser) number() (any, error) {
 	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return i, nil
 	}
-	const mostDigits = 4300 // Python's own bound
+	const mostDigits = 4300 // Python's own limit
 	if len(text) > mostDigits {
 		return nil, p.fail("a number has more than %d digits", mostDigits)
 	}
@@ -213,7 +214,8 @@ func (p *parser) object() (any, error) {
 	}
 }
 
-// more passes over a comma, or over the closing bracket.
+// more reads the comma or the closing bracket after an item. done reports whether it was the
+// bracket.
 func (p *parser) more(closing byte) (done bool, err error) {
 	p.space()
 	if p.at < len(p.in) {
@@ -228,7 +230,7 @@ func (p *parser) more(closing byte) (done bool, err error) {
 	return true, p.fail("a comma or %c is missing", closing)
 }
 
-// typeName returns what a message calls the type of a value.
+// typeName returns the type of a value as messages name it.
 func typeName(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -255,7 +257,7 @@ func typeName(v any) string {
 	return "something else"
 }
 
-// isScalar is numpy's isscalar: None is none.
+// isScalar does what numpy.isscalar does. None is not a scalar.
 func isScalar(v any) bool {
 	switch v.(type) {
 	case bool, int64, *big.Int, float64, string, scalar:
