@@ -196,6 +196,22 @@ type condaFile struct {
 	Dependencies []any    `yaml:"dependencies"`
 }
 
+// condaCap makes a cap of an exact version, and conda's own form of a fuzzy one: "<=23.1" of "==23.1",
+// "=23.*" of "==23.*". Other comparisons mean the same to conda.
+func condaCap(specifier string) string {
+	parts := strings.Split(specifier, ",")
+	for i, part := range parts {
+		version, exact := strings.CutPrefix(part, "==")
+		switch {
+		case exact && strings.HasSuffix(version, ".*"):
+			parts[i] = "=" + version
+		case exact:
+			parts[i] = "<=" + strings.TrimPrefix(version, "=")
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
 // CondaYAML returns the spec as conda's environment.yml. As MLflow does, it caps pip instead of
 // pinning it: conda's channels lag behind the Python Package Index, whose version the pin names.
 // The other build dependencies go to the pip section for the same reason.
@@ -212,7 +228,7 @@ func (s *Spec) CondaYAML() ([]byte, error) {
 	pip, section := "pip", s.PackageIndex.lines()
 	for _, b := range s.BuildDependencies {
 		if b.Name == "pip" {
-			pip += strings.Replace(b.Specifier.String(), "==", "<=", 1)
+			pip += condaCap(b.Specifier.String())
 		} else {
 			section = append(section, b.Line())
 		}

@@ -72,17 +72,18 @@ func (m *merger) pinOne(r *Requirement, pin pep440.Version, known bool, origin f
 
 func (m *merger) comparePin(r *Requirement, has, pin pep440.Version, origin finding.Origin) {
 	name := string(r.Name)
-	if has.Public().Compare(pin) == 0 {
+	logged := strings.TrimPrefix(origin.Text, "mlflow_version: ")
+	if same, err := pep440.Parse(logged); has.Public().Compare(pin) == 0 || err == nil && has.Equal(same) {
 		return
 	}
 	from := append(slices.Clone(r.From), origin)
 	if a, b := has.Release(), pin.Release(); len(a) == 2 && len(b) > 2 && slices.Equal(a, b[:2]) {
 		m.find(finding.MLflowPinShort, name, from, "%s==%s means %s.0, but the model was logged with %s",
-			r.Name, has, has, origin.Text[len("mlflow_version: "):])
+			r.Name, has, has, logged)
 		return
 	}
 	m.find(finding.MLflowVersionDiffers, name, from, "%s pins %s==%s, but the model was logged with %s",
-		r.From[0], name, has, origin.Text[len("mlflow_version: "):])
+		r.From[0], name, has, logged)
 }
 
 func (m *merger) hasCondaMLflow() bool {

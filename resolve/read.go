@@ -45,6 +45,8 @@ func Model(from *model.Model, opts Options) (*Spec, error) {
 		m.spec.EnvironmentVariables = append(m.spec.EnvironmentVariables, v.Text)
 	}
 	m.addSystemPackages(from.Flavors)
+	m.reportWindowsPaths(from)
+	m.reportUnfetchable()
 	for _, l := range from.BadLinks {
 		m.find(finding.LinkNotFollowed, l.Name, []finding.Origin{{File: l.Name}}, "%s", l.Error())
 	}
@@ -139,6 +141,11 @@ func (m *merger) reportSidecars(from *model.Model, replaced bool) {
 		if path != "" {
 			m.find(finding.UnnamedEnvironmentFile, path, []finding.Origin{{File: path}}, "%s is read though MLmodel does not name it", path)
 		}
+	}
+	for _, v := range from.GoneEnv {
+		origin := finding.Origin{File: v.File, Line: v.Line, Text: v.Text}
+		m.find(finding.EnvironmentFileMissing, v.Text, []finding.Origin{origin}, "%s names %s, which the model does not have; %s is read instead, as MLflow does",
+			origin, v.Text, either(either(from.VirtualEnv.Text, from.UnnamedVirtual), either(from.CondaEnv.Text, from.UnnamedConda)))
 	}
 	unnamed(from.UnnamedConda)
 	if from.CondaEnv.Text == "" { // until 2.0 MLflow named conda.yaml alone

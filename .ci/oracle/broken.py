@@ -65,7 +65,7 @@ TABLE = [
     ("an artifact was not uploaded", "pyfunc-code", "missing-model-file", [remove("artifacts/tariff.json")]),
     ("the code was not uploaded", "pyfunc-code", "missing-file", [remove("code")]),
     ("the code of a model logged as code was not uploaded", "skinny", "missing-model-file", [remove("words.py")]),
-    ("python_env.yaml was not uploaded", "sklearn", "missing-model-file", [remove("python_env.yaml")]),
+    ("python_env.yaml was not uploaded", "sklearn", "environment-file-missing", [remove("python_env.yaml")]),
     ("the input example was not uploaded", "sklearn", "missing-model-file", [remove("input_example.json")]),
     ("the wheel was not uploaded", "wheeled", "missing-file", [remove("code/shout-1.2.0-py3-none-any.whl")]),
     ("the path of the estimator leaves the model", "sklearn", "path-outside-model",

@@ -44,7 +44,7 @@ func (c *checker) code() {
 		}
 	}
 	if v := c.in.Model.Flavor("python_function").Get("model_code_path"); v.Text != "" {
-		c.readSource(path.Base(strings.ReplaceAll(v.Text, `\`, "/")))
+		c.readSource(path.Base(v.Text))
 	}
 	c.shadows()
 }

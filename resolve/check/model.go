@@ -7,15 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"mlenv/resolve"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
 )
-
-// pathKeys are the keys of flavors whose value is a path in the model. Lists and maps below them
-// are not.
-var pathKeys = []string{
-	"data", "model_path", "model_data", "pickled_model", "python_model", "saved_model_dir", "model_binary",
-}
 
 // modelFiles looks for every file that MLmodel names. The files of the environment, and code, are
 // package resolve's.
@@ -23,13 +18,15 @@ func (c *checker) modelFiles() {
 	for _, f := range c.in.Model.Flavors {
 		for _, field := range f.Fields {
 			switch {
-			case slices.Contains(pathKeys, field.Key), isArtifactPath(field.Key):
-				c.modelFile(f.Name+"."+field.Key, field.Value)
 			case field.Key == "model_code_path":
 				// A path of the machine that logged; the file is in the model under its last part.
 				v := field.Value
-				v.Text = path.Base(strings.ReplaceAll(v.Text, `\`, "/"))
+				if !strings.Contains(v.Text, `\`) {
+					v.Text = path.Base(v.Text)
+				}
 				c.modelFile(f.Name+"."+field.Key, v)
+			case slices.Contains(resolve.PathKeys, field.Key), isArtifactPath(field.Key):
+				c.modelFile(f.Name+"."+field.Key, field.Value)
 			}
 		}
 	}
@@ -58,10 +55,10 @@ func (c *checker) written(name string) model.Value {
 }
 
 func (c *checker) modelFile(key string, v model.Value) {
-	if v.Text == "" || strings.Contains(v.Text, "://") || v.Text == "None" {
-		return
+	if v.Text == "" || strings.Contains(v.Text, "://") || v.Text == "None" || strings.Contains(v.Text, `\`) {
+		return // package resolve has reported a path of Windows
 	}
-	name := path.Clean(strings.ReplaceAll(v.Text, `\`, "/"))
+	name := path.Clean(v.Text)
 	if outside(v.Text) || !fs.ValidPath(name) {
 		c.find(finding.PathOutsideModel, v.Text, c.from(v), "%s names %s, which is not inside the model", key, v.Text)
 		return

@@ -187,11 +187,32 @@ func (r *reader) path(req *Requirement, name string) bool {
 	}
 	p, ok := source.Clean("", name)
 	if !ok {
-		r.outside(req.From, "copy it into the model, for example into its code directory", "the path %q is not inside the model", name)
+		r.outside(req.From, pathHint(req.Name, name), "the path %q is not inside the model", name)
 		return false
 	}
 	req.Path = p
 	return true
+}
+
+// condaBuild matches the directories in which conda builds packages. pip freeze writes them of packages
+// that conda installed.
+var condaBuild = regexp.MustCompile(`(?i)(?:^|/)(?:croot|conda-bld|feedstock_root|[A-Z]:/(?:ci|bld)|ci_py\w*|ci_\d+|tmp/build|perfconda-bld|abs_[0-9a-z]+|concourse/worker)/`)
+
+// pathHint says what to write in the place of a path outside of the model.
+func pathHint(name pep508.Name, where string) string {
+	slashed := strings.ReplaceAll(where, `\`, "/")
+	if name == "" || !condaBuild.MatchString(slashed) {
+		return "copy it into the model, for example into its code directory"
+	}
+	version := "VERSION, with the version that conda list tells"
+	if file := path.Base(slashed); strings.HasSuffix(file, ".whl") {
+		if _, v, ok := wheelName(file); ok {
+			if pin, ok := v.Pin(); ok {
+				version = pin.String()
+			}
+		}
+	}
+	return "conda built the package there, and pip freeze wrote it down: write " + string(name) + "==" + version
 }
 
 // filePath returns the path in a file: URL. ok is false if the URL is for another machine.

@@ -243,6 +243,7 @@ func (r *reader) line(l line, in include) {
 	if args != "" {
 		o.Text = args // leave out the hashes, which are long
 	}
+	r.secretVariable(l.text, o)
 	if hadSecret {
 		r.file.CredentialsIn = append(r.file.CredentialsIn, o)
 	}

@@ -9,6 +9,7 @@ import (
 	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep508"
+	"mlenv/resolve/secret"
 )
 
 // setting applies an option that is valid for the whole file.
@@ -27,6 +28,10 @@ func (r *reader) setting(opt option, o finding.Origin) {
 	case "find-links":
 		r.findLinks(d)
 	case "trusted-host":
+		if strings.Contains(d.Value, "://") {
+			r.note(o, finding.IgnoredOption, "--trusted-host", "pip takes no URL for --trusted-host, but a HOST or HOST:PORT: %s has no effect", d.Value)
+			return
+		}
 		if i := strings.IndexAny(d.Value, "/?#"); i >= 0 {
 			d.Value = d.Value[:i]
 		}
@@ -114,6 +119,13 @@ var environmentVariable = regexp.MustCompile(`\$\{[A-Z0-9_]+\}`)
 func (r *reader) noteVariable(url string, o finding.Origin) {
 	if v := environmentVariable.FindString(url); v != "" {
 		r.note(o, finding.EnvironmentVariable, v, "pip would replace %s from the environment; mlenv leaves it as it is", v)
+	}
+}
+
+// secretVariable notes a variable that stands for a password.
+func (r *reader) secretVariable(text string, o finding.Origin) {
+	if v := secret.Variable(text); v != "" {
+		r.note(o, finding.EnvironmentVariable, v, "pip would put the value of %s into the URL; mlenv leaves the user and password out, and takes them from netrc or from a URL given on the command line", v)
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	CredentialsInURL         ID = "credentials-in-url"
 	DuplicateRequirement     ID = "duplicate-requirement"
 	EditableRequirement      ID = "editable-requirement"
+	EnvironmentFileMissing   ID = "environment-file-missing"
 	EnvironmentVariable      ID = "environment-variable"
 	ExampleMismatch          ID = "example-mismatch"
 	ExampleMissing           ID = "example-missing"
@@ -87,6 +88,7 @@ const (
 	SpecifiersDiffer         ID = "specifiers-differ"
 	SystemPackageMissing     ID = "system-package-missing"
 	TrustedHost              ID = "trusted-host"
+	UnfetchableURL           ID = "unfetchable-url"
 	UnknownKey               ID = "unknown-key"
 	UnnamedEnvironmentFile   ID = "unnamed-environment-file"
 	UnpinnedRequirement      ID = "unpinned-requirement"
@@ -102,5 +104,6 @@ const (
 	WheelNamesByCase         ID = "wheel-names-by-case"
 	WheelRecord              ID = "wheel-record"
 	WheelVersion             ID = "wheel-version"
+	WindowsPath              ID = "windows-path"
 	YankedRelease            ID = "yanked-release"
 )

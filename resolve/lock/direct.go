@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 
+	"mlenv/resolve"
 	"mlenv/resolve/dist"
 )
 
@@ -103,6 +104,8 @@ func (r *Root) fix() (kind RefusalKind, why string, ok bool) {
 	f, err := r.file()
 	scheme, _, _ := strings.Cut(r.URL, "://")
 	switch {
+	case !resolve.Fetchable(r.URL):
+		return "this URL is nothing that can be fetched; publish the wheel, or put it into the model and name its path"
 	case strings.Contains(scheme, "+"):
 		return VersionControl, "", false
 	case err != nil:

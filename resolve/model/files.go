@@ -15,29 +15,50 @@ import (
 // does not name: MLflow takes python_env.yaml and conda.yaml by these names.
 func (r *reader) environment() {
 	m := r.model
-	for _, to := range []*Value{&m.CondaEnv, &m.VirtualEnv} {
-		v := *to
-		if v.Text == "" {
-			continue
-		}
-		var bad *LinkError
-		if info, err := fs.Stat(r.fsys, v.Text); errors.As(err, &bad) {
-			*to = Value{} // BadLinks says why
-		} else if errors.Is(err, fs.ErrNotExist) {
-			r.errs = append(r.errs, &Error{File: mlmodelFile, Line: v.Line, Kind: source.NotThere,
-				Msg: fmt.Sprintf("env names %q, but the model has no such file", v.Text)})
-		} else if err != nil {
-			r.errs = append(r.errs, source.ReadError(v.Text, err))
-		} else if info.IsDir() {
-			r.fail(v.Line, "", "env names %q, which is a directory", v.Text)
-		}
-	}
+	conda, virtual := m.CondaEnv, m.VirtualEnv
+	m.CondaEnv = r.named(conda, r.is(virtual.Text) || r.is(pythonEnvFile))
+	m.VirtualEnv = r.named(virtual, r.is(conda.Text) || r.is(condaFile))
 	if m.CondaEnv.Text == "" {
 		m.UnnamedConda = r.noticed(condaFile)
 	}
 	if m.VirtualEnv.Text == "" {
 		m.UnnamedVirtual = r.noticed(pythonEnvFile)
 	}
+}
+
+// named gives back a file that MLmodel names. Where it is gone MLflow takes what else describes the
+// environment: conda.yaml for python_env.yaml (_get_python_env in mlflow/utils/virtualenv.py), which it
+// reads first when both are there.
+func (r *reader) named(v Value, replaced bool) Value {
+	if v.Text == "" {
+		return v
+	}
+	var bad *LinkError
+	info, err := fs.Stat(r.fsys, v.Text)
+	switch {
+	case errors.As(err, &bad): // BadLinks says why
+		return Value{}
+	case errors.Is(err, fs.ErrNotExist) && replaced:
+		r.model.GoneEnv = append(r.model.GoneEnv, v)
+		return Value{}
+	case errors.Is(err, fs.ErrNotExist):
+		r.errs = append(r.errs, &Error{File: mlmodelFile, Line: v.Line, Kind: source.NotThere,
+			Msg: fmt.Sprintf("env names %q, but the model has no such file", v.Text)})
+	case err != nil:
+		r.errs = append(r.errs, source.ReadError(v.Text, err))
+	case info.IsDir():
+		r.fail(v.Line, "", "env names %q, which is a directory", v.Text)
+	}
+	return v
+}
+
+// is tells whether there is such a file.
+func (r *reader) is(name string) bool {
+	if name == "" {
+		return false
+	}
+	info, err := fs.Stat(r.fsys, name)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // noticed returns the name back if there is such a file.

@@ -46,6 +46,7 @@ type Model struct {
 	Metadata []Field  // flattened like Flavor.Fields
 	Other    []Field  // top-level keys that are not among the above, flattened
 
+	GoneEnv  []Value     // environment files that MLmodel names and that are not there, though another describes the environment
 	BadLinks []LinkError // links that cannot be followed, by name; FS does not list them
 
 	closer io.Closer

@@ -11,6 +11,22 @@ var (
 	condaPath = regexp.MustCompile(`(://[^/\s]+)/t/[^/\s'"]+`)
 )
 
+// variableOnly matches a user and password of which the secret part is the name of an environment
+// variable: pip puts in the value, and what is written is no secret.
+var variableOnly = regexp.MustCompile(`^(?:[^:]*:)?\$\{[A-Z0-9_]+\}$`)
+
+// Variable gives the environment variable that stands for the secret in a URL, as "${NAME}"; "" where
+// there is none.
+func Variable(text string) string {
+	for _, at := range urlStart.FindAllStringIndex(text, -1) {
+		rest := text[at[1]:]
+		if n := userinfo(rest); n > 0 && variableOnly.MatchString(rest[:n-1]) {
+			return rest[strings.LastIndex(rest[:n], "${") : n-1]
+		}
+	}
+	return ""
+}
+
 // Scrub removes the credentials from every URL in a text: the user and password before the host,
 // and the token in a conda channel's "/t/TOKEN/" path. A user without a password is kept if it is
 // not a secret: "git", and any user of an ssh URL. Scrub reports whether it removed anything.
@@ -36,9 +52,11 @@ func Take(text string) (clean string, secrets []string, found bool) {
 		if n := userinfo(rest); n > 0 {
 			user, _, hasPassword := strings.Cut(rest[:n-1], ":")
 			if hasPassword || !strings.Contains(scheme, "ssh") && user != "git" {
-				found = true
-				if strings.HasPrefix(scheme, "http") {
-					secrets = append(secrets, scheme+rest[:n]+rest[n:n+endOfURL(rest[n:])])
+				if !variableOnly.MatchString(rest[:n-1]) {
+					found = true
+					if strings.HasPrefix(scheme, "http") {
+						secrets = append(secrets, scheme+rest[:n]+rest[n:n+endOfURL(rest[n:])])
+					}
 				}
 				rest = rest[n:]
 			}

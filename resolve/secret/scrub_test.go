@@ -13,7 +13,7 @@ func TestScrub(t *testing.T) {
 		"https://:pw@pypi.example/simple":                        "https://pypi.example/simple",
 		"https://user:@pypi.example/simple":                      "https://pypi.example/simple",
 		"HTTPS://user:p@ss@pypi.example:8080/simple":             "HTTPS://pypi.example:8080/simple",
-		"https://${U}:${P}@pypi.example/simple":                  "https://pypi.example/simple",
+		"https://${U}:pw@pypi.example/simple":                    "https://pypi.example/simple",
 		"https://user:pa/ss@pypi.example/simple":                 "https://pypi.example/simple",
 		"https://user:pa?s#s@pypi.example/simple":                "https://pypi.example/simple",
 		"-i 'https://user:p'w@pypi.example/simple'":              "-i 'https://pypi.example/simple'",
@@ -45,6 +45,28 @@ func TestScrub(t *testing.T) {
 		}
 		if again, ok := Scrub(want); again != want || ok {
 			t.Errorf("%q scrubs again to %q", want, again)
+		}
+	}
+}
+
+// The name of a variable is taken out as a password is, but it is none.
+func TestVariable(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://robot:${TOKEN}@pypi.example/simple":    "${TOKEN}",
+		"-i https://${TOKEN}@pypi.example/simple":       "${TOKEN}",
+		"https://${U}:${P}@pypi.example/simple":         "${P}",
+		"https://robot:x${TOKEN}@pypi.example/simple":   "",
+		"https://${U}:pw@pypi.example/simple":           "",
+		"https://pypi.example/${TOKEN}/simple":          "",
+		"https://a:b@x.example https://${T}@y.example":  "${T}",
+		"https://robot:${token}@pypi.example/lowercase": "", // pip does not replace it
+	} {
+		if got := Variable(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+		clean, taken, found := Take(in)
+		if want != "" && !strings.Contains(in, "a:b") && (strings.Contains(clean, "@") || len(taken) > 0 || found) {
+			t.Errorf("%q: %q, %q, %v", in, clean, taken, found)
 		}
 	}
 }
