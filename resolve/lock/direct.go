@@ -105,7 +105,7 @@ func (r *Root) fix() (kind RefusalKind, why string, ok bool) {
 	scheme, _, _ := strings.Cut(r.URL, "://")
 	switch {
 	case !resolve.Fetchable(r.URL):
-		return "this URL is nothing that can be fetched; publish the wheel, or put it into the model and name its path"
+		return NotAWheel, "this URL is nothing that can be fetched; publish the wheel, or put it into the model and name its path", false
 	case strings.Contains(scheme, "+"):
 		return VersionControl, "", false
 	case err != nil:
