@@ -132,7 +132,7 @@ func (h *hinter) try(q *Problem, near map[pep508.Name][]pep440.Version) *picks {
 	s.p = q
 	w := s.world(h.f.p.w.target, h.f.p.w.env, nil)
 	w.left, w.near = &h.left, near
-	got, _, err := w.try(q)
+	got, _, err := s.trySettled(w)
 	if err != nil {
 		return nil
 	}

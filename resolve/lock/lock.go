@@ -64,7 +64,7 @@ type Problem struct {
 	Tool   pylock.Tool  // what else is to be recorded; Python, Targets and Requested are filled in
 	Warn   func(string) // may be nil
 
-	prereleases map[pep508.Name]bool
+	prereleases map[pep508.Name]bool // admitted because packages ask for them; false: never for that
 	yanked      map[pep508.Name]bool
 }
 

@@ -59,6 +59,9 @@ type project struct {
 	direct   *Root        // it is fixed by a direct reference
 	prefer   []pep440.Specifiers
 	keep     pep440.Version // of the previous lock, zero if none
+	pre      bool           // it has pre-releases that do not count
+	finals   bool           // pre-releases come last: none but packages ask for them
+	barred   bool           // nor are they admitted because packages ask for them
 	near     []int          // the order in which versions are tried, nil for the usual one
 
 	limits []*Root // constraints
@@ -105,21 +108,23 @@ func (w *world) load(name pep508.Name) *project {
 	if aims := w.near[name]; aims != nil {
 		pr.near = pr.byDistance(aims)
 	}
-	finals := pr.finals(!w.p.Limits.Cutoff.IsZero())
+	asked, ok := w.p.prereleases[name]
+	pr.finals, pr.barred = asked && !w.p.Limits.Pre, ok && !asked
+	finals := pr.hasFinal(!w.p.Limits.Cutoff.IsZero())
 	for _, c := range pr.versions {
 		switch {
 		case slices.ContainsFunc(pr.limits, func(r *Root) bool { return !r.Specifier.Match(c.version) }):
 			c.early = outOfLimits
 		case finals && c.version.IsPrerelease() && !w.p.Limits.Pre && !w.p.prereleases[name] && !w.named(name, c.version) && !c.version.Equal(pr.keep):
-			c.early = isPrerelease
+			c.early, pr.pre = isPrerelease, true
 		}
 	}
 	return pr
 }
 
-// finals reports whether a project has a version that is no pre-release; with a cutoff, one from
+// hasFinal reports whether a project has a version that is no pre-release; with a cutoff, one from
 // before it.
-func (pr *project) finals(cutoff bool) bool {
+func (pr *project) hasFinal(cutoff bool) bool {
 	for i, c := range pr.versions {
 		if !c.version.IsPrerelease() && (!cutoff || pr.why(i) != tooNew) {
 			return true
@@ -289,6 +294,13 @@ func (pr *project) best(ok func(i int) bool) int {
 	if !pr.keep.IsZero() {
 		for i, c := range pr.versions {
 			if c.version.Equal(pr.keep) && ok(i) {
+				return i
+			}
+		}
+	}
+	if pr.finals {
+		for i := len(pr.versions) - 1; i >= 0; i-- {
+			if ok(i) && !pr.versions[i].version.IsPrerelease() && pr.why(i) == usable {
 				return i
 			}
 		}

@@ -110,6 +110,9 @@ func (p *provider) dependencies(out []pubgrub.Dependency, n need) ([]pubgrub.Dep
 	if pr.err != nil {
 		return nil, pr.err
 	}
+	if pr.needsPre(r.Specifier) {
+		return nil, &preError{pr.name}
+	}
 	d := pubgrub.Dependency{Allowed: pr.allowed(r.Specifier), Note: n}
 	if n.root != nil && n.root.Soft {
 		d.Allowed = pr.allowed(pep440.Specifiers{})

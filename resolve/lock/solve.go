@@ -17,6 +17,7 @@ type pick struct {
 	candidate *candidate
 	project   *project
 	needs     []pep508.Name // sorted
+	requires  []*pep508.Requirement
 }
 
 // picks is the choice for one target, or for some patch releases of its Python.
@@ -156,13 +157,14 @@ func (s *session) previous() map[pep508.Name]pep440.Version {
 // is admitted too, for those packages that the failure was about.
 func (s *session) solve(w *world) (*picks, error) {
 	for {
-		p, failure, err := w.try(w.p)
+		p, failure, err := s.trySettled(w)
 		if err == nil {
 			return p, nil
 		}
 		if failure == nil {
 			return nil, err
 		}
+		s, w = failure.p.w.session, failure.p.w
 		if wider := failure.widen(); wider != nil {
 			s.p = wider
 			w = s.world(w.target, w.env, w.keep)
@@ -260,6 +262,7 @@ func (p *provider) picks(solution []int) *picks {
 		m, _ := p.w.meta(pr.versions[v]) // the solver has read it
 		for _, r := range p.w.requirements(m, it.extra) {
 			x.needs = append(x.needs, r.Name)
+			x.requires = append(x.requires, r)
 		}
 		out.patchy = append(out.patchy, patchy(m, it.extra)...)
 		if it.extra != "" && !slices.Contains(m.ProvidesExtra, it.extra) {
