@@ -26,7 +26,7 @@ func served() []indextest.Dist {
 		indextest.Dist{Name: "dated", Version: "1.0", UploadTime: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)},
 		indextest.Dist{Name: "dated", Version: "2.0", UploadTime: time.Date(2025, 1, 1, 12, 0, 0, 0, time.UTC)},
 		indextest.Dist{Name: "early", Version: "1.0rc1"}, indextest.Dist{Name: "early", Version: "0.9"},
-		indextest.Dist{Name: "unhashed", Version: "1.0", NoHash: true},
+		indextest.Dist{Name: "unhashed", Version: "1.0", Listed: indextest.Listed{NoHash: true}},
 	)
 	return all
 }

@@ -177,7 +177,7 @@ func TestSdistMetadata(t *testing.T) {
 		"Metadata-Version: 2.1\nName: a\nVersion: 1.0\n":                         false,
 		"Metadata-Version: 2.3\nName: a\nVersion: 1.0\nDynamic: Requires-Dist\n": false,
 	} {
-		x := indextest.New(t, indextest.Dist{Name: "a", Version: "1.0", Sdist: true, Metadata: metadata, NoMetadata: true})
+		x := indextest.New(t, indextest.Dist{Name: "a", Version: "1.0", Sdist: true, Metadata: metadata, Listed: indextest.Listed{NoMetadata: true}})
 		c := client(t, nil, x)
 		_, err := c.Metadata(ctx, files(t, c, "a")[0])
 		if (err == nil) != want || err != nil && !errors.Is(err, index.ErrNoMetadata) {
@@ -189,7 +189,7 @@ func TestSdistMetadata(t *testing.T) {
 // TestUnhashedFile holds that a file without a hash is asked for again, and used as long as the
 // server says that it is the same.
 func TestUnhashedFile(t *testing.T) {
-	d := indextest.Dist{Name: "a", Version: "1.0", NoHash: true, NoSize: true}
+	d := indextest.Dist{Name: "a", Version: "1.0", Listed: indextest.Listed{NoHash: true, NoSize: true}}
 	x := indextest.New(t, d)
 	dir := t.TempDir()
 	fetch := func(want indextest.Dist) {

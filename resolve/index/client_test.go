@@ -64,7 +64,7 @@ var small = []indextest.Dist{
 	{Name: "Some.Project", Version: "1.10", Requires: []string{"other>=2"}, RequiresPython: ">=3.8"},
 	{Name: "some-project", Version: "1.9", Yanked: true, YankedReason: "broken & <wrong>", Tags: "cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64"},
 	{Name: "some-project", Version: "1.9", Sdist: true, UploadTime: time.Date(2024, 5, 6, 7, 8, 9, 123456000, time.UTC)},
-	{Name: "some-project", Version: "2.0rc1", Build: "1abc", NoMetadata: true},
+	{Name: "some-project", Version: "2.0rc1", Build: "1abc", Listed: indextest.Listed{NoMetadata: true}},
 }
 
 func TestPages(t *testing.T) {

@@ -155,7 +155,7 @@ func TestMalformed(t *testing.T) {
 	x := indextest.New(t, indextest.Dist{Name: "a", Version: "1.0", Metadata: "nonsense"},
 		indextest.Dist{Name: "a", Version: "2.0", Metadata: "Metadata-Version: 2.1\nName: b\nVersion: 2.0\n"},
 		indextest.Dist{Name: "a", Version: "3.0", Metadata: "Metadata-Version: 2.1\nName: a\nVersion: 3.1\n"},
-		indextest.Dist{Name: "a", Version: "4.0", Content: []byte("no zip at all"), NoMetadata: true})
+		indextest.Dist{Name: "a", Version: "4.0", Content: []byte("no zip at all"), Listed: indextest.Listed{NoMetadata: true}})
 	c := client(t, nil, x)
 	for _, f := range files(t, c, "a") {
 		_, err := c.Metadata(ctx, f)
@@ -406,7 +406,7 @@ func TestHostileRedirects(t *testing.T) {
 }
 
 func TestRemotePageCannotPointAtLocalFiles(t *testing.T) {
-	x := indextest.New(t, indextest.Dist{Name: "a", Version: "1.0", URL: "file:///etc/a-1.0-py3-none-any.whl"},
+	x := indextest.New(t, indextest.Dist{Name: "a", Version: "1.0", Listed: indextest.Listed{URL: "file:///etc/a-1.0-py3-none-any.whl"}},
 		indextest.Dist{Name: "a", Version: "2.0"})
 	for _, x.HTML = range []bool{false, true} {
 		equal(t, "files", filenames(files(t, client(t, nil, x), "a")), []string{"a-2.0-py3-none-any.whl"})

@@ -35,11 +35,18 @@ type Dist struct {
 	Files          map[string]string // further files of the wheel; RECORD lists them
 	Pad            int               // bytes of incompressible padding, for wheels of size
 
+	Metadata string // METADATA as it stands, instead of what the fields above give
+	Content  []byte // the file as it stands, instead of what is built
+
+	Listed
+}
+
+// Listed says how the index's page lists a distribution. The zero value is all that the Simple API
+// can say.
+type Listed struct {
 	NoMetadata bool   // the index offers no metadata file (PEP 658)
 	NoHash     bool   // the page names no hash
 	NoSize     bool   // the page names no size
-	Metadata   string // METADATA as it stands, instead of what the fields above give
-	Content    []byte // the file as it stands, instead of what is built
 	URL        string // where the page points, instead of the index's own files
 }
 
