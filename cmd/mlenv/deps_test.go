@@ -81,7 +81,7 @@ var packages = []struct {
 	{"resolve/secret", "Keeps passwords and tokens out of what is shown and stored.",
 		""},
 	{"resolve/serving", "What a server needs and how it is started: the runtime contract, once.",
-		"resolve resolve/model resolve/pep440 resolve/pep508 resolve/pylock templates"},
+		"resolve resolve/finding resolve/model resolve/pep440 resolve/pep508 resolve/pylock templates"},
 	{"resolve/signature", "Signatures and examples, as MLflow enforces them.",
 		""},
 	{"templates", "Holds the embedded templates.",

@@ -160,7 +160,7 @@ func modelSide(name string) (_ diff.Side, err error) {
 	}
 	size, err := modelSize(m.FS)
 	return diff.Side{
-		Name: filepath.ToSlash(name), Kind: diff.Model, Spec: spec, Signature: &m.Signature, Size: size,
+		Name: filepath.ToSlash(name), Kind: diff.Model, Spec: spec, Signature: &m.Signature, Model: m, Size: size,
 	}, err
 }
 
@@ -253,7 +253,7 @@ func (a *app) imageSide(ctx context.Context, name string, p *v1.Platform) (side 
 	if err != nil {
 		return side, sideErrors(name, err)
 	}
-	side.Signature, side.NoCode = &m.Signature, noCode(name, m, in)
+	side.Signature, side.Model, side.NoCode = &m.Signature, m, noCode(name, m, in)
 	return side, nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/base"
+	"mlenv/resolve"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/index"
 	"mlenv/resolve/model"
@@ -100,6 +101,7 @@ func (r *imageRun) prepare(ctx context.Context) (err error) {
 		needs = append(needs, base.Need{Package: p.Name, Reason: p.Reason})
 	}
 	r.findings = append(r.findings, base.Missing(r.bases, needs)...)
+	r.findings = append(r.findings, resolve.VariableFindings(r.in.Model)...)
 	r.progress.pause()
 	return r.report(r.findings, r.o.out.strict)
 }

@@ -70,7 +70,7 @@ func Run(in Input) (*Report, error) {
 	c.findings = slices.Clone(in.Spec.Findings)
 	steps := []func(){
 		c.requirements, c.buildDependencies, c.pythonEndOfLife,
-		c.modelFiles, c.flavors, c.code, c.imports, c.signature,
+		c.modelFiles, c.variables, c.flavors, c.code, c.imports, c.signature,
 	}
 	if in.NoSolution != "" {
 		c.find(finding.UnsatisfiableEnvironment, "requirements", nil, "%s", in.NoSolution)

@@ -38,6 +38,11 @@ func (c *checker) modelFiles() {
 	}
 }
 
+// variables names what the model wants set when it runs.
+func (c *checker) variables() {
+	c.findings = append(c.findings, resolve.VariableFindings(c.in.Model)...)
+}
+
 func isArtifactPath(key string) bool {
 	return strings.HasPrefix(key, "artifacts.") && strings.HasSuffix(key, ".path")
 }

@@ -7,6 +7,7 @@ import (
 
 	"mlenv/resolve"
 	"mlenv/resolve/envfile"
+	"mlenv/resolve/model"
 	"mlenv/resolve/pep440"
 )
 
@@ -42,6 +43,10 @@ func (d *differ) declared() {
 	d.SystemPackages = items(systemEntries(old), systemEntries(now))
 	d.NeededVariables = items(set(old.EnvironmentVariables), set(now.EnvironmentVariables))
 	d.Identity = items(identity(old.Model), identity(now.Model))
+	if d.old.Model != nil && d.now.Model != nil {
+		d.Resources = items(resourceEntries(d.old.Model), resourceEntries(d.now.Model))
+		d.AuthPolicy = items(authEntries(d.old.Model), authEntries(d.now.Model))
+	}
 	if why := d.old.NoCode + d.now.NoCode; why != "" {
 		d.skip("code", why)
 	} else {
@@ -173,6 +178,22 @@ func codeEntries(s *resolve.Spec) entries {
 	e := entries{}
 	for _, c := range s.CodePaths {
 		e[c.Path] = c.Digest
+	}
+	return e
+}
+
+func resourceEntries(m *model.Model) entries {
+	e := entries{}
+	for _, r := range m.Resources() {
+		e[r.Kind+" "+r.Name] = ""
+	}
+	return e
+}
+
+func authEntries(m *model.Model) entries {
+	e := entries{}
+	for _, f := range m.AuthPolicy() {
+		e[f.Key+" "+f.Value.Text] = ""
 	}
 	return e
 }

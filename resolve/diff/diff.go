@@ -33,6 +33,7 @@ type Side struct {
 	Digest    string           // of an image, "sha256:…"
 	Spec      *resolve.Spec    // what the model declares
 	Signature *model.Signature // zero if the model has none, nil if it is not known
+	Model     *model.Model     // for what it calls when it predicts, nil if that is not known
 	Lock      *pylock.Lock
 
 	BaseName, BaseDigest string            // of the base image
@@ -125,6 +126,8 @@ type Lists struct {
 	CondaPackages     []Item `json:"condaPackages"`
 	SystemPackages    []Item `json:"systemPackages"`
 	CodePaths         []Item `json:"codePaths"`
+	Resources         []Item `json:"resources"`       // what the model calls when it predicts
+	AuthPolicy        []Item `json:"authPolicy"`      // and as whom
 	NeededVariables   []Item `json:"neededVariables"` // environment variables that the model asks for
 	Environment       []Item `json:"environment"`     // environment variables that the image sets
 }
@@ -145,6 +148,8 @@ func (c *Changes) Sections() []Section {
 		{"Conda packages", c.CondaPackages},
 		{"System packages", c.SystemPackages},
 		{"Code", c.CodePaths},
+		{"Resources that the model calls", c.Resources},
+		{"Authorization towards them", c.AuthPolicy},
 		{"Environment variables that the model needs", c.NeededVariables},
 		{"Environment of the container", c.Environment},
 	}
@@ -162,7 +167,7 @@ func Compare(old, now Side) *Changes {
 	d.size()
 	for _, list := range []*[]Item{
 		&c.Requirements, &c.Constraints, &c.BuildDependencies, &c.PackageIndex, &c.CondaPackages,
-		&c.SystemPackages, &c.CodePaths, &c.NeededVariables, &c.Environment, &c.Identity,
+		&c.SystemPackages, &c.CodePaths, &c.Resources, &c.AuthPolicy, &c.NeededVariables, &c.Environment, &c.Identity,
 	} {
 		if *list == nil {
 			*list = []Item{} // so that it is a list in JSON, not null

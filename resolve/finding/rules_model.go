@@ -30,6 +30,8 @@ var modelRules = []Rule{
 		"That mlflow cannot read the model. Require at least the version that the message names."},
 	{PathOutsideModel, Model, Error, "MLmodel names a path outside the model",
 		"The path exists on the machine that logged the model, and nowhere else. Log the model again with the file as an artifact."},
+	{RuntimeVariable, Model, Info, "the model wants environment variables when it runs",
+		"MLflow records the names of variables that were set when the model was logged, never their values; resources of Databricks want a workspace and a token. Set those that matter when the container is started; mlenv manifest refers to them in a Secret."},
 	{WindowsPath, Model, Error, "MLmodel names a path in the form of Windows",
 		"MLflow on Linux takes the backslashes for a part of the name, and fails to load the model. Log the model again with a newer MLflow or on Linux, or write the path with slashes."},
 }
