@@ -18,6 +18,7 @@ import (
 	"mlenv/resolve/check/gather"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/pylock"
+	"mlenv/resolve/serving"
 )
 
 // checkOptions are the flags of check.
@@ -34,6 +35,7 @@ type checkOptions struct {
 	online         bool
 	date           string
 	listRules      bool
+	target         string
 }
 
 func checkCommand(a *app) *cli.Command {
@@ -47,6 +49,7 @@ func checkCommand(a *app) *cli.Command {
 	s.list(&o.base.names, "platform", "every locked package must have a wheel for `OS/ARCH`")
 	s.text(&o.base.ref, "base", "the lock must fit the base `IMAGE`, and what wheels need of it must be there")
 	s.on(&o.online, "online", "ask the index whether locked files are yanked or gone, and for licences; without --lock, whether the requirements can be met")
+	bindTarget(s, &o.target, "say what the `PLATFORM` would refuse of the model's image, as mlenv image --target builds it")
 	s.text(&o.date, "date", "check as of `YYYY-MM-DD` instead of today")
 	s.on(&o.listRules, "list-rules", "print the rules and exit")
 	o.lock.bind(s, &o.model.index)
@@ -56,8 +59,8 @@ func checkCommand(a *app) *cli.Command {
 		Usage:     "find what would go wrong with a model before it is deployed",
 		ArgsUsage: "MODEL",
 		Description: "Compares what MODEL, a model directory or its MLmodel file, declares with what its files hold,\n" +
-			"with a lock and with a policy. Needs no network unless --online is given. docs/rules.md\n" +
-			"describes the rules. Exits with 2 if there are findings at or above --fail-on.",
+			"with a lock and with a policy. Needs no network unless --online is given. With --target it says\n" +
+			"what a platform would refuse, and MODEL may be an image too. docs/rules.md describes the rules. Exits with 2 if there are findings at or above --fail-on.",
 		Flags:  s.flags,
 		Action: s.action(func(ctx context.Context, args []string) error { return a.check(ctx, args, o) }),
 	}
@@ -93,12 +96,18 @@ type checkRun struct {
 	o     *checkOptions
 	model string
 	in    check.Input
+
+	target   serving.Target
+	targeted bool // there is one
 }
 
 // prepare reads everything but the model, so that what is wrong with the command line is said
 // whatever the model is like.
 func (r *checkRun) prepare(args []string) (err error) {
 	if r.model, err = oneArgument(args, "check", "MODEL"); err != nil {
+		return err
+	}
+	if r.target, r.targeted, err = readTarget(r.o.target); err != nil {
 		return err
 	}
 	if r.in.Today, err = checkDate(r.o.date); err != nil {
@@ -121,7 +130,7 @@ func (r *checkRun) prepare(args []string) (err error) {
 	for _, flag := range []struct {
 		name  string
 		given bool
-	}{{"osv", len(r.o.osv) > 0}, {"platform", len(r.o.base.names) > 0}} {
+	}{{"osv", len(r.o.osv) > 0}, {"platform", len(r.o.base.names) > 0 && !r.targeted}} {
 		if flag.given && r.in.Lock == nil && !r.o.online {
 			return &usageError{msg: "--" + flag.name + " checks a lock: give it with --lock, or make one with --online"}
 		}
@@ -157,6 +166,9 @@ func readCheckedLock(name string) (*check.Lock, error) {
 // check reads the model and applies the rules. A model whose files cannot be understood is a
 // finding: a pipeline wants its report all the same.
 func (r *checkRun) check(ctx context.Context, args []string) (_ *check.Report, err error) {
+	if r.isImage() {
+		return r.checkImage(ctx)
+	}
 	in, err := r.o.model.open(args)
 	if err != nil {
 		if found, ok := check.FromError(err, r.in.Policy, r.in.Today); ok && r.isModel() {
@@ -166,6 +178,9 @@ func (r *checkRun) check(ctx context.Context, args []string) (_ *check.Report, e
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	r.in.Model, r.in.Spec = in.Model, in.Spec
+	if r.in.Platform, err = r.refused(); err != nil {
+		return nil, err
+	}
 	if err := r.gather(ctx, in); err != nil {
 		return nil, err
 	}

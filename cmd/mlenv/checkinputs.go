@@ -3,17 +3,22 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"mlenv/imagebuild/base"
+	"mlenv/imagebuild/image"
 	"mlenv/resolve/check"
 	"mlenv/resolve/check/gather"
 	"mlenv/resolve/dist"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/lock"
 	"mlenv/resolve/pep440"
+	"mlenv/resolve/serving"
 )
 
 // gather adds what the check knows beyond the model: targets, the base, and the index.
@@ -129,4 +134,49 @@ func (r *checkRun) targetOf(p v1.Platform) (dist.Target, error) {
 		}
 	}
 	return t, nil
+}
+
+// refused says what the platform of --target would refuse of the image that mlenv image --target
+// makes of the model.
+func (r *checkRun) refused() (finding.List, error) {
+	if !r.targeted {
+		return nil, nil
+	}
+	arch, err := r.o.base.architectures()
+	if err != nil {
+		return nil, err
+	}
+	user := r.target.User
+	if user == "" {
+		user = serving.DefaultUser
+	}
+	return r.target.Refuses(serving.Shape{
+		Architectures: arch, Docker: r.target.Docker, Index: len(arch) > 1, Port: serving.DefaultPort, User: user,
+		Serves: r.o.lock.serve != string(serving.None),
+	}), nil
+}
+
+// isImage tells whether the argument names an image, which can only be meant together with --target.
+func (r *checkRun) isImage() bool {
+	if !r.targeted {
+		return false
+	}
+	if image.IsFile(r.model) {
+		return true
+	}
+	_, err := os.Stat(r.model)
+	return errors.Is(err, fs.ErrNotExist) && looksLikeReference(r.model)
+}
+
+// checkImage compares an image with what the platform takes.
+func (r *checkRun) checkImage(ctx context.Context) (*check.Report, error) {
+	img, err := image.Open(ctx, r.model, nil, r.app.remote())
+	if err != nil {
+		return nil, err
+	}
+	shape, err := img.Shape()
+	if err != nil {
+		return nil, err
+	}
+	return check.Image(r.target.Refuses(shape), r.in.Policy, r.in.Today), nil
 }

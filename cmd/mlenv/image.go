@@ -28,6 +28,7 @@ type imageOptions struct {
 	layers    layerOptions
 	out       outputOptions
 
+	target   string
 	format   string
 	lockFile string
 	locked   bool
@@ -43,11 +44,12 @@ type sinkOptions struct {
 
 // layerOptions say how layers are made.
 type layerOptions struct {
-	manifest    string
-	compression string
-	maxSize     string
-	maxGiven    bool
-	jobs        int
+	manifest      string
+	manifestGiven bool
+	compression   string
+	maxSize       string
+	maxGiven      bool
+	jobs          int
 }
 
 func imageCommand(a *app) *cli.Command {
@@ -59,12 +61,14 @@ func imageCommand(a *app) *cli.Command {
 	s.oneOf(&o.format, "format", "what is printed on stdout", "text", "json")
 	s.on(&o.out.quiet, "quiet, q", "no progress output")
 	o.out.bindStrict(s)
+	bindTarget(s, &o.target, "build for the `PLATFORM`, with what it wants, and refuse what it would")
 	o.container.bind(s)
 	s.text(&o.lockFile, "lock", "install exactly what the lock `FILE` says, resolving nothing")
 	s.on(&o.locked, "locked", "fail if the lock does not fit the model any more")
 	o.base.bind(s)
 	s.oneOf(&o.layers.compression, "compression", "how layers are made; splice takes over the wheels' own compression", "splice", "gzip", "zstd")
 	s.oneOf(&o.layers.manifest, "manifest", "write manifests as the OCI or as Docker (schema 2) has them, of the same blobs", "oci", "docker")
+	s.given(&o.layers.manifestGiven, "manifest")
 	s.text(&o.layers.maxSize, "max-layer-size", "split layers of more than `SIZE`")
 	s.given(&o.layers.maxGiven, "max-layer-size")
 	s.number(&o.layers.jobs, "jobs", "make and send `N` layers at once")
@@ -158,6 +162,12 @@ func imageName(model string) (string, error) {
 // image runs the command: from the model to every sink.
 func (a *app) image(ctx context.Context, args []string, o *imageOptions) (err error) {
 	run := &imageRun{app: a, o: o}
+	if run.target, run.targeted, err = readTarget(o.target); err != nil {
+		return err
+	}
+	if run.targeted {
+		o.preset(run.target)
+	}
 	run.box, err = a.container(o.container, o.lock.serve, o.model.codePaths)
 	var layerErr error
 	run.layers, layerErr = o.layers.read()

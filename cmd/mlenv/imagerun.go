@@ -20,6 +20,8 @@ import (
 type imageRun struct {
 	*app
 	o        *imageOptions
+	target   serving.Target
+	targeted bool // there is one
 	box      container
 	layers   layering
 	in       *inputs
@@ -102,8 +104,24 @@ func (r *imageRun) prepare(ctx context.Context) (err error) {
 	}
 	r.findings = append(r.findings, base.Missing(r.bases, needs)...)
 	r.findings = append(r.findings, resolve.VariableFindings(r.in.Model)...)
+	r.findings = append(r.findings, r.refused()...)
 	r.progress.pause()
 	return r.report(r.findings, r.o.out.strict)
+}
+
+// refused says what the platform of --target would not take of what the flags ask for.
+func (r *imageRun) refused() finding.List {
+	if !r.targeted {
+		return nil
+	}
+	s := serving.Shape{
+		Docker: r.layers.manifest == imagebuild.Docker, Index: len(r.bases) > 1, Port: r.o.container.port, User: r.o.container.user,
+		Serves: r.box.choices.Kind != serving.None || len(r.o.container.entrypoint) > 0,
+	}
+	for _, b := range r.bases {
+		s.Architectures = append(s.Architectures, b.Arch)
+	}
+	return r.target.Refuses(s)
 }
 
 // review says what was found in the wheels and the layers, before anything is sent.

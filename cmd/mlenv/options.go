@@ -155,6 +155,7 @@ type containerOptions struct {
 	port, workers           int
 	portGiven, workersGiven bool
 	user                    string
+	userGiven               bool
 	env, labels, annotation []string // KEY=VALUE
 	entrypoint              []string
 }
@@ -166,6 +167,7 @@ func (o *containerOptions) bind(s *flagSet) {
 	s.number(&o.workers, "workers", "run `N` processes")
 	s.given(&o.workersGiven, "workers")
 	s.text(&o.user, "user", "run as `UID:GID`")
+	s.given(&o.userGiven, "user")
 	s.list(&o.env, "env", "set the environment variable `KEY=VALUE`")
 	s.list(&o.entrypoint, "entrypoint", "run `WORD` instead of the server; once for each word of the command")
 	s.list(&o.labels, "label", "add the label `KEY=VALUE`")

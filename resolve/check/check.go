@@ -41,6 +41,8 @@ type Input struct {
 	Licences map[pep508.Name]string
 	// BaseName is the reference of the base image, "" where none was given.
 	BaseName string
+	// Platform is what the platform that is to run the model's image would refuse, see serving.Target.
+	Platform finding.List
 	// Policy decides on rules and packages; nil is the default.
 	Policy *Policy
 }
@@ -67,7 +69,7 @@ type Excepted struct {
 // Run applies every rule. The error is of the file system, never of what the files say.
 func Run(in Input) (*Report, error) {
 	c := &checker{in: in, text: map[string][]string{}}
-	c.findings = slices.Clone(in.Spec.Findings)
+	c.findings = slices.Concat(in.Spec.Findings, in.Platform)
 	steps := []func(){
 		c.requirements, c.buildDependencies, c.pythonEndOfLife,
 		c.modelFiles, c.variables, c.flavors, c.code, c.imports, c.signature,
@@ -87,6 +89,9 @@ func Run(in Input) (*Report, error) {
 	}
 	return in.Policy.apply(c.findings, in.Today), nil
 }
+
+// Image gives the report on an image of which nothing but its shape was looked at.
+func Image(refused finding.List, p *Policy, today time.Time) *Report { return p.apply(refused, today) }
 
 // FromError turns what is wrong with the form of a model's files into findings. It is false where
 // err holds anything else, which no finding can say.
