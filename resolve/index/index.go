@@ -57,32 +57,38 @@ const (
 // Settings are all that a Client goes by. URLs may carry credentials; they go no further than to
 // the origin that they belong to. The zero value asks the Python Package Index, without a cache.
 type Settings struct {
-	Indexes      []string // base URLs in the order of trial; none stands for the default index
-	FindLinks    []string // directories, file: URLs and http URLs of pages, and single files
-	NoIndex      bool     // find-links alone
-	Offline      bool     // the cache and local files alone
-	Refresh      bool     // confirm pages that are still fresh
-	Strategy     Strategy // FirstIndex if ""
-	TrustedHosts []string // hosts, with or without port, whose certificates are not checked
+	Indexes   []string // base URLs in the order of trial; none stands for the default index
+	FindLinks []string // directories, file: URLs and http URLs of pages, and single files
+	NoIndex   bool     // find-links alone
+	Offline   bool     // the cache and local files alone
+	Refresh   bool     // confirm pages that are still fresh
+	Strategy  Strategy // FirstIndex if ""
 
 	Credentials []Credential // besides those in URLs
-	CertFile    string       // a bundle in PEM instead of the system's certificates; "" for those
-	CertDir     string       // the same, as directories
-	ClientCert  string       // a file in PEM with certificate and key
-	HTTPProxy   string
-	HTTPSProxy  string
-	NoProxy     string // as the environment variable has it
+	CacheDir    string       // "" for no cache on disk; files cannot be fetched then
 
-	CacheDir    string        // "" for no cache on disk; files cannot be fetched then
-	Timeout     time.Duration // without any byte arriving; 30 s if 0
-	Retries     int           // after the first try; 4 if 0, none if negative
-	Concurrency int           // requests in flight; 50 if 0
-	UserAgent   string        // "mlenv" if ""
+	Network
 
 	Now      func() time.Time                                 // time.Now if nil
 	Sleep    func(ctx context.Context, d time.Duration) error // a timer if nil
 	Warn     func(message string)                             // told of what is odd but no error; may be nil
 	Progress func(Event)                                      // called often and by several goroutines; may be nil
+}
+
+// Network says how the indexes are reached. The zero value is what most networks need.
+type Network struct {
+	TrustedHosts []string // hosts, with or without port, whose certificates are not checked
+	CertFile     string   // a bundle in PEM instead of the system's certificates; "" for those
+	CertDir      string   // the same, as directories
+	ClientCert   string   // a file in PEM with certificate and key
+	HTTPProxy    string
+	HTTPSProxy   string
+	NoProxy      string // as the environment variable has it
+
+	Timeout     time.Duration // without any byte arriving; 30 s if 0
+	Retries     int           // after the first try; 4 if 0, none if negative
+	Concurrency int           // requests in flight; 50 if 0
+	UserAgent   string        // "mlenv" if ""
 }
 
 // Event is one step of progress.

@@ -174,7 +174,7 @@ func TestConfigureErrors(t *testing.T) {
 		{Indexes: []string{"https://"}},
 		{Indexes: []string{"https://user:secret@h.example:port/"}},
 		{Strategy: "best"},
-		{CertFile: "/nonexistent/ca.pem"},
+		{Network: Network{CertFile: "/nonexistent/ca.pem"}},
 	} {
 		if _, err := New(s); err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("New(%v): %v", s.Indexes, err)
