@@ -84,6 +84,9 @@ func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (e
 	began := a.clock()
 	show := a.lockProgress(o.out)
 	r.warn = show.warn
+	if o.out.verbose {
+		r.note = func(text string) { show.say("passed over: %s", text) }
+	}
 	if r.client, err = a.indexClient(o.model.index, in.Spec, show.event); err != nil {
 		return err
 	}

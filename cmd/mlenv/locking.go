@@ -27,6 +27,7 @@ type lockRequest struct {
 	dir     string        // directory of the lock; local files are named from there
 	keep    lock.Keep
 	warn    func(string)
+	note    func(string) // of newer versions that were passed over; may be nil
 }
 
 // solve decides all packages of a model. The error is a *lock.NoSolutionError where there is none.
@@ -38,7 +39,7 @@ func (o *lockOptions) solve(ctx context.Context, r lockRequest) (*pylock.Lock, e
 	name, digest := base.Recorded(r.bases)
 	p, err := lock.FromSpec(r.in.Spec, lock.Options{
 		Targets: r.targets, ModelDir: r.in.dir(), Dir: r.dir, Serve: serving.Kind(o.serve),
-		Base: lock.Base{Name: name, Digest: digest}, Limits: limits, Keep: r.keep, Warn: r.warn,
+		Base: lock.Base{Name: name, Digest: digest}, Limits: limits, Keep: r.keep, Warn: r.warn, Note: r.note,
 	})
 	if err != nil {
 		return nil, err

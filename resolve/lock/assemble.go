@@ -90,6 +90,9 @@ func yanked(entries []*entry) []pylock.Yanked {
 // on the way is the one that counts.
 func (s *session) warnOf(all []*picks, withdrawn []pylock.Yanked) {
 	for _, p := range all {
+		for _, over := range p.over {
+			s.note(over)
+		}
 		for _, odd := range p.odd {
 			s.warn("%s", odd)
 		}

@@ -26,6 +26,7 @@ type Options struct {
 	Limits   Limits
 	Keep     Keep
 	Warn     func(string) // told of what is odd but no error; may be nil
+	Note     func(string) // told of newer versions that were passed over, and why; may be nil
 }
 
 // Base names the base image that a lock was made for.
@@ -69,7 +70,7 @@ func FromSpec(s *resolve.Spec, o Options) (Problem, error) {
 	o.Limits.NoBinary = append(o.Limits.NoBinary, s.PackageIndex.NoBinary...)
 	o.Limits.OnlyBinary = append(o.Limits.OnlyBinary, s.PackageIndex.OnlyBinary...)
 	p := Problem{
-		Targets: o.Targets, Dir: o.Dir, Limits: o.Limits, Keep: o.Keep, Warn: o.Warn,
+		Targets: o.Targets, Dir: o.Dir, Limits: o.Limits, Keep: o.Keep, Warn: o.Warn, Note: o.Note,
 		Tool: pylock.Tool{SpecDigest: s.Digest, BaseName: o.Base.Name, BaseDigest: o.Base.Digest, Serve: string(o.Serve)},
 	}
 	if p.Roots, err = roots(s.Requirements, o.ModelDir); err != nil {

@@ -63,6 +63,7 @@ type Problem struct {
 	Keep   Keep
 	Tool   pylock.Tool  // what else is to be recorded; Python, Targets and Requested are filled in
 	Warn   func(string) // may be nil
+	Note   func(string) // told of newer versions that were passed over, and why; may be nil
 
 	prereleases map[pep508.Name]bool // admitted because packages ask for them; false: never for that
 	yanked      map[pep508.Name]bool

@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"errors"
 	"strings"
 
 	"mlenv/resolve/pep440"
@@ -30,9 +31,15 @@ type provider struct {
 	items    []item
 	projects []*project
 	tried    []int // how often a version was chosen
+
+	trying    int                // the version whose dependencies are being asked for
+	passed    []passed           // what cannot be used of what was tried
+	requirers map[int][]requirer // by the package that they need
 }
 
-func newProvider(w *world) *provider { return &provider{w: w, ids: map[item]int{}} }
+func newProvider(w *world) *provider {
+	return &provider{w: w, ids: map[item]int{}, requirers: map[int][]requirer{}}
+}
 
 func (p *provider) id(it item) int {
 	id, ok := p.ids[it]
@@ -158,12 +165,16 @@ func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
 	if !p.w.spend() {
 		return nil, errEnough
 	}
+	p.trying = v
 	it, pr := p.items[id], p.projects[id]
 	if why := pr.why(v); why != usable {
 		set, why := pr.neighbours(v, why)
-		return nil, &pubgrub.UnavailableError{Note: why, Versions: set}
+		return nil, p.passOver(id, &pubgrub.UnavailableError{Note: why, Versions: set})
 	}
 	m, err := p.w.meta(pr.versions[v])
+	if out := (*pubgrub.UnavailableError)(nil); errors.As(err, &out) {
+		return nil, p.passOver(id, out)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -179,10 +190,14 @@ func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
 	}
 	for _, r := range rs {
 		if r.URL != "" && !p.w.given(r) {
-			return nil, &pubgrub.UnavailableError{Note: "it needs " + r.String() + ", a direct reference; write that among your own requirements to allow it"}
+			return nil, p.passOver(id, &pubgrub.UnavailableError{Note: "it needs " + r.String() + ", a direct reference; write that among your own requirements to allow it"})
 		}
 		if out, err = p.dependencies(out, need{requirement: r}); err != nil {
 			return nil, err
+		}
+		if p.w.p.Note != nil {
+			needed := p.id(item{name: r.Name})
+			p.requirers[needed] = append(p.requirers[needed], requirer{id, v})
 		}
 	}
 	return out, nil

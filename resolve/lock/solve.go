@@ -27,6 +27,7 @@ type picks struct {
 	patchy []decided // markers of the packages that tell patch releases apart
 	holds  patches   // of the target's Python, on which the choice is what it is
 	odd    []string  // what the user should know of the choice
+	over   []string  // what newer versions were passed over, and why
 }
 
 func (p *picks) find(name pep508.Name) *pick {
@@ -246,6 +247,9 @@ func (w *world) has(name pep508.Name) bool {
 // picks reads a solution.
 func (p *provider) picks(solution []int) *picks {
 	out := &picks{world: p.w}
+	if p.w.p.Note != nil {
+		out.over = p.passedOver(solution)
+	}
 	byName := map[pep508.Name]*pick{}
 	for id, v := range solution {
 		if v < 0 {

@@ -184,6 +184,7 @@ func readUniverse(text string) (*universe, error) {
 // "soft REQUIREMENT", and options. What is expected follows "--".
 type testCase struct {
 	name, problem, want string
+	notes               bool // are wanted
 }
 
 func readCases(t *testing.T, file string) (*universe, string, []testCase) {
@@ -201,7 +202,7 @@ func readCases(t *testing.T, file string) (*universe, string, []testCase) {
 	for _, p := range parts[1:] {
 		name, rest, _ := strings.Cut(p, "\n")
 		problem, want, _ := strings.Cut(rest, "--\n")
-		cases = append(cases, testCase{name, problem, strings.TrimRight(want, "\n")})
+		cases = append(cases, testCase{name: name, problem: problem, want: strings.TrimRight(want, "\n")})
 	}
 	if len(cases) == 0 {
 		t.Fatalf("%s holds no case", file)
@@ -254,6 +255,8 @@ func (c *testCase) parse(t *testing.T) Problem {
 			p.Limits.Pre = true
 		case "no-binary":
 			p.Limits.NoBinary = append(p.Limits.NoBinary, rest)
+		case "notes":
+			c.notes = true
 		case "only-binary":
 			p.Limits.OnlyBinary = append(p.Limits.OnlyBinary, rest)
 		case "cutoff":
@@ -326,7 +329,7 @@ func show(l *pylock.Lock, warnings []string, err error) string {
 		b.WriteByte('\n')
 	}
 	for _, w := range warnings {
-		fmt.Fprintf(&b, "warning: %s\n", w)
+		fmt.Fprintln(&b, w)
 	}
 	return strings.TrimRight(b.String(), "\n")
 }
@@ -348,7 +351,10 @@ func TestUniverses(t *testing.T) {
 				for range 2 {
 					p := c.parse(t)
 					var warnings []string
-					p.Warn = func(s string) { warnings = append(warnings, s) }
+					p.Warn = func(s string) { warnings = append(warnings, "warning: "+s) }
+					if c.notes {
+						p.Note = func(s string) { warnings = append(warnings, "passed over: "+s) }
+					}
 					l, err := Solve(t.Context(), u, p)
 					again := show(l, warnings, err)
 					if got != "" && again != got {

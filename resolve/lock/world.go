@@ -21,6 +21,14 @@ type session struct {
 	warned   map[string]bool
 }
 
+// note tells what versions were passed over, once each.
+func (s *session) note(text string) {
+	if !s.warned[text] {
+		s.warned[text] = true
+		s.p.Note(text)
+	}
+}
+
 func (s *session) warn(format string, args ...any) {
 	m := fmt.Sprintf(format, args...)
 	if s.p.Warn != nil && !s.warned[m] {
