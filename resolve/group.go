@@ -23,6 +23,7 @@ type group struct {
 	name    pep508.Name
 	marker  pep508.Marker
 	entries []entry
+	seen    map[line]bool     // of the entries
 	files   []*envfile.File   // those that declare it
 	joined  pep440.Specifiers // of all entries that agree with the winner
 }
@@ -55,24 +56,33 @@ func key(r envfile.Requirement) string {
 	return name + "\x00" + r.Marker.String()
 }
 
+// line is a requirement where it stands.
+type line struct {
+	from finding.Origin
+	text string
+}
+
 func (g *group) add(e entry) {
 	if !slices.Contains(g.files, e.file) {
 		g.files = append(g.files, e.file)
 	}
-	for _, have := range g.entries {
-		if have.From == e.From && text(have) == text(e) {
-			return // the same line, read through an include
-		}
+	l := line{e.From, whole(e)}
+	if g.seen[l] {
+		return // the same line, read through an include
 	}
+	if g.seen == nil {
+		g.seen = map[line]bool{}
+	}
+	g.seen[l] = true
 	g.entries = append(g.entries, e)
 }
 
 func (g *group) origins() []finding.Origin {
-	var from []finding.Origin
+	var from origins
 	for _, e := range g.entries {
-		from = addOrigin(from, e.From)
+		from.add(e.From)
 	}
-	return from
+	return from.list
 }
 
 // subject names the group in findings.
@@ -91,8 +101,21 @@ func source(e entry) string {
 	return e.URL
 }
 
-// text returns the requirement as messages show it.
+// shown is how much of a requirement a message shows, in bytes.
+const shown = 300
+
+// text returns the requirement as messages show it: a line of ten thousand specifiers is not shown whole,
+// as often as there is something to say of it.
 func text(e entry) string {
+	if s := whole(e); len(s) > shown+len("…") {
+		return strings.ToValidUTF8(s[:shown], "") + "…"
+	} else {
+		return s
+	}
+}
+
+// whole is all of the requirement but its marker.
+func whole(e entry) string {
 	var b strings.Builder
 	b.WriteString(string(e.Name))
 	b.WriteString(extrasText(e.Extras))

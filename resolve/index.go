@@ -48,8 +48,13 @@ func (m *merger) compareIndex(first, d *envfile.Declaration, f *envfile.File) {
 }
 
 func appendValues(list []string, more []envfile.Declaration) []string {
+	seen := map[string]bool{}
+	for _, v := range list {
+		seen[v] = true
+	}
 	for _, d := range more {
-		if !slices.Contains(list, d.Value) {
+		if !seen[d.Value] {
+			seen[d.Value] = true
 			list = append(list, d.Value)
 		}
 	}

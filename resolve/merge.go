@@ -77,36 +77,51 @@ func (m *merger) locked() *envfile.File {
 // reportCredentials reports each URL with credentials once, with all the files that have it.
 func (m *merger) reportCredentials() {
 	var texts []string
-	places := map[string][]finding.Origin{}
+	places := map[string]*origins{}
 	for _, f := range m.files {
 		for _, o := range f.CredentialsIn {
 			if places[o.Text] == nil {
+				places[o.Text] = &origins{}
 				texts = append(texts, o.Text)
 			}
-			places[o.Text] = addOrigin(places[o.Text], o)
+			places[o.Text].add(o)
 		}
 	}
 	for _, text := range texts {
 		var words []string
-		for _, o := range places[text] {
+		from := places[text].list
+		for _, o := range from {
 			words = append(words, o.String())
 		}
-		m.find(finding.CredentialsInURL, places[text][0].File, places[text],
+		m.find(finding.CredentialsInURL, from[0].File, from,
 			"a URL in %s carries credentials; they are left out here, but whoever reads the model has them", list(words))
 	}
 }
 
 func (m *merger) mergeConda() {
+	known := map[string]int{} // the packages, by their canonical text
+	var from []*origins       // of each package
 	for _, f := range m.files {
-		for _, c := range f.Channels {
-			if !slices.Contains(m.spec.Conda.Channels, c.Value) {
-				m.spec.Conda.Channels = append(m.spec.Conda.Channels, c.Value)
-			}
-		}
+		m.spec.Conda.Channels = appendValues(m.spec.Conda.Channels, f.Channels)
 		for _, p := range f.CondaPackages {
-			m.addCondaPackage(p)
+			i, ok := known[p.MatchSpec]
+			if !ok {
+				i = len(m.spec.Conda.Packages)
+				known[p.MatchSpec] = i
+				m.spec.Conda.Packages = append(m.spec.Conda.Packages, CondaPackage{Name: p.Name, MatchSpec: p.MatchSpec})
+				from = append(from, &origins{})
+			}
+			from[i].add(p.From)
 		}
 	}
+	for i := range from {
+		m.spec.Conda.Packages[i].From = from[i].list
+	}
+	m.reportCondaPackages()
+}
+
+// reportCondaPackages reports that there are conda packages at all.
+func (m *merger) reportCondaPackages() {
 	packages := m.spec.Conda.Packages
 	if len(packages) == 0 {
 		return
@@ -124,17 +139,6 @@ func (m *merger) mergeConda() {
 		what = "are declared as conda packages, which"
 	}
 	m.find(finding.CondaPackages, "conda", from, "%s %s pip and uv do not install", list(names), what)
-}
-
-func (m *merger) addCondaPackage(p envfile.CondaPackage) {
-	for i := range m.spec.Conda.Packages {
-		if have := &m.spec.Conda.Packages[i]; have.MatchSpec == p.MatchSpec {
-			have.From = addOrigin(have.From, p.From)
-			return
-		}
-	}
-	m.spec.Conda.Packages = append(m.spec.Conda.Packages,
-		CondaPackage{Name: p.Name, MatchSpec: p.MatchSpec, From: []finding.Origin{p.From}})
 }
 
 // find reports a finding of a rule.
@@ -193,13 +197,22 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
-// addOrigin adds o unless it is there: a file that is included and also read by itself declares
-// its entries once.
-func addOrigin(list []finding.Origin, o finding.Origin) []finding.Origin {
-	if slices.Contains(list, o) {
-		return list
+// origins are places, each once: a file that is included and also read by itself declares its entries
+// once.
+type origins struct {
+	list []finding.Origin
+	seen map[finding.Origin]bool
+}
+
+func (l *origins) add(o finding.Origin) {
+	if l.seen[o] {
+		return
 	}
-	return append(list, o)
+	if l.seen == nil {
+		l.seen = map[finding.Origin]bool{}
+	}
+	l.seen[o] = true
+	l.list = append(l.list, o)
 }
 
 // list joins words for a sentence: "a, b and c".

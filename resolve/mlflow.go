@@ -66,7 +66,9 @@ func (m *merger) pinOne(r *Requirement, pin pep440.Version, known bool, origin f
 			"%s wants %s%s without an exact version; %s==%s is used, as the model was logged with it",
 			r.From[0], name, set, name, pin)
 		r.Specifier = pep440.Exactly(pin)
-		r.From = addOrigin(r.From, origin)
+		if !slices.Contains(r.From, origin) {
+			r.From = append(r.From, origin)
+		}
 	}
 }
 

@@ -23,10 +23,15 @@ func (m *merger) mergeRequirements() {
 func (m *merger) mergeConstraints() {
 	constraints := m.groupBy(func(f *envfile.File) []envfile.Requirement { return f.Constraints })
 	requirements := m.groupBy(func(f *envfile.File) []envfile.Requirement { return f.Requirements })
+	byName := map[pep508.Name][]*group{}
+	for _, r := range requirements {
+		byName[r.name] = append(byName[r.name], r)
+	}
+	left := budget(maxComparisons)
 	for _, c := range constraints {
 		m.spec.Constraints = append(m.spec.Constraints, m.join(c, finding.ConflictingConstraint))
-		for _, r := range requirements {
-			m.reportExcluded(c, r)
+		for _, r := range byName[c.name] {
+			m.reportExcluded(c, r, &left)
 		}
 	}
 }
@@ -71,48 +76,129 @@ func (m *merger) join(g *group, rule finding.ID) Requirement {
 	return g.requirement(direct, extras, hashes)
 }
 
+// maxContradictions is how many lines of one file may contradict its others, for one package, and
+// still be reported one by one: each is compared with all that was joined.
+const maxContradictions = 50
+
+// maxComparisons bounds what is compared pair by pair, in clauses. Only a file that is made for it
+// comes near; what is then left unsaid here comes out when a lock is solved.
+const maxComparisons = 2_000_000
+
+// budget is what is left of maxComparisons.
+type budget int
+
+func (b *budget) spend(sets ...pep440.Specifiers) bool {
+	for _, s := range sets {
+		*b -= budget(1 + len(s.Clauses()))
+	}
+	return *b >= 0
+}
+
+// side is what one file says of a group, from one source.
+type side struct {
+	entry
+	all    pep440.Conjunction
+	never  string // the first line's specifier, if no version satisfies it
+	extras []pep508.Name
+	hashes []string
+	lines  int
+}
+
+// take joins a line with those before it, unless it contradicts them.
+func (s *side) take(e entry) relation {
+	rel := equal
+	switch {
+	case source(e) != "":
+	case s.never != "": // the first line contradicts itself, and so whatever says anything else
+		if s.never != e.Specifier.String() {
+			return contradictory
+		}
+	default:
+		if !s.all.SameAs(e.Specifier) {
+			rel = compatible
+		}
+		if !s.all.Add(e.Specifier) {
+			if s.lines == 0 {
+				s.never = e.Specifier.String()
+			}
+			return contradictory
+		}
+	}
+	s.lines++
+	s.extras = append(s.extras, e.Extras...)
+	s.hashes = append(s.hashes, e.Hashes...)
+	return rel
+}
+
+// whole is the lines as one entry.
+func (s *side) whole() entry {
+	switch {
+	case s.never != "":
+		s.Extras, s.Hashes = sorted(append(s.Extras, s.extras...)), sorted(append(s.Hashes, s.hashes...))
+	case s.lines > 1:
+		s.Specifier, s.Extras, s.Hashes = s.all.Specifiers(), sorted(s.extras), sorted(s.hashes)
+	}
+	return s.entry
+}
+
 // sides folds the lines of each file, so that files are compared as wholes: one entry for each
 // file, and one more for what contradicts it within that file. Lines that are joined are reported
 // of the first file only, as MLflow writes the same into the others.
 func (m *merger) sides(g *group) []entry {
-	var out, lines []entry // lines: those of out[0]
-	differ := false
+	type place struct {
+		file   *envfile.File
+		source string
+	}
+	var all []*side
+	var lines []entry // those of the first side
+	first := map[place]*side{}
+	differ, contradictions := false, 0
 	for _, e := range g.entries {
-		i := slices.IndexFunc(out, func(o entry) bool { return o.file == e.file && source(o) == source(e) })
-		if i < 0 || relate(out[i].Specifier, nil, e) == contradictory {
-			out = append(out, e)
-			if len(out) == 1 {
-				lines = out[:1:1]
+		at := place{e.file, source(e)}
+		s := first[at]
+		if s == nil {
+			s = &side{entry: e}
+			s.take(e)
+			first[at] = s
+			if all = append(all, s); len(all) == 1 {
+				lines = []entry{e}
 			}
 			continue
 		}
-		side := &out[i]
-		if i == 0 && source(e) == "" {
-			differ = differ || relate(side.Specifier, nil, e) == compatible
-			lines = append(lines, e)
+		rel := s.take(e)
+		switch {
+		case rel != contradictory:
+			if s == all[0] && source(e) == "" {
+				differ = differ || rel == compatible
+				lines = append(lines, e)
+			}
+		case contradictions < maxContradictions:
+			contradictions++
+			all = append(all, &side{entry: e})
 		}
-		side.Specifier = side.Specifier.And(e.Specifier)
-		side.Extras = sorted(append(slices.Clone(side.Extras), e.Extras...))
-		side.Hashes = sorted(append(slices.Clone(side.Hashes), e.Hashes...))
 	}
 	if differ {
 		m.reportDuplicates(lines)
+	}
+	var out []entry
+	for _, s := range all {
+		out = append(out, s.whole())
 	}
 	return out
 }
 
 // reportDuplicates reports the lines of one file that name the same package.
 func (m *merger) reportDuplicates(lines []entry) {
-	const shown = 4
+	const most = 4
 	var words []string
 	var from []finding.Origin
 	for i, e := range lines {
 		from = append(from, e.From)
-		if i < shown {
+		if i < most {
 			words = append(words, fmt.Sprintf("%s (%s)", text(e), e.From))
 		}
 	}
-	if more := len(lines) - shown; more > 0 {
+	if more := len(lines) - most; more > 0 {
 		words = append(words, fmt.Sprintf("%d more", more))
 	}
 	times := "twice"
@@ -152,7 +238,11 @@ func (m *merger) joinHashes(have []string, first, e entry) []string {
 	if len(e.Hashes) == 0 {
 		return have
 	}
-	if !slices.ContainsFunc(have, func(h string) bool { return slices.Contains(e.Hashes, h) }) {
+	theirs := map[string]bool{}
+	for _, h := range e.Hashes {
+		theirs[h] = true
+	}
+	if !slices.ContainsFunc(have, func(h string) bool { return theirs[h] }) {
 		m.find(finding.ConflictingHashes, subject(e), []finding.Origin{first.From, e.From},
 			"%s and %s give different hashes for %s; those of %s are used",
 			first.From, e.From, text(e), first.From)
@@ -247,12 +337,26 @@ func (m *merger) reportOverlaps(groups []*group) {
 		return
 	}
 	holding := map[pep508.Name][]*group{}
+	together := map[pep508.Name]*pep440.Conjunction{}
+	reported := map[pep508.Name]int{}
+	left := budget(maxComparisons)
 	for _, g := range groups {
 		if g.name == "" || source(g.entries[0]) != "" || !g.marker.Eval(env) {
 			continue
 		}
-		for _, other := range holding[g.name] {
+		if together[g.name] == nil {
+			together[g.name] = &pep440.Conjunction{}
+		}
+		others := holding[g.name]
+		if together[g.name].Add(g.joined) {
+			others = nil // what goes with all of them goes with each
+		}
+		for _, other := range others {
+			if reported[g.name] >= maxContradictions || !left.spend(g.joined, other.joined) {
+				break
+			}
 			if !g.joined.And(other.joined).Satisfiable() {
+				reported[g.name]++
 				m.find(finding.ConflictingRequirements, string(g.name), append(other.origins(), g.origins()...),
 					"no version of %s is both %s%s and %s%s, and Python %s on Linux needs both",
 					g.name, text(other.entries[0]), markerText(other.marker),
@@ -281,13 +385,19 @@ func markerEnvironment(python pep440.Version) (pep508.Environment, bool) {
 }
 
 // reportExcluded reports a constraint that leaves no version of a requirement.
-func (m *merger) reportExcluded(c, r *group) {
+func (m *merger) reportExcluded(c, r *group, left *budget) {
 	if c.name == "" || c.name != r.name || !(c.marker.IsZero() || r.marker.IsZero() || c.marker.String() == r.marker.String()) {
 		return
 	}
 	limit := c.entries[0]
 	for _, e := range r.entries {
-		if source(e) == "" && source(limit) == "" && !e.Specifier.And(limit.Specifier).Satisfiable() {
+		if source(e) != "" || source(limit) != "" {
+			continue
+		}
+		if !left.spend(e.Specifier, limit.Specifier) {
+			return
+		}
+		if !e.Specifier.And(limit.Specifier).Satisfiable() {
 			m.find(finding.ConflictingConstraint, string(r.name), []finding.Origin{e.From, limit.From},
 				"%s (%s) is excluded by the constraint %s (%s)", text(e), e.From, text(limit), limit.From)
 			return

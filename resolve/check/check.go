@@ -5,10 +5,10 @@ package check
 
 import (
 	"errors"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"mlenv/resolve"
 	"mlenv/resolve/dist"
@@ -68,7 +68,7 @@ type Excepted struct {
 
 // Run applies every rule. The error is of the file system, never of what the files say.
 func Run(in Input) (*Report, error) {
-	c := &checker{in: in, text: map[string][]string{}}
+	c := &checker{in: in, text: map[string][]string{}, lines: map[place]string{}}
 	c.findings = slices.Concat(in.Spec.Findings, in.Platform)
 	steps := []func(){
 		c.requirements, c.buildDependencies, c.pythonEndOfLife,
@@ -150,6 +150,7 @@ type checker struct {
 	findings finding.List
 	errs     []error
 	text     map[string][]string // lines of the files read for origins
+	lines    map[place]string    // those of them that were shown, as they are shown
 
 	lockLines map[pep508.Name]finding.Origin
 	tree      sourceTree
@@ -168,25 +169,38 @@ func (c *checker) origin(file string, line int) finding.Origin {
 	o := finding.Origin{File: file, Line: line}
 	lines, ok := c.text[file]
 	if !ok {
-		if data, err := fs.ReadFile(c.in.Model.FS, file); err == nil {
+		if data, err := c.readStart(file); err == nil {
 			lines = strings.Split(string(data), "\n")
 		}
 		c.text[file] = lines
 	}
 	if line > 0 && line <= len(lines) {
-		o.Text = shown(lines[line-1])
+		// A line of megabytes may have a thousand findings: it is looked through once.
+		at := place{file, line}
+		text, ok := c.lines[at]
+		if !ok {
+			text = shown(lines[line-1])
+			c.lines[at] = text
+		}
+		o.Text = text
 	}
 	return o
+}
+
+// place is a line of a file.
+type place struct {
+	file string
+	line int
 }
 
 // shown returns a line as a report may show it: not too long, and without credentials.
 func shown(line string) string {
 	const most = 160
-	line = strings.TrimSpace(line)
-	if runes := []rune(line); len(runes) > most {
-		line = string(runes[:most]) + "…"
+	line, _ = envfile.StripCredentials(strings.TrimSpace(line))
+	if len(line) > most && utf8.RuneCountInString(line) > most {
+		// Four bytes are the longest rune.
+		line = string([]rune(line[:4*most])[:most]) + "…"
 	}
-	line, _ = envfile.StripCredentials(line)
 	return line
 }
 

@@ -23,6 +23,7 @@ type source struct {
 // sourceTree is the model's own Python code.
 type sourceTree struct {
 	sources []source
+	files   map[string]bool   // of the sources
 	modules map[string]string // the top-level modules by name, with the path that brings each
 }
 
@@ -137,16 +138,25 @@ func isTest(base string) bool {
 	return base == "conftest.py" || base == "setup.py" || strings.HasPrefix(base, "test_") || strings.HasSuffix(base, "_test.py")
 }
 
-func (c *checker) readSource(name string) {
+// readStart reads a file of the model as far as sources are read.
+func (c *checker) readStart(name string) ([]byte, error) {
 	f, err := c.in.Model.FS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxSourceSize))
+}
+
+func (c *checker) readSource(name string) {
+	data, err := c.readStart(name)
 	if err != nil {
 		return // modelFiles reports a file that MLmodel names and that is not there
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSourceSize))
-	if err != nil {
-		return
+	if c.tree.files == nil {
+		c.tree.files = map[string]bool{}
 	}
+	c.tree.files[name] = true
 	c.tree.sources = append(c.tree.sources, source{file: name, imports: pyimports.Scan(data)})
 }
 

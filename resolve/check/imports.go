@@ -115,27 +115,30 @@ func (c *checker) missingImport(u use) {
 	c.find(finding.ImportWithoutRequirement, u.module, []finding.Origin{u.from}, "%s is imported, but %s%s", u.module, brings, hint)
 }
 
+// maxModules is how many modules are asked for. No code that people write imports more.
+const maxModules = 10_000
+
 // uses lists the modules that must be there when the code runs, each with its first place.
 func (c *checker) uses() []use {
 	seen := map[string]bool{}
 	var out []use
-	add := func(module string, from finding.Origin) {
-		if module != "" && !seen[module] {
+	add := func(module string, from func() finding.Origin) {
+		if module != "" && !seen[module] && len(out) < maxModules {
 			seen[module] = true
-			out = append(out, use{module, from})
+			out = append(out, use{module, from()})
 		}
 	}
 	if v := c.in.Model.Flavor("python_function").Get("loader_module"); v.Text != "" {
 		top, _, _ := strings.Cut(v.Text, ".")
 		if top != "mlflow" { // what brings mlflow is package resolve's to see to
-			add(top, c.from(v)[0])
+			add(top, func() finding.Origin { return c.from(v)[0] })
 		}
 	}
 	slices.SortStableFunc(c.tree.sources, func(a, b source) int { return cmp.Compare(a.file, b.file) })
 	for _, s := range c.tree.sources {
 		for _, i := range s.imports {
-			if top := i.Top(); !i.Soft && top != "mlflow" && top != "__future__" && !c.besides(s.file, top) {
-				add(top, c.origin(s.file, i.Line))
+			if top := i.Top(); !i.Soft && !seen[top] && top != "mlflow" && top != "__future__" && !c.besides(s.file, top) {
+				add(top, func() finding.Origin { return c.origin(s.file, i.Line) })
 			}
 		}
 	}
@@ -149,9 +152,7 @@ func (c *checker) besides(file, module string) bool {
 	if i < 0 {
 		return false
 	}
-	return slices.ContainsFunc(c.tree.sources, func(s source) bool {
-		return s.file == file[:i+1]+module+".py" || s.file == file[:i+1]+module+"/__init__.py"
-	})
+	return c.tree.files[file[:i+1]+module+".py"] || c.tree.files[file[:i+1]+module+"/__init__.py"]
 }
 
 // mlflowBefore reports that the mlflow that loads the model is known to be older.

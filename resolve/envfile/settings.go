@@ -179,27 +179,39 @@ func (r *reader) formats(d Declaration, to, other *[]Declaration) {
 		return
 	}
 	names := strings.Split(d.Value, ",")
-	for {
-		i := slices.Index(names, ":all:")
-		if i < 0 {
-			break
+	none := -1 // the last :none:
+	for i, name := range names {
+		if name == ":none:" {
+			none = i
+		}
+	}
+	for i := len(names) - 1; i >= 0; i-- {
+		if names[i] != ":all:" {
+			continue
 		}
 		*other, *to = nil, []Declaration{{Value: ":all:", From: d.From}}
-		names = names[i+1:]
-		if !slices.Contains(names, ":none:") {
+		if names = names[i+1:]; none <= i {
 			return // :all: includes any names after it
 		}
+		break
+	}
+	given := map[string]bool{}
+	have := map[string]bool{}
+	for _, d := range *to {
+		have[d.Value] = true
 	}
 	for _, name := range names {
 		if name == ":none:" {
 			*to = nil
+			clear(have)
 			continue
 		}
 		name = string(pep508.NormalizeName(name))
-		is := func(d Declaration) bool { return d.Value == name }
-		*other = slices.DeleteFunc(*other, is)
-		if !slices.ContainsFunc(*to, is) {
+		given[name] = true
+		if !have[name] {
+			have[name] = true
 			*to = append(*to, Declaration{Value: name, From: d.From})
 		}
 	}
+	*other = slices.DeleteFunc(*other, func(d Declaration) bool { return given[d.Value] })
 }

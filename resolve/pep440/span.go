@@ -82,16 +82,7 @@ func (s Specifiers) Satisfiable() bool {
 			return s.satisfiableText(&s.clauses[i])
 		}
 	}
-	within := []span{{lo: keyMin}}
-	for i := range s.clauses {
-		c := &s.clauses[i]
-		if c.Op == "!=" {
-			within = intersect(within, span{hi: c.span.lo}, span{lo: c.span.hi})
-		} else {
-			within = intersect(within, c.span)
-		}
-	}
-	return len(within) > 0
+	return new(Conjunction).narrow(s.clauses)
 }
 
 // satisfiableText is Satisfiable for a set with a "===" clause, which leaves its own text as the
@@ -109,23 +100,4 @@ func (s Specifiers) satisfiableText(only *Clause) bool {
 		}
 	}
 	return true
-}
-
-// intersect returns the non-empty intersections of spans with others. Every bound is the key of a
-// version or follows the post releases of a final release, so a span with lo < hi contains at least
-// one version.
-func intersect(spans []span, others ...span) []span {
-	var cut []span
-	for _, a := range spans {
-		for _, b := range others {
-			c := span{lo: max(a.lo, b.lo), hi: a.hi}
-			if c.hi == "" || b.hi != "" && b.hi < c.hi {
-				c.hi = b.hi
-			}
-			if c.hi == "" || c.lo < c.hi {
-				cut = append(cut, c)
-			}
-		}
-	}
-	return cut
 }

@@ -185,11 +185,22 @@ func (s Specifiers) canonical() []Clause {
 	return fold(sorted)
 }
 
-// fold drops duplicates of earlier clauses, in place.
+// fold drops duplicates of earlier clauses, in place. Few clauses are compared with each other; a
+// line of a hostile file may have thousands.
 func fold(clauses []Clause) []Clause {
 	kept := clauses[:0]
+	if len(clauses) <= 8 {
+		for _, c := range clauses {
+			if !slices.ContainsFunc(kept, c.equal) {
+				kept = append(kept, c)
+			}
+		}
+		return kept
+	}
+	seen := make(map[string]bool, len(clauses))
 	for _, c := range clauses {
-		if !slices.ContainsFunc(kept, c.equal) {
+		if id := c.identity(); !seen[id] {
+			seen[id] = true
 			kept = append(kept, c)
 		}
 	}
@@ -273,10 +284,22 @@ func (c Clause) MatchText(text string) bool {
 // clause without ".*". Versions with another local label may still match. A set that contradicts
 // itself has no pin.
 func (s Specifiers) Pin() (Version, bool) {
+	// To match every pin with all clauses would be quadratic. A "===" is matched by its own text alone.
+	// What satisfies "==" of two different versions is one of those two: 1.0+label, of which the other
+	// is 1.0.
+	var tried []string
+	exact := slices.ContainsFunc(s.clauses, func(c Clause) bool { return c.Op == "===" })
 	for i := range s.clauses {
 		c := &s.clauses[i]
-		if (c.Op == "==" || c.Op == "===") && !c.version.IsZero() && s.Match(c.version) {
+		pin := c.Op == "===" || c.Op == "==" && !exact
+		switch {
+		case !pin || c.version.IsZero() || slices.Contains(tried, c.version.key):
+		case s.Match(c.version):
 			return c.version, true
+		case exact || len(tried) == 1:
+			return Version{}, false
+		default:
+			tried = append(tried, c.version.key)
 		}
 	}
 	return Version{}, false

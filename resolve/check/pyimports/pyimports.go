@@ -34,10 +34,8 @@ func Scan(source []byte) []Import {
 	for _, l := range logicalLines(string(source)) {
 		s.line(l)
 	}
-	for i, guards := range s.guards {
-		for _, g := range guards {
-			s.imports[i].Soft = s.imports[i].Soft || g.soft
-		}
+	for i, g := range s.guards {
+		s.imports[i].Soft = s.imports[i].Soft || g.any()
 	}
 	return s.imports
 }
@@ -47,6 +45,10 @@ type block struct {
 	indent int
 	kind   kind
 	try    *guard // of try and its except, else and finally
+
+	// What an import in it is, by this block and those around it.
+	soft, nested bool
+	guard        *guard // the innermost try statement whose body it is in; nil: none
 }
 
 // kind says what a block means to the imports in it.
@@ -62,12 +64,31 @@ const (
 )
 
 // guard is a try statement; whether it is soft shows only after its body.
-type guard struct{ soft bool }
+type guard struct {
+	soft  bool
+	outer *guard // the try statement in whose body it is
+	asked bool   // soft is the answer of any already
+}
+
+// any tells, at the end, whether the statement or one around it is soft. Nothing is asked twice: ten
+// thousand imports may stand in a hundred nested statements.
+func (g *guard) any() bool {
+	var inner []*guard
+	for ; g != nil && !g.asked && !g.soft; g = g.outer {
+		inner = append(inner, g)
+	}
+	soft := g != nil && g.soft
+	for _, i := range inner {
+		i.asked, i.soft = true, soft
+	}
+	return soft
+}
 
 // scanner follows blocks.
 type scanner struct {
 	imports []Import
-	guards  [][]*guard // of each import, the try statements around it
+	guards  []*guard           // of each import, the innermost try statement around it
+	seen    map[statement]bool // on this logical line
 	blocks  []block
 	closed  []block // the blocks that ended just now, innermost first
 }
@@ -81,6 +102,7 @@ func (s *scanner) line(l logical) {
 		s.closed = append(s.closed, s.blocks[len(s.blocks)-1])
 		s.blocks = s.blocks[:len(s.blocks)-1]
 	}
+	s.seen = nil // and not cleared, which costs as much as the longest line had
 	text := l.text
 	if m := compound.FindStringSubmatch(text); m != nil {
 		if header, body, ok := cutHeader(text); ok {
@@ -153,6 +175,16 @@ func (s *scanner) open(keyword, header string, indent int) {
 			b.kind = fallback
 		}
 	}
+	var outer block
+	if len(s.blocks) > 0 {
+		outer = s.blocks[len(s.blocks)-1]
+	}
+	b.soft = outer.soft || b.kind == typing || b.kind == elsewhere || b.kind == fallback
+	b.nested = outer.nested || b.kind == function
+	if b.guard = outer.guard; b.kind == trying {
+		b.try.outer = outer.guard
+		b.guard = b.try
+	}
 	s.blocks = append(s.blocks, b)
 }
 
@@ -201,17 +233,28 @@ func (s *scanner) add(i Import) {
 		return
 	}
 	i.Module = strings.Join(strings.FieldsFunc(i.Module, func(r rune) bool { return r == ' ' || r == '\t' }), "")
-	var guards []*guard
-	for _, b := range s.blocks {
-		switch b.kind {
-		case typing, elsewhere, fallback:
-			i.Soft = true
-		case function:
-			i.Nested = true
-		case trying:
-			guards = append(guards, b.try)
+	var around block
+	if len(s.blocks) > 0 {
+		around = s.blocks[len(s.blocks)-1]
+	}
+	i.Soft, i.Nested = around.soft, around.nested
+	if len(i.Names) == 0 {
+		// "import a, a, a": the same on the same line is one import.
+		at := statement{i.Module, i.Level}
+		if s.seen[at] {
+			return
 		}
+		if s.seen == nil {
+			s.seen = map[statement]bool{}
+		}
+		s.seen[at] = true
 	}
 	s.imports = append(s.imports, i)
-	s.guards = append(s.guards, guards)
+	s.guards = append(s.guards, around.guard)
+}
+
+// statement is an import without names.
+type statement struct {
+	module string
+	level  int
 }
