@@ -22,12 +22,21 @@ type Published struct {
 
 // Publish builds the image of every recipe, joins several to an image index in their order, and
 // sends the whole to every sink. A sink that fails keeps no other from its image: the error joins
-// those of all, and Published tells what was sent. No sink shows an image before it is whole.
+// those of all, and Published tells what was sent. No sink shows an image before it is whole. A sink
+// that can be found to take no image at all ends it before anything is built.
 //
 // Where it turns out on the way that what was remembered of a layer is wrong, everything is built
 // once more without believing any of it. A *ChangedError says that a file of the model, or of the
 // code that goes with it, was written to meanwhile: no image of it would be of one state.
 func Publish(ctx context.Context, b *Builder, recipes []Recipe, to ...sink.Sink) (_ *Published, err error) {
+	for _, s := range to {
+		if s.Check == nil {
+			continue
+		}
+		if err := s.Check(ctx); err != nil {
+			return &Published{}, err
+		}
+	}
 	p := &publisher{Builder: *b, recipes: slices.Clone(recipes), sinks: to, out: &Published{}}
 	defer func() { err = errors.Join(err, p.close()) }()
 	err = p.try(ctx)

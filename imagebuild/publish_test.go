@@ -153,3 +153,15 @@ func TestPublishWrongMemory(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A sink that cannot be sent to ends it before anything is built, and is asked once where it can.
+func TestPublishChecksFirst(t *testing.T) {
+	r, _ := onDisk(t)
+	began := false
+	b := &imagebuild.Builder{Progress: func(imagebuild.Event) { began = true }}
+	silent := errors.New("nobody answers")
+	to := sink.Sink{Name: "x", Check: func(context.Context) error { return silent }}
+	if _, err := imagebuild.Publish(t.Context(), b, []imagebuild.Recipe{r}, to); !errors.Is(err, silent) || began {
+		t.Errorf("got %v; it was begun: %t", err, began)
+	}
+}

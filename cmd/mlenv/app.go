@@ -24,8 +24,9 @@ type app struct {
 	now func() time.Time // nil: the machine's clock
 
 	// How to wait before a request is tried again; zero: as long as it takes.
-	sleep   func(context.Context, time.Duration) error // of package indexes
+	sleep   func(context.Context, time.Duration) error // as long as an index or a registry asks
 	backoff remote.Backoff                             // of registries
+	say     func(format string, args ...any)           // prints beside the progress of the command; nil: there is none
 }
 
 // commands is the list of all commands, in the order of the help.

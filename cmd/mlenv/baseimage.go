@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
@@ -51,7 +52,24 @@ func (a *app) pythonDirs() []string {
 
 // remote is how registries are spoken to.
 func (a *app) remote() image.Remote {
-	return image.Remote{Keychain: a.keychain(), Transport: a.registryTransport(), UserAgent: userAgent(), Backoff: a.backoff}
+	return image.Remote{
+		Keychain: a.keychain(), Transport: a.registryTransport(), UserAgent: userAgent(),
+		Backoff: a.backoff, Sleep: a.sleep, OnWait: a.waits,
+	}
+}
+
+// longWait is a wait that is worth a word: without one, the command would seem to hang.
+const longWait = 5 * time.Second
+
+// waits tells that a server asked for a pause. Several goroutines may call it.
+func (a *app) waits(host string, d time.Duration) {
+	say := a.say
+	if say == nil {
+		say = a.console().print
+	}
+	if d >= longWait {
+		say("waiting %s, as %s asks", d.Round(time.Second), host)
+	}
 }
 
 // registryTransport trusts the certificates that Docker and podman are told to trust.

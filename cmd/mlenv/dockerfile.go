@@ -91,6 +91,7 @@ func (a *app) dockerfile(ctx context.Context, args []string, o *dockerfileOption
 	a.verbose = o.out.verbose
 	r := &dockerfileRun{app: a, o: o, show: a.lockProgress(o.out)}
 	defer r.show.end()
+	a.say = r.show.say
 	if r.in, err = o.model.open(args); err != nil {
 		return err
 	}

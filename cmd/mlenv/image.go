@@ -184,11 +184,15 @@ func (a *app) image(ctx context.Context, args []string, o *imageOptions) (err er
 	}
 	run.progress = a.newProgress(o.out.quiet)
 	defer run.progress.close()
+	a.say = run.progress.tell
 	if run.in, err = o.model.open(args); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, run.in.Close()) }()
 	if err := run.findSinks(ctx); err != nil {
+		return err
+	}
+	if err := run.checkSinks(ctx); err != nil {
 		return err
 	}
 	return run.do(ctx)

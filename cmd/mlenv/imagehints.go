@@ -10,6 +10,7 @@ import (
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/base"
+	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/sink"
 	"mlenv/resolve/lock"
 	"mlenv/resolve/pylock"
@@ -30,6 +31,7 @@ func imageHint(err error) string {
 		occupied  *base.OccupiedError
 		python    *base.PythonError
 		engine    *noEngine
+		denied    *image.DeniedError
 		answer    *transport.Error
 		unserved  *lock.UnservedError
 		unnamed   *imagebuild.ManifestError
@@ -71,8 +73,25 @@ func imageHint(err error) string {
 		return "choose a --base whose layers are packed by gzip, or write --manifest oci"
 	case errors.As(err, &answer) && refusesManifest(answer):
 		return "the registry may know no OCI manifests: try --manifest docker"
-	case errors.As(err, &answer) && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
+	case errors.As(err, &denied) && denied.Found:
+		return "ask whoever runs the registry whether this user may do that, or use other credentials: " + loginHint
+	case errors.As(err, &denied):
 		return loginHint
+	case errors.As(err, &answer):
+		return statusHint(answer.StatusCode)
+	}
+	return ""
+}
+
+// statusHint says what helps against a registry's answer.
+func statusHint(status int) string {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return loginHint
+	case http.StatusRequestEntityTooLarge:
+		return "the registry, or a proxy in front of it, takes no layers of that size: give a smaller --max-layer-size, such as 100MB"
+	case http.StatusTooManyRequests:
+		return "try again later; many registries allow more to users who log in: " + loginHint
 	}
 	return ""
 }

@@ -67,6 +67,19 @@ func (r *imageRun) findSinks(ctx context.Context) error {
 	return errors.Join(out.errs...)
 }
 
+// checkSinks asks the registries whether they can be pushed to, before anything is fetched for them.
+func (r *imageRun) checkSinks(ctx context.Context) error {
+	var errs []error
+	for _, s := range r.sinks {
+		if s.Check == nil {
+			continue
+		}
+		r.progress.say("making sure that %s can be pushed to", s.Name)
+		errs = append(errs, s.Check(ctx))
+	}
+	return errors.Join(errs...)
+}
+
 // imageTag is the image's name in tarballs and engines.
 func (r *imageRun) imageTag(name string) string {
 	tag := r.o.sinks.name

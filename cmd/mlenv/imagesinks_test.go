@@ -177,21 +177,21 @@ func TestImageOneSinkFails(t *testing.T) {
 	engine := newEngine(t, "")
 	file := filepath.Join(dir, "x.tar")
 	host := strings.Replace(w.registry, "127.0.0.1", "localhost", 1)
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := nobody.Addr().String()
-	nobody.Close()
+	full := registryThat(t, func(r *http.Request) int {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
+			return http.StatusInsufficientStorage
+		}
+		return 0
+	})
 	w.env["DOCKER_HOST"] = "unix://" + engine.socket
-	args := []string{"--push", host + "/churn:1", "--push", gone + "/churn:1", "-o", "docker-tar:" + file, "--load"}
+	args := []string{"--push", host + "/churn:1", "--push", full + "/churn:1", "-o", "docker-tar:" + file, "--load"}
 	out, errs, code := command(t, w.env, w.args(args...)...)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if code != exitFailure || len(lines) != 3 || !strings.HasPrefix(lines[0], host+"/churn@sha256:") ||
 		!strings.HasPrefix(lines[1], "docker-tar:"+file+"@sha256:") || lines[2] != host+"/churn:1" {
 		t.Errorf("exit code %d, stdout\n%s\nstderr\n%s", code, out, errs)
 	}
-	if !strings.Contains(errs, "error: pushing to "+gone) || strings.Count(errs, "error:") != 1 {
+	if !strings.Contains(errs, "error: pushing to "+full) || strings.Count(errs, "error:") != 1 {
 		t.Errorf("stderr\n%s", errs)
 	}
 	holds(t, file, host+"/churn:1")
@@ -204,7 +204,7 @@ func TestImageOneSinkFails(t *testing.T) {
 	if len(r.References) != 3 || r.Digest == "" || len(r.Layers) == 0 {
 		t.Errorf("the report is %+v", r)
 	}
-	if out, _, code := command(t, w.env, w.args("--push", gone+"/churn:1", "--format", "json")...); code != exitFailure || out != "" {
+	if out, _, code := command(t, w.env, w.args("--push", full+"/churn:1", "--format", "json")...); code != exitFailure || out != "" {
 		t.Errorf("nothing was sent: exit code %d, stdout %q", code, out)
 	}
 }

@@ -60,7 +60,7 @@ fi
 func TestKeychain(t *testing.T) {
 	tests := []struct {
 		name   string
-		auth   string // REGISTRY_AUTH_FILE, "" for none
+		auth   string // REGISTRY_AUTH_FILE, "" for none, "podman" for a podman login instead
 		docker string // ~/.docker/config.json
 		ref    string
 		want   string // the user, "" for nobody
@@ -81,6 +81,7 @@ func TestKeychain(t *testing.T) {
 		{"of another registry", `{"credHelpers":{"s.example":"test"}}`, "", "r.example/a", ""},
 		{"a helper of all registries", `{"credsStore":"test"}`, "", "r.example/a", "helper"},
 		{"that does not know this one", `{"credsStore":"test"}`, "", "s.example/a", ""},
+		{"podman login beside an empty file of Docker's", "podman", `{"auths":{}}`, "r.example/a", "podman"},
 		{"Docker's helper", "", `{"credsStore":"test"}`, "r.example/a", "helper"},
 	}
 	for _, tt := range tests {
@@ -90,11 +91,16 @@ func TestKeychain(t *testing.T) {
 				files[".docker/config.json"] = tt.docker
 			}
 			env := map[string]string{"REGISTRY_AUTH_FILE": ""}
-			if tt.auth != "" {
+			switch tt.auth {
+			case "":
+			case "podman":
+				files[".config/containers/auth.json"] = `{"auths":{"r.example":` + basic("podman", "p") + `}}`
+			default:
 				files["auth.json"] = tt.auth
 			}
 			dir := home(t, files)
-			if tt.auth != "" {
+			env["HOME"] = dir
+			if files["auth.json"] != "" {
 				env["REGISTRY_AUTH_FILE"] = filepath.Join(dir, "auth.json")
 			}
 			a := &app{lookup: func(k string) (string, bool) { v, ok := env[k]; return v, ok }}
@@ -190,7 +196,7 @@ func TestImageCredentials(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			dir := home(t, tt.files)
-			w.env["REGISTRY_AUTH_FILE"] = ""
+			w.env["REGISTRY_AUTH_FILE"], w.env["HOME"] = "", dir
 			if tt.auth != "" {
 				w.env["REGISTRY_AUTH_FILE"] = filepath.Join(dir, tt.auth)
 			}
@@ -200,8 +206,12 @@ func TestImageCredentials(t *testing.T) {
 				t.Fatalf("exit code %d\n%s", code, errs)
 			}
 			if code != 0 {
-				if !strings.Contains(errs, "docker login, podman login or crane auth login") {
-					t.Errorf("stderr\n%s", errs)
+				why := "no credentials for " + host + " were found in " + filepath.Join(dir, ".docker", "config.json")
+				if tt.auth != "" {
+					why = "the credentials of user someone from " + filepath.Join(dir, "auth.json") + " were refused"
+				}
+				if !strings.Contains(errs, "docker login, podman login or crane auth login") || !strings.Contains(errs, why) {
+					t.Errorf("stderr does not say %q:\n%s", why, errs)
 				}
 				return
 			}

@@ -77,16 +77,16 @@ func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (e
 	if o.check && r.keep.Lock == nil {
 		return &usageError{msg: "there is no lock " + o.output + " to be checked"}
 	}
+	show := a.lockProgress(o.out)
+	a.say, r.warn = show.say, show.warn
+	if o.out.verbose {
+		r.note = func(text string) { show.say("passed over: %s", text) }
+	}
 	if err := a.lockTargets(ctx, o, &r); err != nil {
 		return err
 	}
 	defer collectLate()()
 	began := a.clock()
-	show := a.lockProgress(o.out)
-	r.warn = show.warn
-	if o.out.verbose {
-		r.note = func(text string) { show.say("passed over: %s", text) }
-	}
 	if r.client, err = a.indexClient(o.model.index, in.Spec, show.event); err != nil {
 		return err
 	}

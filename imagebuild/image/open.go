@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -93,13 +94,14 @@ func (r Remote) open(ctx context.Context, text string, p *v1.Platform) (*Image, 
 	if err != nil {
 		return nil, fmt.Errorf("reading the name of the image: %w", err)
 	}
-	desc, err := remote.Get(ref, r.Options(ctx)...)
+	s := r.Session(ref.Context(), transport.PullScope)
+	desc, err := remote.Get(ref, s.Options(ctx)...)
 	if err != nil {
-		return nil, fmt.Errorf("finding %s: %w", ref.Name(), err)
+		return nil, fmt.Errorf("finding %s: %w", ref.Name(), s.Explain(ctx, err))
 	}
-	img, err := pick(registry{desc, ref.Context(), r.Options(ctx)}, desc.Descriptor, p)
+	img, err := pick(registry{desc, ref.Context(), s.Options(ctx)}, desc.Descriptor, p)
 	if err != nil {
-		return nil, fmt.Errorf("finding %s: %w", ref.Name(), err)
+		return nil, fmt.Errorf("finding %s: %w", ref.Name(), s.Explain(ctx, err))
 	}
 	img.Name, img.Named = ref.Name(), desc.Digest.String()
 	return img, nil

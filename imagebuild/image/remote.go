@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -16,23 +18,52 @@ import (
 // to push, does it by a Remote, so that credentials, certificates and retries are the same
 // everywhere. The zero value is anonymous, and trusts the system's certificates.
 type Remote struct {
-	Keychain  authn.Keychain    // nil: anonymous
+	Keychain  authn.Keychain    // nil: anonymous; it may be a Locator, too
 	Transport http.RoundTripper // nil: go-containerregistry's default
 	UserAgent string
 	Backoff   remote.Backoff // between tries; zero: go-containerregistry's own
+
+	// Sleep waits as long as a registry asks by Retry-After, which is at most five minutes for one
+	// request. nil: it waits for the time, or for the end of the context.
+	Sleep func(context.Context, time.Duration) error
+	// OnWait, where not nil, is told of each such wait before it begins, by several goroutines.
+	OnWait func(host string, d time.Duration)
 }
 
-// Options are the settings in the form that go-containerregistry takes, followed by more.
-func (r Remote) Options(ctx context.Context, more ...remote.Option) []remote.Option {
-	opts := []remote.Option{remote.WithContext(ctx), remote.WithTransport(r.RoundTripper())}
-	if r.Keychain != nil {
-		opts = append(opts, remote.WithAuthFromKeychain(r.Keychain))
+// Locator is a Keychain that can tell where its credentials come from.
+type Locator interface {
+	// Locate returns the place that the credentials of a repository are from, "" where there are
+	// none, and all places where they were looked for.
+	Locate(target authn.Resource) (from string, looked []string)
+}
+
+// Session is a Remote at work in one repository: what it learns of the registry's credentials serves
+// all its requests.
+type Session struct {
+	remote    Remote
+	repo      name.Repository
+	transport http.RoundTripper
+}
+
+// Session begins one. The scope says what for, transport.PullScope or transport.PushScope.
+func (r Remote) Session(repo name.Repository, scope string) *Session {
+	p := &patient{next: r.RoundTripper(), sleep: r.Sleep, onWait: r.OnWait}
+	if p.sleep == nil {
+		p.sleep = sleep
 	}
-	if r.Backoff.Steps > 0 {
-		opts = append(opts, remote.WithRetryBackoff(r.Backoff))
+	return &Session{r, repo, &authorizer{
+		next: transport.NewUserAgent(p, r.UserAgent), repo: repo, scope: repo.Scope(scope), keychain: r.Keychain,
+	}}
+}
+
+// Options returns the session in the form that go-containerregistry takes, followed by more.
+func (s *Session) Options(ctx context.Context, more ...remote.Option) []remote.Option {
+	opts := []remote.Option{remote.WithContext(ctx), remote.WithTransport(s.transport)}
+	if s.remote.Backoff.Steps > 0 {
+		opts = append(opts, remote.WithRetryBackoff(s.remote.Backoff))
 	}
-	if r.UserAgent != "" {
-		opts = append(opts, remote.WithUserAgent(r.UserAgent))
+	if s.remote.UserAgent != "" {
+		opts = append(opts, remote.WithUserAgent(s.remote.UserAgent))
 	}
 	return append(opts, more...)
 }
@@ -51,33 +82,83 @@ func (r Remote) Digest(ctx context.Context, text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d, err := remote.Head(ref, r.Options(ctx)...)
+	s := r.Session(ref.Context(), transport.PullScope)
+	d, err := remote.Head(ref, s.Options(ctx)...)
 	if err != nil {
-		return "", fmt.Errorf("finding %s: %w", ref.Name(), err)
+		return "", fmt.Errorf("finding %s: %w", ref.Name(), s.Explain(ctx, err))
 	}
 	return d.Digest.String(), nil
 }
 
-// Client returns an HTTP client with the credentials of a repository, for requests that
-// go-containerregistry does not make. It follows no redirection, and repeats no request.
-func (r Remote) Client(ctx context.Context, repo name.Repository, scopes []string) (*http.Client, error) {
-	auth := authn.Anonymous
-	if r.Keychain != nil {
-		var err error
-		if auth, err = authn.Resolve(ctx, r.Keychain, repo); err != nil {
-			return nil, err
-		}
-	}
-	t := r.RoundTripper()
-	if r.UserAgent != "" {
-		t = transport.NewUserAgent(t, r.UserAgent)
-	}
-	t, err := transport.NewWithContext(ctx, repo.Registry, auth, t, scopes)
+// Client returns an HTTP client for requests that go-containerregistry does not make. It follows no
+// redirection, and repeats no request but those that a registry asks for later, or with credentials.
+func (s *Session) Client(ctx context.Context) (*http.Client, error) {
+	// Its transport is wanted for the scheme alone: registries on this machine may speak plain HTTP.
+	t, err := transport.NewWithContext(ctx, s.repo.Registry, authn.Anonymous, s.transport, nil)
 	if err != nil {
 		return nil, err
 	}
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &http.Client{Transport: t, CheckRedirect: stay}, nil
+}
+
+// DeniedError says with which credentials a registry denied access.
+type DeniedError struct {
+	Registry string
+	User     string   // "" where there is no name: there are no credentials, or they are a token
+	From     string   // where the credentials are from; "": there are none, or nobody knows
+	Looked   []string // where they were looked for
+	Found    bool     // there are credentials
+	Err      error    // what the registry, or the server of its tokens, answered
+}
+
+func (e *DeniedError) Error() string {
+	var why strings.Builder
+	switch {
+	case e.Found:
+		why.WriteString("the credentials")
+		if e.User != "" {
+			why.WriteString(" of user " + e.User)
+		}
+		if e.From != "" {
+			why.WriteString(" from " + e.From)
+		}
+		why.WriteString(" were refused")
+	default:
+		why.WriteString("no credentials for " + e.Registry + " were found")
+		if len(e.Looked) > 0 {
+			why.WriteString(" in " + strings.Join(e.Looked, ", "))
+		}
+	}
+	return fmt.Sprintf("%s: %v", why.String(), e.Err)
+}
+
+func (e *DeniedError) Unwrap() error { return e.Err }
+
+// Explain wraps the error of a registry that denied access in a *DeniedError, and returns any other as
+// it is.
+func (s *Session) Explain(ctx context.Context, err error) error {
+	var answer *transport.Error
+	var done *DeniedError
+	if !errors.As(err, &answer) || errors.As(err, &done) ||
+		answer.StatusCode != http.StatusUnauthorized && answer.StatusCode != http.StatusForbidden {
+		return err
+	}
+	out := &DeniedError{Registry: s.repo.RegistryStr(), Err: err}
+	if s.remote.Keychain == nil {
+		return out
+	}
+	if l, ok := s.remote.Keychain.(Locator); ok {
+		out.From, out.Looked = l.Locate(s.repo)
+	}
+	auth, failed := authn.Resolve(ctx, s.remote.Keychain, s.repo)
+	if failed != nil {
+		return err // which says so already
+	}
+	if config, failed := authn.Authorization(ctx, auth); failed == nil {
+		out.Found, out.User = *config != (authn.AuthConfig{}), config.Username
+	}
+	return out
 }
 
 // IsNotFound reports whether a registry answered that it does not have the image.

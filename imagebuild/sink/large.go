@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"golang.org/x/sync/errgroup"
+
+	"mlenv/imagebuild/image"
 )
 
 const (
@@ -20,29 +20,22 @@ const (
 
 // sendLarge sends the large blobs of an artifact in chunks, so that go-containerregistry finds them
 // in the registry. What cannot be sent so is left to it.
-func (o RegistryOptions) sendLarge(ctx context.Context, a Artifact, repo name.Repository) error {
+func (o RegistryOptions) sendLarge(ctx context.Context, a Artifact, repo name.Repository, session *image.Session) error {
 	blobs, err := o.large(a)
 	if err != nil || len(blobs) == 0 {
 		return err
 	}
-	scopes := []string{repo.Scope(transport.PushScope)} // first: some registries look at one alone
 	uploads := make([]*upload, len(blobs))
 	for i, b := range blobs {
-		uploads[i] = &upload{repo: repo, blob: b, chunk: o.Chunk, backoff: o.Remote.Backoff}
+		uploads[i] = &upload{repo: repo, blob: b, chunk: o.Chunk, backoff: o.backoff()}
 		if o.Chunk <= 0 {
 			uploads[i].chunk = chunkSize
 		}
-		if o.Remote.Backoff.Steps <= 0 {
-			uploads[i].backoff = remote.Backoff{Duration: time.Second, Factor: 3, Jitter: 0.1, Steps: 3}
-		}
 		if from, ok := o.mountSource(b, repo); ok {
 			uploads[i].from = from.RepositoryStr()
-			if s := from.Scope(transport.PullScope); !slices.Contains(scopes, s) {
-				scopes = append(scopes, s)
-			}
 		}
 	}
-	client, err := o.Remote.Client(ctx, repo, scopes)
+	client, err := session.Client(ctx)
 	if err != nil {
 		return nil // go-containerregistry tries that more than once, and tells what is wrong
 	}
@@ -58,6 +51,14 @@ func (o RegistryOptions) sendLarge(ctx context.Context, a Artifact, repo name.Re
 		})
 	}
 	return group.Wait()
+}
+
+// backoff is how long to wait between tries, and how many there are.
+func (o RegistryOptions) backoff() remote.Backoff {
+	if o.Remote.Backoff.Steps > 0 {
+		return o.Remote.Backoff
+	}
+	return remote.Backoff{Duration: time.Second, Factor: 3, Jitter: 0.1, Steps: 3}
 }
 
 // large lists the layers that are sent in chunks, each once.

@@ -3,12 +3,14 @@ package sink
 import (
 	"context"
 	"fmt"
-
-	"mlenv/imagebuild/image"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"mlenv/imagebuild/image"
 )
 
 // RegistryOptions say how a registry is spoken to. The zero value asks for nothing that needs
@@ -20,6 +22,10 @@ type RegistryOptions struct {
 
 	Large int64 // bytes: blobs from this size on are sent in chunks; 0: 64 MiB
 	Chunk int64 // bytes of a chunk, unless the registry wants more; 0: 32 MiB
+
+	// Answer is how long the registry may take to say that it can be pushed to, beside the waits
+	// that it asks for; 0: 30 s.
+	Answer time.Duration
 }
 
 // Registry pushes to a registry. What is there already is not sent, what the same registry is known
@@ -28,7 +34,7 @@ type RegistryOptions struct {
 // the registry is asked how far it got; small ones, and all where a registry takes no chunks, are
 // sent in one piece and again from their beginning.
 func Registry(ref string, o RegistryOptions) Sink {
-	return cancellable(ref, func(ctx context.Context, a Artifact) (Sent, error) {
+	s := cancellable(ref, func(ctx context.Context, a Artifact) (Sent, error) {
 		target, err := image.ParseReference(ref)
 		if err != nil {
 			return Sent{}, err
@@ -44,17 +50,18 @@ func Registry(ref string, o RegistryOptions) Sink {
 		counter := newMeter(newSizes(blobs, o.Remote.RoundTripper()), a, blobs)
 		o := o // of this push: all that is sent is counted
 		o.Remote.Transport = counter
-		if err := o.sendLarge(ctx, a, target.Context()); err != nil {
-			return Sent{}, fmt.Errorf("pushing to %s: %w", target, err)
+		session := o.Remote.Session(target.Context(), transport.PushScope)
+		if err := o.sendLarge(ctx, a, target.Context(), session); err != nil {
+			return Sent{}, fmt.Errorf("pushing to %s: %w", target, session.Explain(ctx, err))
 		}
-		opts := o.Remote.Options(ctx, remote.WithJobs(o.jobs()))
+		opts := session.Options(ctx, remote.WithJobs(o.jobs()))
 		if a.Image != nil {
 			err = remote.Write(target, o.Mounts.mountable(a.Image, target.Context()), opts...)
 		} else {
 			err = remote.WriteIndex(target, &mountableIndex{a.Index, o.Mounts, target.Context()}, opts...)
 		}
 		if err != nil {
-			return Sent{}, fmt.Errorf("pushing to %s: %w", target, err)
+			return Sent{}, fmt.Errorf("pushing to %s: %w", target, session.Explain(ctx, err))
 		}
 		counter.finish()
 		if err := o.Mounts.remember(ctx, a, target.Context()); err != nil {
@@ -63,6 +70,8 @@ func Registry(ref string, o RegistryOptions) Sink {
 		// Without the tag: podman and skopeo refuse a reference that has both.
 		return Sent{Reference: target.Context().Digest(digest.String()).Name(), Bytes: counter.sent.Load()}, nil
 	})
+	s.Check = once(func(ctx context.Context) error { return o.check(ctx, ref) })
+	return s
 }
 
 func (o RegistryOptions) jobs() int {

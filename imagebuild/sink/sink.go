@@ -41,6 +41,10 @@ type Sink struct {
 	Name string // for messages and progress: "registry.example.com/churn:1"
 	// Once says that what was sent can neither be taken back nor sent again: a pipe or a device.
 	Once bool
+	// Check, where not nil, finds out whether the sink can be sent to, leaving nothing behind: what
+	// makes the push of gigabytes fail is better known before they are made. Once it has succeeded,
+	// it asks no more.
+	Check func(ctx context.Context) error
 	// Send sends an artifact. When the context ends meanwhile, the error is the context's.
 	Send func(ctx context.Context, a Artifact) (Sent, error)
 }
