@@ -31,8 +31,6 @@ func imageHint(err error) string {
 		occupied  *base.OccupiedError
 		python    *base.PythonError
 		engine    *noEngine
-		denied    *image.DeniedError
-		answer    *transport.Error
 		unserved  *lock.UnservedError
 		unnamed   *imagebuild.ManifestError
 		newer     *lock.NewerError
@@ -71,21 +69,25 @@ func imageHint(err error) string {
 		return "give one --platform, or push the image index, or write it with --output oci:DIR"
 	case errors.As(err, &unnamed):
 		return "choose a --base whose layers are packed by gzip, or write --manifest oci"
-	case errors.As(err, &answer) && refusesManifest(answer):
+	}
+	return registryHint(err)
+}
+
+// registryHint says what helps against a registry's answer.
+func registryHint(err error) string {
+	var (
+		denied *image.DeniedError
+		answer *transport.Error
+	)
+	switch {
+	case !errors.As(err, &answer):
+		return ""
+	case refusesManifest(answer):
 		return "the registry may know no OCI manifests: try --manifest docker"
 	case errors.As(err, &denied) && denied.Found:
 		return "ask whoever runs the registry whether this user may do that, or use other credentials: " + loginHint
-	case errors.As(err, &denied):
-		return loginHint
-	case errors.As(err, &answer):
-		return statusHint(answer.StatusCode)
 	}
-	return ""
-}
-
-// statusHint says what helps against a registry's answer.
-func statusHint(status int) string {
-	switch status {
+	switch answer.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return loginHint
 	case http.StatusRequestEntityTooLarge:
