@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"mlenv/resolve/dist"
 	"mlenv/resolve/index"
 	"mlenv/resolve/lock"
 	"mlenv/resolve/pep508"
@@ -136,6 +138,13 @@ func (o *baseOptions) platforms() ([]v1.Platform, error) {
 		p, err := v1.ParsePlatform(name)
 		if err != nil || p.OS != "linux" || p.Architecture == "" {
 			return nil, &usageError{msg: fmt.Sprintf("--platform %s is not of the form linux/ARCH", name)}
+		}
+		if known := dist.Architectures(); !slices.Contains(known, p.Architecture) {
+			e := &usageError{msg: fmt.Sprintf("--platform %s: there is no architecture %s", name, p.Architecture), hint: "want " + oneOf(known)}
+			if near := nearest(p.Architecture, known); near != "" {
+				e.hint = "did you mean linux/" + near + "?"
+			}
+			return nil, e
 		}
 		if p.Architecture == "arm64" && p.Variant == "v8" {
 			p.Variant = "" // every arm64 is; many an index does not say so

@@ -51,6 +51,18 @@ func TestParseTarget(t *testing.T) {
 	}
 }
 
+// Before Python 3.8 the ABI of CPython had a letter for its allocator.
+func TestTagsOfOldPythons(t *testing.T) {
+	for python, want := range map[string]string{"3.6": "cp36-cp36m-manylinux_2_5_x86_64", "3.7": "cp37-cp37m-manylinux1_x86_64", "3.8": "cp38-cp38-manylinux1_x86_64"} {
+		tag := Tag{}
+		parts := strings.Split(want, "-")
+		tag.Python, tag.ABI, tag.Platform = parts[0], parts[1], parts[2]
+		if _, ok := target(python, "amd64", DefaultLibc).TagSet().Rank([]Tag{tag}); !ok {
+			t.Errorf("Python %s does not take %s", python, want)
+		}
+	}
+}
+
 func TestNewTarget(t *testing.T) {
 	python := pep440.MustParse("3.11")
 	if got, err := NewTarget("linux", "amd64", python, ""); err != nil || got != target("3.11", "amd64", DefaultLibc) {

@@ -3,6 +3,7 @@ package dist
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -14,6 +15,13 @@ const wheelSuffix = ".whl"
 
 // sdistSuffixes are the archives that pip accepts as source distributions.
 var sdistSuffixes = []string{".tar.gz", ".zip", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.lzma", ".tlz", ".tar"}
+
+// LikelyFile reports whether a file name ends as those of distributions do or did, eggs and Windows
+// installers included, whatever else is wrong with it.
+func LikelyFile(filename string) bool {
+	return slices.ContainsFunc(append([]string{wheelSuffix, ".egg", ".exe", ".msi", ".rpm"}, sdistSuffixes...),
+		func(suffix string) bool { return strings.HasSuffix(filename, suffix) })
+}
 
 // maxTags limits how many tags one file name may expand to. Real ones have a few dozen at most;
 // without a limit, a short name could expand to millions.

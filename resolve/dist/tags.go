@@ -26,7 +26,11 @@ func (t Target) scheme() (s scheme) {
 	major, minor := t.minor()
 	s.platforms = t.platforms()
 	cp := fmt.Sprintf("cp%d%d", major, minor)
-	s.native = append(s.native, Tag{cp, cp, ""})
+	abi := cp
+	if major == 3 && minor < 8 {
+		abi += "m" // with pymalloc, as all builds were in practice; later ones do not tell (bpo-36707)
+	}
+	s.native = append(s.native, Tag{cp, abi, ""})
 	const firstABI3 = 2 // Python 3.2, PEP 384
 	if major == 3 && minor >= firstABI3 {
 		s.native = append(s.native, Tag{cp, "abi3", ""})

@@ -3,6 +3,8 @@ package dist
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -141,6 +143,9 @@ var machines = map[string]string{
 	"riscv64": "riscv64",
 	"s390x":   "s390x",
 }
+
+// Architectures lists the known architectures by Go's name, sorted.
+func Architectures() []string { return slices.Sorted(maps.Keys(machines)) }
 
 // machine returns uname's name of the architecture.
 func (t Target) machine() string {

@@ -162,3 +162,15 @@ func parseByName(fsys fstest.MapFS, name string) (*File, error) {
 	}
 	return ParseRequirements(fsys, name)
 }
+
+// What another tool was to fill in is named for what it is.
+func TestPlaceholders(t *testing.T) {
+	for text, want := range map[string]string{
+		"numpy==${V}": "environment variables", "numpy==$V": "placeholder", "numpy==%V%": "placeholder",
+		"numpy=={{ v }}": "placeholder", "numpy==<version>": "placeholder", "numpy=1.0": "conda's syntax", "numpy==one": "",
+	} {
+		if got := requirementHint(text); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: hint %q, want %q", text, got, want)
+		}
+	}
+}

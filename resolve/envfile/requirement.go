@@ -150,10 +150,15 @@ func problem(err error) error {
 
 var singleEquals = regexp.MustCompile(`^\s*[\w.-]+(?:\[[^\]]*\])?\s*=[^=]`)
 
+// placeholder matches what other tools replace: $VAR, %VAR%, {{ var }} and <var>.
+var placeholder = regexp.MustCompile(`\$\w+|%\w+%|\{\{.*\}\}|[=\s]<\w+>`)
+
 func requirementHint(text string) string {
 	switch {
 	case environmentVariable.MatchString(text):
 		return "mlenv does not read environment variables: write the value instead of ${…}"
+	case placeholder.MatchString(text):
+		return "this looks like a placeholder that was not filled in: write the value instead"
 	case singleEquals.MatchString(text):
 		return `"=" is conda's syntax; pip uses "=="`
 	case strings.HasPrefix(text, `"`) || strings.HasPrefix(text, "'"):

@@ -178,6 +178,7 @@ func TestLoginPageIsNoIndex(t *testing.T) {
 		"PEP 629":     {`<html><head><meta name="pypi:repository-version" content="1.0"></head></html>`, true},
 		"listing":     {"<html><h1>Index of /simple/</h1><a href=../>../</a></html>", true},
 		"nothing":     {"", true},
+		"odd names":   {"<!DOCTYPE html><html><body><a href=a_latest.whl>a</a><a href=a-final.tar.gz>a</a></body></html>", true},
 		"other links": {"<html><a href=a-1.0-py3-none-any.whl>a</a></html>", true},
 	}
 	for what, tt := range tests {

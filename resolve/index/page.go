@@ -125,6 +125,7 @@ type reader struct {
 	heads   map[string]dist.File
 	tags    map[string][]dist.Tag
 	files   []dist.File
+	passed  bool // over a file that looks like a distribution
 }
 
 func newReader(project pep508.Name, index string) *reader {
@@ -136,6 +137,7 @@ func newReader(project pep508.Name, index string) *reader {
 func (r *reader) add(l *link) {
 	f, ok := r.named(l)
 	if !ok {
+		r.passed = r.passed || dist.LikelyFile(l.filename)
 		return
 	}
 	f.Index, f.Size, f.Hashes = r.index, l.size, l.hashes

@@ -152,7 +152,7 @@ func (c *Client) readPage(r *http.Response, index *url.URL, name pep508.Name, ol
 	links := newReader(name, index.String())
 	start := &beginning{r: &bounded{r: r.Body, left: maxPage}}
 	err := parsePage(start, r.Header.Get("Content-Type"), r.Request.URL, links.add)
-	if err == nil && len(links.files) == 0 && !start.ofIndex() {
+	if err == nil && len(links.files) == 0 && !links.passed && !start.ofIndex() {
 		err = errNoIndex
 	}
 	if err == nil {

@@ -53,7 +53,7 @@ func (s *explanation) lack(d *pubgrub.Dependency) string {
 	case pr.missing != nil:
 		return ", but no index has a package of that name"
 	case len(pr.versions) == 0:
-		return ", but the index lists no files for it"
+		return ", but the index lists no file for it that has the name of a distribution"
 	case pr.direct != nil:
 		return fmt.Sprintf(", but %s is fixed to %s%s", pr.name, pr.versions[0].version, where(pr.direct.From))
 	}
