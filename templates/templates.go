@@ -16,3 +16,9 @@ var FS embed.FS
 //
 //go:embed mlenv-serve.py
 var Launcher string
+
+// Deploy has the templates of the manifests that run an image, deploy/PLATFORM.yaml, and what they
+// share. Package deploy describes the data that they are given.
+//
+//go:embed deploy/*.yaml deploy/*.tmpl
+var Deploy embed.FS

@@ -38,6 +38,7 @@ func (a *app) commands() []*cli.Command {
 		diffCommand(a),
 		dockerfileCommand(a),
 		imageCommand(a),
+		manifestCommand(a),
 		cacheCommand(a),
 		completionCommand(a),
 		helpCommand(a),

@@ -38,6 +38,8 @@ var packages = []struct {
 		"resolve resolve/pep508 resolve/pylock resolve/serving templates"},
 	{"render/changes", "Documents about the differences of two environments, in every format.",
 		"render/printable resolve/diff"},
+	{"render/deploy", "Manifests that run an image on a platform.",
+		"templates"},
 	{"render/printable", "Text from outside, made fit for a terminal and for a CI system's log.",
 		""},
 	{"render/report", "Documents about the findings of a check, in every format.",
