@@ -22,6 +22,8 @@ func Merge(files ...*envfile.File) *Spec {
 type merger struct {
 	files []*envfile.File // in the order of precedence
 	spec  *Spec
+
+	fromConda map[finding.Origin]bool // where requirements were written as packages for conda
 }
 
 func newMerger(files []*envfile.File) *merger {
@@ -139,6 +141,27 @@ func (m *merger) reportCondaPackages() {
 		what = "are declared as conda packages, which"
 	}
 	m.find(finding.CondaPackages, "conda", from, "%s %s pip and uv do not install", list(names), what)
+}
+
+// condaAsPip makes requirements of the packages for conda. Those that cannot be stay what they are.
+func (m *merger) condaAsPip() {
+	m.fromConda = map[finding.Origin]bool{}
+	for _, f := range m.files {
+		var rest []envfile.CondaPackage
+		for _, p := range f.CondaPackages {
+			r, why := p.Requirement()
+			from := []finding.Origin{p.From}
+			if why != "" {
+				m.find(finding.CondaNotPip, p.Name, from, "%s cannot be installed by pip: %s", p.MatchSpec, why)
+				rest = append(rest, p)
+				continue
+			}
+			m.find(finding.CondaAsPip, p.Name, from, "%s is installed by pip, as %s", p.MatchSpec, r.Requirement)
+			m.fromConda[p.From] = true
+			f.Requirements = append(f.Requirements, r)
+		}
+		f.CondaPackages = rest
+	}
 }
 
 // find reports a finding of a rule.

@@ -19,6 +19,8 @@ type Options struct {
 	Replace bool
 	// CodePaths go with the model's own.
 	CodePaths []CodePath
+	// CondaAsPip takes packages for conda as requirements for pip, see envfile.CondaPackage.
+	CondaAsPip bool
 }
 
 // Model reads the environment files of a model and merges them. What is wrong with the files'
@@ -37,6 +39,9 @@ func Model(from *model.Model, opts Options) (*Spec, error) {
 		files = append(files, opts.Flags)
 	}
 	m := newMerger(files)
+	if opts.CondaAsPip {
+		m.condaAsPip()
+	}
 	m.mergeAll()
 	m.spec.Model = modelInfo(from)
 	m.spec.CodePaths = slices.Clone(opts.CodePaths)

@@ -307,6 +307,9 @@ func (m *merger) reportOneFile(groups []*group) {
 		}
 	}
 	for _, g := range groups {
+		if slices.ContainsFunc(g.entries, func(e entry) bool { return m.fromConda[e.From] }) {
+			continue // pip never read it there
+		}
 		var with, without []string
 		for _, f := range sources {
 			if slices.Contains(g.files, f) {

@@ -42,7 +42,7 @@ func checkCommand(a *app) *cli.Command {
 	s, o := &flagSet{}, &checkOptions{output: "-"}
 	s.oneOf(&o.format, "format", "output format", report.Formats...)
 	s.text(&o.output, "output, o", "write the report to `FILE`, - for stdout")
-	s.oneOf(&o.failOn, "fail-on", "exit with 2 if there are findings of this severity or worse", "error", "warning", "never")
+	s.oneOf(&o.failOn, "fail-on", "exit with 2 if there are findings of this severity or worse", failOnWords...)
 	s.text(&o.lockFile, "lock", "check the lock `FILE` too")
 	s.text(&o.policy, "policy", "obey the policy `FILE` (docs/policy.md)")
 	s.list(&o.osv, "osv", "look the lock's packages up in the OSV records of the folder or zip `PATH`")
@@ -113,15 +113,10 @@ func (r *checkRun) prepare(args []string) (err error) {
 	if r.in.Today, err = checkDate(r.o.date); err != nil {
 		return err
 	}
-	if name := r.o.policy; name != "" {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return fmt.Errorf("reading the policy: %w", err)
-		}
-		if r.in.Policy, err = check.ParsePolicy(filepath.ToSlash(name), data); err != nil {
-			return err
-		}
+	if r.in.Policy, err = readPolicy(r.o.policy); err != nil {
+		return err
 	}
+	r.o.model.obey(r.in.Policy)
 	if r.o.lockFile != "" {
 		if r.in.Lock, err = readCheckedLock(r.o.lockFile); err != nil {
 			return err

@@ -80,7 +80,7 @@ func TestHostileTextIsFiltered(t *testing.T) {
 	for _, rule := range finding.Rules() {
 		f := finding.New(rule.ID, hostile, []finding.Origin{{File: hostile, Line: 1, Text: hostile}, {File: hostile, Text: hostile}}, "%s", hostile)
 		printed["finding "+string(rule.ID)] = func(a *app, c *console) {
-			_ = a.report(finding.List{f}, false) // the error is that there are findings
+			_ = a.report(finding.List{f}, finding.Error) // the error is that there are findings
 			for _, format := range []string{"text", "github"} {
 				data, err := (&report.Report{Findings: finding.List{f}}).Format(format, nil)
 				if err != nil {

@@ -92,6 +92,9 @@ func (a *app) dockerfile(ctx context.Context, args []string, o *dockerfileOption
 	r := &dockerfileRun{app: a, o: o, show: a.lockProgress(o.out)}
 	defer r.show.end()
 	a.say = r.show.say
+	if err := o.out.read(&o.model); err != nil {
+		return err
+	}
 	if r.in, err = o.model.open(args); err != nil {
 		return err
 	}

@@ -2,13 +2,41 @@ package main
 
 import (
 	"fmt"
-	"mlenv/resolve/finding"
 	"strings"
+	"time"
+
+	"mlenv/resolve/finding"
 )
 
-// report prints findings on stderr, and gives an error for exit code 2 if there are errors among
-// them, or with strict also warnings.
-func (a *app) report(findings finding.List, strict bool) error {
+// judge prints findings with the severities of the policy. The error is of those that end the command;
+// then it says what would let it go on, since nothing will be written.
+func (a *app) judge(o outputOptions, findings finding.List) error {
+	err := a.report(a.shown(o, findings), o.threshold())
+	if err != nil {
+		let := "--fail-on never goes on all the same, and so does a policy that lowers their rules (--policy FILE, docs/policy.md)"
+		if o.strict {
+			let = "without --strict, warnings do not count"
+		}
+		s := a.console()
+		s.print("%s nothing was written; %s", s.paint(cyan, "hint:"), let)
+	}
+	return err
+}
+
+// shown are the findings that are printed, as the policy has them.
+func (a *app) shown(o outputOptions, findings finding.List) finding.List {
+	var shown finding.List
+	for _, f := range o.rules.Judge(findings, time.Now().UTC()) {
+		if !o.quiet || f.Severity == finding.Error || o.threshold() != "" && f.Severity.AtLeast(o.threshold()) {
+			shown = append(shown, f)
+		}
+	}
+	return shown
+}
+
+// report prints findings on stderr, and returns an error for exit code 2 if some of them are of the
+// severity or worse; with "" none is.
+func (a *app) report(findings finding.List, failOn finding.Severity) error {
 	s := a.console()
 	for _, f := range findings {
 		s.print("%s %s %s", s.paint(severityColour(f.Severity), string(f.Severity)+":"),
@@ -26,11 +54,10 @@ func (a *app) report(findings finding.List, strict bool) error {
 		s.print("%s, %s, %s", plural(findings.Count(finding.Error), "error"),
 			plural(findings.Count(finding.Warning), "warning"), plural(findings.Count(finding.Info), "note"))
 	}
-	bad := findings.Count(finding.Error)
-	if strict {
-		bad += findings.Count(finding.Warning)
+	if failOn == "" {
+		return nil
 	}
-	if bad > 0 {
+	if bad := findings.AtLeast(failOn); bad > 0 {
 		return &findingsError{count: bad}
 	}
 	return nil

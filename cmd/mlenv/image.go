@@ -60,8 +60,8 @@ func imageCommand(a *app) *cli.Command {
 	s.text(&o.sinks.name, "name", "call the image `NAME:TAG` in tarballs and engines (default: as pushed, else the model directory's name)")
 	s.oneOf(&o.format, "format", "what is printed on stdout", "text", "json")
 	s.on(&o.out.quiet, "quiet, q", "no progress output")
-	o.out.bindStrict(s)
 	bindTarget(s, &o.target, "build for the `PLATFORM`, with what it wants, and refuse what it would")
+	o.out.bindGate(s)
 	o.container.bind(s)
 	s.text(&o.lockFile, "lock", "install exactly what the lock `FILE` says, resolving nothing")
 	s.on(&o.locked, "locked", "fail if the lock does not fit the model any more")
@@ -185,6 +185,9 @@ func (a *app) image(ctx context.Context, args []string, o *imageOptions) (err er
 	run.progress = a.newProgress(o.out.quiet)
 	defer run.progress.close()
 	a.say = run.progress.tell
+	if err := o.out.read(&o.model); err != nil {
+		return err
+	}
 	if run.in, err = o.model.open(args); err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func imageHint(err error) string {
 	)
 	switch {
 	case errors.As(err, &building):
-		return "mlenv dockerfile writes a Dockerfile, which can run the commands that this takes"
+		return "--conda-as-pip installs those by pip that are Python packages; mlenv dockerfile writes a Dockerfile, which can run conda"
 	case errors.As(err, &unbuilt):
 		return "give wheels with --find-links, choose another --python or --base, or let mlenv dockerfile write a Dockerfile, which can build them"
 	case errors.As(err, &collision):

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/base"
@@ -71,6 +72,10 @@ func (r *imageRun) do(ctx context.Context) error {
 // prepare does all that comes before the first layer: it finds the bases and the lock, and makes
 // sure that they and the model go together.
 func (r *imageRun) prepare(ctx context.Context) (err error) {
+	// What the model itself is refused for needs no network.
+	if found := r.in.Spec.Findings.Sorted(); r.stops(found) {
+		return r.judgeAll(found)
+	}
 	if packages := r.in.Spec.Conda.Packages; len(packages) > 0 {
 		var names []string
 		for _, p := range packages {
@@ -78,7 +83,7 @@ func (r *imageRun) prepare(ctx context.Context) (err error) {
 		}
 		return &needsBuilding{"the model needs conda packages, which only conda can install: " + strings.Join(names, ", ")}
 	}
-	r.findings = r.in.Spec.Findings.Sorted()
+	found := r.in.Spec.Findings.Sorted()
 	wanted, err := r.o.base.platforms()
 	if err != nil {
 		return err
@@ -86,11 +91,11 @@ func (r *imageRun) prepare(ctx context.Context) (err error) {
 	for _, p := range wanted {
 		r.progress.say("looking into the base for %s", p)
 	}
-	var found finding.List
-	if r.bases, found, err = r.openBases(ctx, r.o.base, r.in.Spec.Python.Version); err != nil {
+	var ofBase finding.List
+	if r.bases, ofBase, err = r.openBases(ctx, r.o.base, r.in.Spec.Python.Version); err != nil {
 		return err
 	}
-	r.findings = append(r.findings, found...)
+	r.findings = append(found, ofBase...)
 	r.onIndex.set(r.progress.index)
 	if r.client, err = r.indexClient(r.o.model.index, r.in.Spec, r.onIndex.event); err != nil {
 		return err
@@ -105,8 +110,22 @@ func (r *imageRun) prepare(ctx context.Context) (err error) {
 	r.findings = append(r.findings, base.Missing(r.bases, needs)...)
 	r.findings = append(r.findings, resolve.VariableFindings(r.in.Model)...)
 	r.findings = append(r.findings, r.refused()...)
+	return r.judgeAll(r.findings)
+}
+
+// stops tells whether some of the findings end the command.
+func (r *imageRun) stops(found finding.List) bool {
+	threshold := r.o.out.threshold()
+	return threshold != "" && r.o.out.rules.Judge(found, time.Now().UTC()).AtLeast(threshold) > 0
+}
+
+// judgeAll prints findings, and keeps them for the report. The flag --quiet is of the progress alone.
+func (r *imageRun) judgeAll(found finding.List) error {
+	o := r.o.out
+	o.quiet = false
+	r.findings = o.rules.Judge(found, time.Now().UTC())
 	r.progress.pause()
-	return r.report(r.findings, r.o.out.strict)
+	return r.judge(o, found)
 }
 
 // refused says what the platform of --target would not take of what the flags ask for.
@@ -126,9 +145,10 @@ func (r *imageRun) refused() finding.List {
 
 // review says what was found in the wheels and the layers, before anything is sent.
 func (r *imageRun) review(found finding.List) error {
-	r.findings = append(r.findings, found...)
-	r.progress.pause()
-	return r.report(found, r.o.out.strict)
+	before := r.findings
+	err := r.judgeAll(found)
+	r.findings = append(before, r.findings...)
+	return err
 }
 
 // recipes puts together what the image of every platform is made of.

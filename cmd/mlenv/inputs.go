@@ -66,7 +66,7 @@ func oneArgument(args []string, command, name string) (string, error) {
 func (o *modelOptions) resolve() (resolve.Options, error) {
 	flags, err := o.file()
 	code, codeErr := readCodePaths(o.codePaths)
-	return resolve.Options{Flags: flags, Replace: o.replace, CodePaths: code}, errors.Join(err, codeErr)
+	return resolve.Options{Flags: flags, Replace: o.replace, CodePaths: code, CondaAsPip: o.condaAsPip}, errors.Join(err, codeErr)
 }
 
 // readCodePaths hashes the code that the command line adds.

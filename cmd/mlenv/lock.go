@@ -59,6 +59,9 @@ func lockCommand(a *app) *cli.Command {
 
 func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (err error) {
 	a.verbose = o.out.verbose
+	if err := o.out.read(&o.model); err != nil {
+		return err
+	}
 	in, err := o.model.open(args)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"mlenv/imagebuild/base"
 	"mlenv/resolve/diff"
@@ -77,15 +78,16 @@ func defaultTargets(o baseOptions, python pep440.Version, libc string) ([]dist.T
 	return out, nil
 }
 
-// reportForLock prints what resolve found. With errors among it there is no environment to lock.
+// reportForLock prints what resolve found, without notes. With errors among it there is no environment
+// to lock, unless the user says otherwise.
 func (a *app) reportForLock(o outputOptions, findings finding.List) error {
 	var shown finding.List
-	for _, f := range findings {
-		if f.Severity == finding.Error || f.Severity == finding.Warning && (!o.quiet || o.strict) {
+	for _, f := range o.rules.Judge(findings, time.Now().UTC()) {
+		if f.Severity != finding.Info {
 			shown = append(shown, f)
 		}
 	}
-	return a.report(shown, o.strict)
+	return a.judge(o, shown)
 }
 
 // readLock reads the lock at a path, nil if there is none.

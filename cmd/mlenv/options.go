@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,7 +12,9 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"mlenv/resolve/check"
 	"mlenv/resolve/dist"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/index"
 	"mlenv/resolve/lock"
 	"mlenv/resolve/pep508"
@@ -18,19 +22,65 @@ import (
 	"mlenv/resolve/serving"
 )
 
-// outputOptions say how much is printed, and what counts as an error.
+// outputOptions say how much is printed, and which findings end a command.
 type outputOptions struct {
 	quiet, verbose, strict bool
+	failOn                 string // "": error
+	policy                 string // a file
+
+	rules *check.Policy // what is in it, once read was called
 }
 
 func (o *outputOptions) bind(s *flagSet) {
 	s.on(&o.quiet, "quiet, q", "print only errors")
 	s.on(&o.verbose, "verbose", "print every step")
+	o.bindGate(s)
+}
+
+// bindGate declares the flags of a command that writes nothing if the findings are too bad.
+func (o *outputOptions) bindGate(s *flagSet) {
 	o.bindStrict(s)
+	s.oneOf(&o.failOn, "fail-on", "write nothing, and exit with 2, if there are findings of this severity or worse", failOnWords...)
+	s.text(&o.policy, "policy", "obey the policy `FILE` (docs/policy.md)")
 }
 
 func (o *outputOptions) bindStrict(s *flagSet) {
 	s.on(&o.strict, "strict", "count warnings as errors")
+}
+
+// failOnWords are the values of --fail-on.
+var failOnWords = []string{"error", "warning", "never"}
+
+// read reads the policy, which may decide about the model too.
+func (o *outputOptions) read(m *modelOptions) (err error) {
+	o.rules, err = readPolicy(o.policy)
+	m.obey(o.rules)
+	return err
+}
+
+// readPolicy reads a policy file, nil where none is named.
+func readPolicy(name string) (*check.Policy, error) {
+	if name == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the policy: %w", err)
+	}
+	return check.ParsePolicy(filepath.ToSlash(name), data)
+}
+
+// threshold is the severity that ends the command, "" for none.
+func (o *outputOptions) threshold() finding.Severity {
+	switch {
+	case o.strict:
+		return finding.Warning
+	case o.failOn == "":
+		return finding.Error
+	case o.failOn == "never":
+		return ""
+	}
+	return finding.Severity(o.failOn)
 }
 
 // modelOptions are what the command line adds to a model.
@@ -42,6 +92,7 @@ type modelOptions struct {
 	constraints  []string // files
 	codePaths    []string
 	python       string
+	condaAsPip   bool
 	index        indexOptions
 }
 
@@ -53,10 +104,14 @@ func (o *modelOptions) bind(s *flagSet, command string) {
 	s.list(&o.constraints, "constraint", "apply the constraints `FILE`")
 	s.list(&o.codePaths, "code-paths", "add the file or directory of code `PATH`")
 	s.text(&o.python, "python", "use Python `VERSION` instead of the model's")
+	s.on(&o.condaAsPip, "conda-as-pip", "install the packages for conda in conda.yaml by pip, where they are Python packages")
 	s.secret(&o.index.url, "index-url", "take packages from the index `URL` instead of the model's")
 	s.secrets(&o.index.extra, "extra-index-url", "take packages from the index `URL` too")
 	s.secrets(&o.index.findLinks, "find-links", "take packages from the folder or page `LOCATION` too")
 }
+
+// obey takes over what a policy says of reading models.
+func (o *modelOptions) obey(p *check.Policy) { o.condaAsPip = o.condaAsPip || p != nil && p.CondaAsPip }
 
 // indexOptions say where packages come from.
 type indexOptions struct {

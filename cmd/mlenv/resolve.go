@@ -45,7 +45,7 @@ func (a *app) resolve(args []string, o *resolveOptions) error {
 	if err := errors.Join(err, in.Close()); err != nil {
 		return err
 	}
-	return a.report(in.Spec.Findings, o.out.strict)
+	return a.report(in.Spec.Findings, o.out.threshold())
 }
 
 func formatSpec(s *resolve.Spec, format string) ([]byte, error) {

@@ -36,6 +36,22 @@ func (p *Policy) apply(findings finding.List, today time.Time) *Report {
 	return r
 }
 
+// Judge gives findings the severities of the policy, and leaves out those of rules that are off or
+// that an exception covers on that day. It does not judge the policy's own exceptions, which may cover
+// findings of another command. A nil policy changes nothing.
+func (p *Policy) Judge(findings finding.List, today time.Time) finding.List {
+	if p == nil {
+		return findings
+	}
+	var out finding.List
+	for _, f := range findings {
+		if p.decide(&f) && p.excepting(f, today) < 0 {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
 // decide sets the severity that the policy gives; it is false where the rule is off.
 func (p *Policy) decide(f *finding.Finding) bool {
 	s, ok := p.Rules[f.Rule]

@@ -27,6 +27,7 @@ type Policy struct {
 	Indexes    []Pattern // allowed; none: all
 	Bases      []Pattern // allowed; none: all
 	Exceptions []Exception
+	CondaAsPip bool // take packages for conda as requirements for pip
 }
 
 // PackageRule names a package, or some of its versions.
@@ -193,10 +194,14 @@ func (p *policyReader) top(root *yaml.Node) {
 			p.policy.Indexes = p.allowOnly(v, key)
 		case "bases":
 			p.policy.Bases = p.allowOnly(v, key)
+		case "conda-as-pip":
+			if err := v.Decode(&p.policy.CondaAsPip); err != nil || v.ShortTag() != "!!bool" {
+				p.fail(v, "conda-as-pip must be true or false")
+			}
 		case "exceptions":
 			p.items(v, key, p.exception)
 		default:
-			p.fail(k, "there is no key %q; a policy has version, rules, packages, licences, indexes, bases and exceptions", key)
+			p.fail(k, "there is no key %q; a policy has version, rules, packages, licences, indexes, bases, conda-as-pip and exceptions", key)
 		}
 	})
 }

@@ -14,6 +14,8 @@ const (
 	CodeNotImportable        ID = "code-not-importable"
 	CodeShadowsPackage       ID = "code-shadows-package"
 	CodeShadowsStdlib        ID = "code-shadows-stdlib"
+	CondaAsPip               ID = "conda-as-pip"
+	CondaNotPip              ID = "conda-not-pip"
 	CondaPackages            ID = "conda-packages"
 	ConflictingConstraint    ID = "conflicting-constraint"
 	ConflictingHashes        ID = "conflicting-hashes"
