@@ -41,7 +41,7 @@ var (
 )
 
 // readFacts reads what a file tells if it is one of those that matter; others are not read.
-func readFacts(name string, size int64, content io.Reader) (facts, error) {
+func readFacts(name string, size int64, content io.Reader) (*facts, error) {
 	dir, file := path.Split(name)
 	switch {
 	case interpreterName.MatchString(file), libpythonName.MatchString(file):
@@ -53,30 +53,33 @@ func readFacts(name string, size int64, content io.Reader) (facts, error) {
 	case file == "patchlevel.h" && strings.Contains(dir, "/include/python"):
 		data, err := io.ReadAll(io.LimitReader(content, 1<<20))
 		if m := patchlevel.FindSubmatch(data); m != nil {
-			return facts{define: string(m[1])}, err
+			return &facts{define: string(m[1])}, err
 		}
-		return facts{}, err
+		return nil, err
 	case name == "/var/lib/dpkg/status", dir == "/var/lib/dpkg/status.d/" && !strings.HasSuffix(file, ".md5sums"):
 		return databaseFacts(content, "Package: ", "Version: ")
 	case name == "/lib/apk/db/installed", name == "/usr/lib/apk/db/installed":
 		return databaseFacts(content, "P:", "V:")
 	}
-	return facts{}, nil
+	return nil, nil
 }
 
-func binaryFacts(content io.Reader, size int64, version *regexp.Regexp) (facts, error) {
+// maxVersions is how many versions one binary may name.
+const maxVersions = 1000
+
+func binaryFacts(content io.Reader, size int64, version *regexp.Regexp) (*facts, error) {
 	data := make([]byte, min(size, biggest))
 	if _, err := io.ReadFull(content, data); err != nil {
-		return facts{}, err
+		return nil, err
 	}
-	f := facts{}
+	f := &facts{}
 	f.machine, f.interp = elfHeader(data)
 	if f.machine == 0 {
-		return f, nil // a script or an empty file
+		return nil, nil // a script or an empty file
 	}
 	seen := map[string]bool{}
 	// Strings that share their NUL overlap, so the search goes on at the closing one.
-	for at := 0; ; {
+	for at := 0; len(seen) < maxVersions; {
 		m := version.FindSubmatchIndex(data[at:])
 		if m == nil {
 			break
@@ -89,7 +92,7 @@ func binaryFacts(content io.Reader, size int64, version *regexp.Regexp) (facts, 
 		at += m[1] - 1
 	}
 	if len(seen) == 0 && version == glibcRelease {
-		return f, glibcBySymbol(&f, data)
+		return f, glibcBySymbol(f, data)
 	}
 	for v := range seen {
 		f.versions = append(f.versions, v)
@@ -101,12 +104,17 @@ func binaryFacts(content io.Reader, size int64, version *regexp.Regexp) (facts, 
 // glibcBySymbol takes the newest symbol version that the C library defines.
 func glibcBySymbol(f *facts, data []byte) error {
 	newest := 0
-	for _, m := range glibcSymbol.FindAllSubmatch(data, -1) {
-		minor, err := strconv.Atoi(string(m[1][2:]))
+	for {
+		m := glibcSymbol.FindSubmatchIndex(data)
+		if m == nil {
+			break
+		}
+		minor, err := strconv.Atoi(string(data[m[2]+2 : m[3]]))
 		if err != nil {
 			return err
 		}
 		newest = max(newest, minor)
+		data = data[m[1]:]
 	}
 	if newest > 0 {
 		f.versions = []string{"2." + strconv.Itoa(newest)}
@@ -134,8 +142,15 @@ func elfHeader(data []byte) (elf.Machine, string) {
 	return file.Machine, ""
 }
 
-// databaseFacts reads dpkg's and apk's databases: stanzas of "Key: value" lines.
-func databaseFacts(content io.Reader, nameKey, versionKey string) (facts, error) {
+// Bounds on a package database. Debian's is 10 MB where ten thousand packages are installed.
+const (
+	maxDatabase = 256 << 20 // bytes
+	maxField    = 1 << 10   // bytes of a name or a version
+)
+
+// databaseFacts reads dpkg's and apk's databases: stanzas of "Key: value" lines. Lines may be of any
+// length, but what is kept of them is not: a name or version that is too long is none.
+func databaseFacts(content io.Reader, nameKey, versionKey string) (*facts, error) {
 	packages := map[string]string{}
 	name, version, installed := "", "", true
 	flush := func() {
@@ -144,11 +159,17 @@ func databaseFacts(content io.Reader, nameKey, versionKey string) (facts, error)
 		}
 		name, version, installed = "", "", true
 	}
-	lines := bufio.NewReader(content)
+	limited := &io.LimitedReader{R: content, N: maxDatabase + 1}
+	lines := bufio.NewReaderSize(limited, 64<<10)
 	for {
-		line, err := lines.ReadString('\n')
-		text := strings.TrimRight(line, "\r\n")
+		line, err := lines.ReadSlice('\n')
+		long := err == bufio.ErrBufferFull
+		text := strings.TrimRight(string(line), "\r\n")
+		for err == bufio.ErrBufferFull {
+			_, err = lines.ReadSlice('\n')
+		}
 		switch {
+		case long || len(text) > maxField:
 		case text == "":
 			flush()
 		case strings.HasPrefix(text, nameKey):
@@ -158,12 +179,16 @@ func databaseFacts(content io.Reader, nameKey, versionKey string) (facts, error)
 		case strings.HasPrefix(text, "Status: "):
 			installed = strings.HasSuffix(text, " installed")
 		}
-		if err == io.EOF {
+		switch {
+		case limited.N <= 0:
+			return nil, tooMuch("the base's package database has more than %d MB", maxDatabase>>20)
+		case len(packages) > maxPackages:
+			return nil, tooMuch("the base has more than %d packages", maxPackages)
+		case err == io.EOF:
 			flush()
-			return facts{packages: packages}, nil
-		}
-		if err != nil {
-			return facts{}, fmt.Errorf("reading the package database: %w", err)
+			return &facts{packages: packages}, nil
+		case err != nil:
+			return nil, fmt.Errorf("reading the package database: %w", err)
 		}
 	}
 }

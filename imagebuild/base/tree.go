@@ -11,12 +11,23 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
+// Bounds on a base, which may be anybody's. Images with a whole desktop or all of CUDA have half a
+// million files.
+const (
+	maxLayers   = 1000      // container engines mount 127
+	maxFiles    = 1_000_000 // entries of all layers
+	maxName     = 4096      // bytes of a path; Linux opens none that is longer
+	maxNames    = 128 << 20 // bytes of all paths
+	maxPackages = 100_000   // of all package databases
+	maxHidden   = 20 << 20  // files looked at for whiteouts
+)
+
 // node is one file of the squashed file system.
 type node struct {
 	typ  byte   // tar.TypeReg, TypeDir, TypeSymlink …
 	link string // of a symbolic link, as written
 	mode int64
-	facts
+	*facts
 }
 
 // tree is the squashed file system of an image, by clean absolute path: headers, and what the few
@@ -24,13 +35,25 @@ type node struct {
 type tree struct {
 	nodes    map[string]*node
 	children map[string]map[string]bool // a directory's paths, for whiteouts
+
+	none                               *facts // of files that tell nothing
+	entries, names, packageCount, seen int    // what the bounds count
 }
+
+func newTree() *tree {
+	return &tree{nodes: map[string]*node{}, children: map[string]map[string]bool{}, none: &facts{}}
+}
+
+func tooMuch(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
 
 const whiteout = ".wh."
 
 // readTree streams the layers from the lowest up; memory is proportional to the number of files.
 func readTree(layers []v1.Layer) (*tree, error) {
-	t := &tree{nodes: map[string]*node{}, children: map[string]map[string]bool{}}
+	if len(layers) > maxLayers {
+		return nil, tooMuch("the base has more than %d layers", maxLayers)
+	}
+	t := newTree()
 	for i, layer := range layers {
 		if err := t.addLayer(layer); err != nil {
 			return nil, fmt.Errorf("reading layer %d of the base: %w", i+1, err)
@@ -57,24 +80,56 @@ func (t *tree) addLayer(layer v1.Layer) error {
 		if err != nil {
 			return err
 		}
-		name := path.Clean("/" + h.Name)
-		dir, file := path.Split(name)
-		switch {
-		case file == whiteout+whiteout+".opq":
-			t.clear(path.Clean(dir), mine)
-		case strings.HasPrefix(file, whiteout):
-			t.remove(path.Join(dir, strings.TrimPrefix(file, whiteout)), nil)
-		default:
-			if err := t.add(name, h, archive); err != nil {
-				return fmt.Errorf("reading %s: %w", name, err)
-			}
-			mine[name] = true
+		if err := t.count(h); err != nil {
+			return err
+		}
+		if err := t.entry(h, archive, mine); err != nil {
+			return err
 		}
 	}
 }
 
+// count holds an entry against the bounds, before anything is kept of it.
+func (t *tree) count(h *tar.Header) error {
+	t.entries++
+	t.names += len(h.Name) + len(h.Linkname)
+	switch {
+	case len(h.Name) > maxName || len(h.Linkname) > maxName:
+		return tooMuch("the base has a path of %d bytes, and no system opens more than %d", max(len(h.Name), len(h.Linkname)), maxName)
+	case t.entries > maxFiles:
+		return tooMuch("the base has more than %d files", maxFiles)
+	case t.names > maxNames:
+		return tooMuch("the names of the base's files take more than %d MB", maxNames>>20)
+	}
+	return nil
+}
+
+// entry takes in one entry of a layer. Whiteouts (OCI image-spec, "Whiteouts") hide what lower layers
+// have, never what the same layer has: engines differ in what they make of that, so it counts as being
+// there.
+func (t *tree) entry(h *tar.Header, content io.Reader, mine map[string]bool) error {
+	name := path.Clean("/" + h.Name)
+	dir, file := path.Split(name)
+	hidden, isWhiteout := strings.CutPrefix(file, whiteout)
+	switch {
+	case !isWhiteout:
+		if err := t.add(name, h, content); err != nil {
+			return fmt.Errorf("reading %s: %w", name, err)
+		}
+		mine[name] = true
+		return nil
+	case file == whiteout+whiteout+".opq":
+		return t.clear(path.Clean(dir), mine)
+	case strings.HasPrefix(hidden, whiteout):
+		return nil // what AUFS keeps for itself, as container engines have it
+	case hidden == "" || hidden == "." || hidden == "..":
+		return &Error{fmt.Sprintf("the base has the whiteout %s, which would hide a directory from within; container engines refuse it", name)}
+	}
+	return t.remove(path.Join(dir, hidden), mine)
+}
+
 func (t *tree) add(name string, h *tar.Header, content io.Reader) error {
-	n := &node{typ: h.Typeflag, link: h.Linkname, mode: h.Mode}
+	n := &node{typ: h.Typeflag, link: h.Linkname, mode: h.Mode, facts: t.none}
 	switch h.Typeflag {
 	case tar.TypeLink:
 		old := t.nodes[path.Clean("/"+h.Linkname)]
@@ -87,14 +142,25 @@ func (t *tree) add(name string, h *tar.Header, content io.Reader) error {
 		if err != nil {
 			return err
 		}
-		n.facts = f
+		if n.facts = t.none; f != nil {
+			n.facts = f
+			if t.packageCount += len(f.packages); t.packageCount > maxPackages {
+				return tooMuch("the base has more than %d packages", maxPackages)
+			}
+		}
 	}
 	if old := t.nodes[name]; old != nil && old.typ == tar.TypeDir && n.typ != tar.TypeDir {
-		t.remove(name, nil)
+		if err := t.remove(name, nil); err != nil {
+			return err
+		}
 	}
 	t.nodes[name] = n
+	// A directory that is known as its parent's is known all the way up.
 	for at := name; at != "/"; at = path.Dir(at) {
 		dir := path.Dir(at)
+		if t.children[dir][at] {
+			break
+		}
 		if t.children[dir] == nil {
 			t.children[dir] = map[string]bool{}
 		}
@@ -103,19 +169,29 @@ func (t *tree) add(name string, h *tar.Header, content io.Reader) error {
 	return nil
 }
 
-func (t *tree) remove(name string, spare map[string]bool) {
-	t.clear(name, spare)
-	if spare[name] {
-		return
+// remove takes away a path and what is below it, but for what is spared and the directories above that.
+func (t *tree) remove(name string, spare map[string]bool) error {
+	if err := t.clear(name, spare); err != nil || spare[name] {
+		return err
 	}
 	delete(t.nodes, name)
-	delete(t.children[path.Dir(name)], name)
+	if len(t.children[name]) == 0 {
+		delete(t.children[path.Dir(name)], name)
+		delete(t.children, name)
+	}
+	return nil
 }
 
-func (t *tree) clear(dir string, spare map[string]bool) {
+func (t *tree) clear(dir string, spare map[string]bool) error {
 	for child := range t.children[dir] {
-		t.remove(child, spare)
+		if t.seen++; t.seen > maxHidden {
+			return tooMuch("the base's whiteouts hide more than %d files", maxHidden)
+		}
+		if err := t.remove(child, spare); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // resolve follows symbolic links in all parts of a path, as the kernel does within the image's

@@ -34,6 +34,10 @@ type Contents struct {
 const (
 	maxFile  = 4 << 20
 	maxFiles = 128 << 20
+
+	// Bounds on the layers that are read, which are mostly mlenv's own, and anybody's else.
+	maxEntries = 1_000_000
+	maxName    = 4096 // bytes of a path; Linux opens none that is longer
 )
 
 // Where mlenv puts things, as tar paths.
@@ -118,6 +122,7 @@ type found struct {
 	hidden  map[string]bool   // paths that an upper layer removed or replaced
 	skipped map[string]bool   // relative to the model
 	size    int
+	entries int // of all layers that were read
 }
 
 func (f *found) complete() bool {
@@ -144,13 +149,19 @@ func (f *found) read(layer v1.Layer) error {
 		if err != nil {
 			return err
 		}
+		if f.entries++; f.entries > maxEntries || len(h.Name) > maxName {
+			return fmt.Errorf("it has more than %d files, or a path of more than %d bytes", maxEntries, maxName)
+		}
 		name := strings.TrimPrefix(path.Clean("/"+h.Name), "/")
 		dir, file := path.Split(name)
+		hidden, isWhiteout := strings.CutPrefix(file, ".wh.")
 		switch {
 		case file == ".wh..wh..opq":
 			hides[path.Clean(dir)] = true
-		case strings.HasPrefix(file, ".wh."):
-			hides[path.Join(dir, strings.TrimPrefix(file, ".wh."))] = true
+		case isWhiteout && (hidden == "" || hidden == "." || hidden == ".."):
+			return fmt.Errorf("the whiteout /%s hides a directory from within", name)
+		case isWhiteout:
+			hides[path.Join(dir, hidden)] = true
 		case f.wanted(name):
 			if h.Typeflag != tar.TypeDir {
 				hides[name] = true

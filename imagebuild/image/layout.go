@@ -20,8 +20,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// maxManifest bounds manifests, indexes and configurations, in bytes.
-const maxManifest = 16 << 20
+// maxManifest bounds manifests, indexes and configurations, in bytes. Registries take manifests of
+// 4 MiB, and a configuration is as long as the history of its image, some 10 kB.
+const maxManifest = 8 << 20
 
 // refName is the annotation that names an image of a layout (OCI image-spec, annotations).
 const refName = "org.opencontainers.image.ref.name"

@@ -4,9 +4,11 @@ package image
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -55,6 +57,9 @@ func openFile(ref string, p *v1.Platform) (*Image, error) {
 		if err := regular(rest); err != nil {
 			return nil, err
 		}
+		if err := checkDockerTar(rest); err != nil {
+			return nil, err
+		}
 		img, err := tarball.ImageFromPath(rest, nil)
 		return &Image{Image: img}, err
 	}
@@ -67,6 +72,29 @@ func openFile(ref string, p *v1.Platform) (*Image, error) {
 		return nil, err
 	}
 	return openLayout(tar, want, p)
+}
+
+// checkDockerTar refuses a tarball whose description is too large to be read into memory, which
+// package tarball does unasked.
+func checkDockerTar(name string) error {
+	t, err := openTar(name)
+	if err != nil {
+		return err
+	}
+	data, err := readAll(t, "manifest.json")
+	if err != nil {
+		return err
+	}
+	var list tarball.Manifest
+	if err := json.Unmarshal(data, &list); err != nil {
+		return fmt.Errorf("reading manifest.json: %w", err)
+	}
+	for _, d := range list {
+		if at, ok := t.at[path.Clean(d.Config)]; ok && at.size > maxManifest {
+			return fmt.Errorf("%s is too large", d.Config)
+		}
+	}
+	return nil
 }
 
 // splitName takes ":NAME" or "@sha256:…" off the path of a layout.
@@ -144,7 +172,19 @@ func (r registry) image(h v1.Hash) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return desc.Image()
+	img, err := desc.Image()
+	if err != nil {
+		return nil, err
+	}
+	m, err := img.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	// The configuration is read into memory, and no further than its descriptor says.
+	if m.Config.Size < 0 || m.Config.Size > maxManifest {
+		return nil, fmt.Errorf("the image's configuration is too large: %d bytes", m.Config.Size)
+	}
+	return img, nil
 }
 
 // depth bounds how deep indexes are nested.
