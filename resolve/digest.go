@@ -19,9 +19,9 @@ func (s *Spec) digest() string {
 	e.Model = ModelInfo{Flavors: []string{}}
 	e.Findings = finding.List{}
 	e.Python.From = nil
-	e.BuildDependencies = bare(s.BuildDependencies)
-	e.Requirements = bare(s.Requirements)
-	e.Constraints = bare(s.Constraints)
+	e.BuildDependencies = withoutOrigins(s.BuildDependencies)
+	e.Requirements = withoutOrigins(s.Requirements)
+	e.Constraints = withoutOrigins(s.Constraints)
 	e.Conda.Packages = slices.Clone(s.Conda.Packages)
 	for i := range e.Conda.Packages {
 		e.Conda.Packages[i].From = nil
@@ -31,7 +31,7 @@ func (s *Spec) digest() string {
 		e.CodePaths[i].From = nil
 		e.CodePaths[i].Path = path.Base(e.CodePaths[i].Path)
 	}
-	e.PackageIndex.FindLinks = places(s.PackageIndex.FindLinks)
+	e.PackageIndex.FindLinks = shareableLinks(s.PackageIndex.FindLinks)
 	e.SystemPackages = slices.Clone(s.SystemPackages)
 	for i := range e.SystemPackages {
 		e.SystemPackages[i].Reason = ""
@@ -40,9 +40,9 @@ func (s *Spec) digest() string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// bare returns a list without where its entries were written. A file that the command line names is
+// withoutOrigins returns a list without where its entries were written. A file that the command line names is
 // known by its name: the folder is this machine's.
-func bare(list []Requirement) []Requirement {
+func withoutOrigins(list []Requirement) []Requirement {
 	list = slices.Clone(list)
 	for i := range list {
 		if r := &list[i]; r.Path != "" && len(r.From) > 0 && r.From[0].File == finding.CommandLine {
@@ -53,8 +53,8 @@ func bare(list []Requirement) []Requirement {
 	return list
 }
 
-// places are pages by their addresses; that there are folders counts, but not where they are.
-func places(links []string) []string {
+// shareableLinks are pages by their addresses; that there are folders counts, but not where they are.
+func shareableLinks(links []string) []string {
 	var out []string
 	for _, l := range links {
 		if !strings.Contains(l, "://") || strings.HasPrefix(l, "file:") {

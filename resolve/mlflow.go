@@ -60,7 +60,7 @@ func (m *merger) pinOne(r *Requirement, pin pep440.Version, known bool, origin f
 			"%s is not pinned (%s), and MLmodel does not say which version logged the model", name, r.From[0])
 	case !set.Match(pin):
 		m.find(finding.MLflowVersionDiffers, name, append(slices.Clone(r.From), origin),
-			"%s wants %s%s, which leaves out %s, the version that logged the model", r.From[0], name, set, pin)
+			"%s wants %s%s, which excludes %s, the version that logged the model", r.From[0], name, set, pin)
 	default:
 		m.find(finding.MLflowUnpinned, name, append(slices.Clone(r.From), origin),
 			"%s wants %s%s without an exact version; %s==%s is used, as the model was logged with it",

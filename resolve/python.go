@@ -10,9 +10,9 @@ import (
 	"mlenv/resolve/pep440"
 )
 
-// pythonWish is one declaration of the Python version: a version, possibly only its first parts,
+// pythonDeclaration is one declaration of the Python version: a version, possibly only its first parts,
 // or a range.
-type pythonWish struct {
+type pythonDeclaration struct {
 	decl    envfile.Declaration
 	kind    envfile.Kind
 	version pep440.Version    // zero for a range
@@ -21,15 +21,15 @@ type pythonWish struct {
 
 // mergePython takes the first version in MLflow's order and compares all others with it.
 func (m *merger) mergePython() {
-	wishes := m.pythonWishes()
-	winner := slices.IndexFunc(wishes, func(w pythonWish) bool { return w.isMinor() })
+	declared := m.pythonDeclarations()
+	winner := slices.IndexFunc(declared, func(w pythonDeclaration) bool { return w.isMinor() })
 	if winner < 0 {
-		m.loosePython(wishes)
+		m.inexactPython(declared)
 		return
 	}
-	won := wishes[winner]
+	won := declared[winner]
 	m.spec.Python = Python{Version: won.version, From: []finding.Origin{won.decl.From}}
-	for i, w := range wishes {
+	for i, w := range declared {
 		switch {
 		case i == winner:
 		case w.version.IsZero() && !w.allowed.IsZero():
@@ -40,16 +40,16 @@ func (m *merger) mergePython() {
 	}
 }
 
-func (m *merger) pythonWishes() []pythonWish {
-	var wishes []pythonWish
+func (m *merger) pythonDeclarations() []pythonDeclaration {
+	var declared []pythonDeclaration
 	for _, f := range m.files {
 		for _, d := range f.Python {
-			w := pythonWish{decl: d, kind: f.Kind}
+			w := pythonDeclaration{decl: d, kind: f.Kind}
 			w.version, w.allowed = parsePython(d.Value)
-			wishes = append(wishes, w)
+			declared = append(declared, w)
 		}
 	}
-	return wishes
+	return declared
 }
 
 // parsePython reads a Python version in the forms of all files: "3.10.4", conda's "=3.10",
@@ -70,7 +70,7 @@ func parsePython(s string) (pep440.Version, pep440.Specifiers) {
 }
 
 // isMinor reports whether the wish settles at least the minor version.
-func (w pythonWish) isMinor() bool { return len(release(w.version)) >= 2 }
+func (w pythonDeclaration) isMinor() bool { return len(release(w.version)) >= 2 }
 
 func release(v pep440.Version) []uint64 {
 	if v.IsZero() {
@@ -79,9 +79,9 @@ func release(v pep440.Version) []uint64 {
 	return v.Release()
 }
 
-// loosePython handles models of which no file names a minor version.
-func (m *merger) loosePython(wishes []pythonWish) {
-	for _, w := range wishes {
+// inexactPython handles models of which no file names a minor version.
+func (m *merger) inexactPython(declared []pythonDeclaration) {
+	for _, w := range declared {
 		if w.decl.Value == "" {
 			continue
 		}
@@ -89,24 +89,24 @@ func (m *merger) loosePython(wishes []pythonWish) {
 		version, sure := guessPython(w)
 		m.spec.Python = Python{Version: version, From: from}
 		if !sure {
-			m.find(finding.PythonInexact, "python", from, "%s wants Python %s, which leaves several minor versions open%s",
-				w.decl.From, w.decl.Value, taken(version))
+			m.find(finding.PythonInexact, "python", from, "%s wants Python %s, which allows several minor versions%s",
+				w.decl.From, w.decl.Value, usedNote(version))
 		}
 		return
 	}
 	m.find(finding.PythonMissing, "python", nil, "no file of the model says which Python it needs")
 }
 
-func taken(version pep440.Version) string {
+func usedNote(version pep440.Version) string {
 	if version.IsZero() {
 		return ""
 	}
-	return "; " + version.String() + " is taken"
+	return "; " + version.String() + " is used"
 }
 
 // guessPython takes the one minor version that a range leaves, else, and then it is not sure, the
 // version that the range starts at, as MLflow does, or none.
-func guessPython(w pythonWish) (version pep440.Version, sure bool) {
+func guessPython(w pythonDeclaration) (version pep440.Version, sure bool) {
 	var fitting []pep440.Version
 	for number := range 40 {
 		minor := pep440.MustParse(fmt.Sprintf("3.%d", number))
@@ -125,7 +125,7 @@ func guessPython(w pythonWish) (version pep440.Version, sure bool) {
 	return pep440.Version{}, false
 }
 
-func (m *merger) comparePython(won, w pythonWish) {
+func (m *merger) comparePython(won, w pythonDeclaration) {
 	a, b := release(won.version), release(w.version)
 	n := min(len(a), len(b))
 	if slices.Equal(a[:n], b[:n]) {
@@ -153,7 +153,7 @@ func minorDiffers(a, b []uint64) bool {
 
 // comparePythonRange compares a range with the winner: a winner of another minor version than the
 // range admits is an error, another patch a warning.
-func (m *merger) comparePythonRange(won, w pythonWish) {
+func (m *merger) comparePythonRange(won, w pythonDeclaration) {
 	from := []finding.Origin{won.decl.From, w.decl.From}
 	sides := fmt.Sprintf("%s wants Python %s but %s wants %s", won.decl.From, won.version, w.decl.From, w.decl.Value)
 	minor := pep440.Within(pep440.MustParse(won.version.Minor()))

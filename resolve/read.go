@@ -92,9 +92,9 @@ func readFiles(m *model.Model) ([]*envfile.File, error) {
 		}
 		files = append(files, f)
 	}
-	read(either(m.VirtualEnv.Text, m.UnnamedVirtual), envfile.ParsePythonEnv)
+	read(firstNonEmpty(m.VirtualEnv.Text, m.UnnamedVirtual), envfile.ParsePythonEnv)
 	read(m.RequirementsTxt, envfile.ParseRequirements)
-	read(either(m.CondaEnv.Text, m.UnnamedConda), envfile.ParseConda)
+	read(firstNonEmpty(m.CondaEnv.Text, m.UnnamedConda), envfile.ParseConda)
 	read(m.PythonVersionFile, envfile.ParsePythonVersion)
 	read(m.PyProject, envfile.ParsePyProject)
 	if v := m.PythonVersion; v.Text != "" {
@@ -132,7 +132,7 @@ func same(a, b error) bool {
 	return a.Error() == b.Error()
 }
 
-func either(a, b string) string {
+func firstNonEmpty(a, b string) string {
 	if a != "" {
 		return a
 	}
@@ -144,7 +144,7 @@ func either(a, b string) string {
 func (m *merger) reportSidecars(from *model.Model, replaced bool) {
 	unnamed := func(path string) {
 		if path != "" {
-			m.find(finding.UnnamedEnvironmentFile, path, []finding.Origin{{File: path}}, "%s is read though MLmodel does not name it", path)
+			m.find(finding.UnnamedEnvironmentFile, path, []finding.Origin{{File: path}}, "%s is read although MLmodel does not name it", path)
 		}
 	}
 	for _, v := range from.GoneEnv {

@@ -48,7 +48,7 @@ func (m *merger) mergeBuildDependencies() {
 // join folds the entries of a group into one requirement and reports what does not fit. rule is
 // what a contradiction is called.
 func (m *merger) join(g *group, rule finding.ID) Requirement {
-	sides := m.sides(g)
+	sides := m.foldFiles(g)
 	first := sides[0]
 	g.joined = first.Specifier
 	extras, hashes := first.Extras, first.Hashes
@@ -205,7 +205,7 @@ func (m *merger) reportDuplicates(lines []entry) {
 	if len(lines) > 2 {
 		times = fmt.Sprintf("%d times", len(lines))
 	}
-	m.find(finding.DuplicateRequirement, subject(lines[0]), from, "%s is named %s: %s; the lines are joined", subject(lines[0]), times, list(words))
+	m.find(finding.DuplicateRequirement, subject(lines[0]), from, "%s is named %s: %s; the lines are combined", subject(lines[0]), times, list(words))
 }
 
 func (g *group) requirement(direct *entry, extras []pep508.Name, hashes []string) Requirement {
@@ -278,7 +278,7 @@ func (m *merger) reportDiffering(rule finding.ID, winner, e entry) {
 		return
 	}
 	from := []finding.Origin{winner.From, e.From}
-	m.find(finding.SpecifiersDiffer, subject(winner), from, "%s wants %s but %s wants %s; the two are joined",
+	m.find(finding.SpecifiersDiffer, subject(winner), from, "%s wants %s but %s wants %s; the two are combined",
 		winner.From, text(winner), e.From, text(e))
 }
 
@@ -287,7 +287,7 @@ func (m *merger) reportExtras(rule finding.ID, winner, e entry) {
 		return
 	}
 	m.find(finding.ExtrasDiffer, subject(e), []finding.Origin{winner.From, e.From},
-		"%s wants %s but %s wants %s; the extras of both are taken", winner.From, text(winner), e.From, text(e))
+		"%s wants %s but %s wants %s; the extras of both are used", winner.From, text(winner), e.From, text(e))
 }
 
 // reportOneFile reports requirements that some of the files lack. A file that declares none at

@@ -33,7 +33,7 @@ func TestModelLinks(t *testing.T) {
 	link("gone.bin", "../elsewhere/gone.bin")
 	for _, args := range [][]string{{"resolve", linked.model}, {"check", linked.model}, linked.args("-o", "oci:"+filepath.Join(t.TempDir(), "x"))} {
 		out, errs, code := command(t, w.env, args...)
-		if want := "gone.bin is a link to ../elsewhere/gone.bin, which is outside of the model"; code != exitFindings || !strings.Contains(out+errs, want) || strings.Contains(errs, "escapes") {
+		if want := "gone.bin is a link to ../elsewhere/gone.bin, which is outside the model"; code != exitFindings || !strings.Contains(out+errs, want) || strings.Contains(errs, "escapes") {
 			t.Errorf("%s: exit code %d\n%s%s", args[0], code, out, errs)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// apply returns findings the policy's severities, drops those of rules that are off, and sets those
-// aside that an exception covers.
+// apply sets the severities of the policy, drops findings of rules that are off, and sets aside
+// those that an exception covers.
 func (p *Policy) apply(findings finding.List, today time.Time) *Report {
 	r := &Report{}
 	if p == nil {
@@ -61,21 +61,23 @@ func (p *Policy) decide(f *finding.Finding) bool {
 	return !ok || s != ""
 }
 
-// excepting returns the exception that covers a finding, -1 where there is none.
+// excepting returns the index of the exception that covers a finding, or -1.
 func (p *Policy) excepting(f finding.Finding, today time.Time) int {
 	return slices.IndexFunc(p.Exceptions, func(e Exception) bool {
 		return e.Rule == f.Rule && (e.Subject == "" || matchesSubject(e.Subject, f.Subject)) && !e.ended(today)
 	})
 }
 
-// matchesSubject takes "numpy GHSA-x" for an exception of either word: a vulnerability's subject
-// names the package and all ids of the advisory.
+// matchesSubject reports whether a finding's subject is the wanted one or contains it as a word.
+// The subject of a vulnerability names the package and all ids of the advisory ("numpy GHSA-x"); an
+// exception may name either.
 func matchesSubject(want, subject string) bool {
 	return strings.EqualFold(want, subject) || slices.ContainsFunc(strings.Fields(subject),
 		func(word string) bool { return strings.EqualFold(want, word) })
 }
 
-// ended reports that the last day is over; without a day of checking, none is.
+// ended reports whether the last day of the exception is over. If today is zero, no exception has
+// ended.
 func (e Exception) ended(today time.Time) bool {
 	return !today.IsZero() && today.Format(time.DateOnly) > e.Until.Format(time.DateOnly)
 }
@@ -92,7 +94,7 @@ func (p *Policy) exceptionFindings(used []bool, today time.Time) finding.List {
 		case e.ended(today):
 			out.Add(finding.ExceptionExpired, string(e.Rule), []finding.Origin{origin}, "the exception for %s ended on %s", what, e.Until.Format(time.DateOnly))
 		case !used[i]:
-			out.Add(finding.ExceptionUnused, string(e.Rule), []finding.Origin{origin}, "the exception for %s covers nothing", what)
+			out.Add(finding.ExceptionUnused, string(e.Rule), []finding.Origin{origin}, "the exception for %s applies to no finding", what)
 		}
 	}
 	return out
@@ -111,11 +113,12 @@ func (c *checker) policy() {
 		base = c.in.Lock.Tool.BaseName
 	}
 	if base != "" && len(c.in.Policy.Bases) > 0 && !allowed(c.in.Policy.Bases, base) {
-		c.find(finding.BaseNotAllowed, base, nil, "the base %s begins with none of %s, which the policy allows", base, patternList(c.in.Policy.Bases))
+		c.find(finding.BaseNotAllowed, base, nil, "the base %s does not start with any of %s, which the policy allows", base, patternList(c.in.Policy.Bases))
 	}
 }
 
-// policyPackages asks about every package: the locked ones, else the required ones.
+// policyPackages applies the policy to every package: the locked ones, or without a lock the
+// required ones.
 func (c *checker) policyPackages() {
 	p := c.in.Policy
 	for _, pkg := range c.packages() {
@@ -150,7 +153,7 @@ func (c *checker) policyIndexes() {
 	report := func(url string, from []finding.Origin) {
 		if url != "" && !seen[url] && !allowed(patterns, url) {
 			seen[url] = true
-			c.find(finding.IndexNotAllowed, url, from, "the index %s begins with none of %s, which the policy allows", url, patternList(patterns))
+			c.find(finding.IndexNotAllowed, url, from, "the index %s does not start with any of %s, which the policy allows", url, patternList(patterns))
 		}
 	}
 	p := c.in.Spec.PackageIndex
@@ -168,7 +171,7 @@ func (c *checker) policyIndexes() {
 	}
 }
 
-// policyLicences asks about the licences that are known.
+// policyLicences applies the policy to the licences that were read.
 func (c *checker) policyLicences() {
 	l := c.in.Policy.Licences
 	if len(l.Allow)+len(l.Deny) == 0 || c.in.Licences == nil || c.in.Lock == nil {
@@ -187,7 +190,7 @@ func (c *checker) policyLicences() {
 	}
 }
 
-// admits evaluates an SPDX expression: any side of OR will do, all sides of AND must.
+// admits evaluates an SPDX expression: one side of OR must be allowed, or all sides of AND.
 func (l Licences) admits(expression string) bool {
 	for _, choice := range splitWord(expression, "OR") {
 		ok := true
@@ -209,12 +212,12 @@ func (l Licences) admitsOne(id string) bool {
 	return !has(l.Deny) && (len(l.Allow) == 0 || has(l.Allow))
 }
 
-// splitWord splits at an operator of SPDX expressions. Parentheses are not nested in practice;
-// one that is makes the answer stricter, never laxer, for lists of allowed licences.
+// splitWord splits an SPDX expression at an operator. It ignores parentheses, as they are rare in
+// practice. With a list of allowed licences that makes the result stricter, never more permissive.
 func splitWord(s, word string) []string { return strings.Split(s, " "+word+" ") }
 
-// allowed reports that text is one of the patterns or below one: "https://a.example" is not the
-// beginning of "https://a.example.org".
+// allowed reports whether text equals a pattern or continues it at a separator: "https://a.example"
+// does not match "https://a.example.org".
 func allowed(patterns []Pattern, text string) bool {
 	return slices.ContainsFunc(patterns, func(p Pattern) bool {
 		rest, ok := strings.CutPrefix(text, strings.TrimSuffix(p.Text, "/"))

@@ -1,6 +1,7 @@
-// Package check compares what a model declares, what its files hold, what a lock pins and what a
-// policy allows, and reports the differences as findings. It is pure: files are read through the
-// model's fs.FS, and the date, the vulnerabilities and the releases come from the caller.
+// Package check compares what a model declares, what its files contain, what a lock pins and what a
+// policy allows, and reports the differences as findings. It does no input or output of its own:
+// files are read through the model's fs.FS, and the caller provides the date, the vulnerabilities
+// and the releases.
 package check
 
 import (
@@ -19,27 +20,29 @@ import (
 	"mlenv/resolve/pylock"
 )
 
-// Input is what is compared. Spec and Model are needed; rules whose input is missing are silent.
+// Input is what to check. Spec and Model are required. Rules whose input is missing report nothing.
 type Input struct {
 	Spec  *resolve.Spec
 	Model *model.Model
 	Lock  *Lock
-	// NoSolution says why no lock can be made, "" where one can or nobody has tried.
+	// NoSolution says why a lock is impossible. It is "" if one is possible or was not attempted.
 	NoSolution string
-	// Targets are the platforms that every locked package must fit. A zero Python is the model's.
+	// Targets are the platforms that every locked package must fit. A zero Python means the
+	// model's.
 	Targets []dist.Target
-	// Today is the day of checking; the zero Time leaves out what depends on it.
+	// Today is the date of the check. If it is zero, rules that depend on the date are skipped.
 	Today time.Time
 	// Advisories are known vulnerabilities.
 	Advisories *Advisories
-	// Libraries is what a base image and the locked wheels bring, nil where no base was given.
+	// Libraries are the shared libraries in a base image and in the locked wheels, or nil if no
+	// base was given.
 	Libraries *Libraries
 	// Releases are the files that an index lists for the locked packages.
 	Releases map[pep508.Name][]dist.File
-	// Licences are the SPDX expressions, or what comes nearest, of locked packages whose metadata
-	// was read; "" where it names none.
+	// Licences are the SPDX expressions, or the nearest equivalent, of the locked packages whose
+	// metadata was read; "" if the metadata names none.
 	Licences map[pep508.Name]string
-	// BaseName is the reference of the base image, "" where none was given.
+	// BaseName is the reference of the base image, or "" if none was given.
 	BaseName string
 	// Platform is what the platform that is to run the model's image would refuse, see serving.Target.
 	Platform finding.List
@@ -47,17 +50,17 @@ type Input struct {
 	Policy *Policy
 }
 
-// Lock is a lock file and the name under which findings speak of it.
+// Lock is a lock and the name that findings use for it.
 type Lock struct {
 	*pylock.Lock
-	Name string // "pylock.toml"; "" for one that is in no file
+	Name string // "pylock.toml"; "" for a lock that is not in a file
 	Data []byte // the text, for line numbers; may be nil
 }
 
-// Report is what Run finds.
+// Report is the result of Run.
 type Report struct {
 	Findings finding.List // worst first
-	Excepted []Excepted   // those that the policy excepts
+	Excepted []Excepted   // findings that an exception of the policy covers
 }
 
 // Excepted is a finding that an exception of the policy covers.
@@ -66,7 +69,8 @@ type Excepted struct {
 	Reason string
 }
 
-// Run applies every rule. The error is of the file system, never of what the files say.
+// Run applies every rule. Errors come from the file system only: what is wrong with the contents of
+// files is a finding.
 func Run(in Input) (*Report, error) {
 	c := &checker{in: in, text: map[string][]string{}, lines: map[place]string{}}
 	c.findings = slices.Concat(in.Spec.Findings, in.Platform)
@@ -114,7 +118,7 @@ func FromError(err error, p *Policy, today time.Time) (*Report, bool) {
 	return p.apply(findings, today), true
 }
 
-// ruleOf returns the rule that an error of a file breaks.
+// ruleOf returns the rule for an error in a file.
 func ruleOf(e *envfile.Error) finding.ID {
 	switch {
 	case e.Kind == envfile.NotThere:
@@ -127,7 +131,7 @@ func ruleOf(e *envfile.Error) finding.ID {
 	return finding.UnreadableFile
 }
 
-// flatten takes joined errors apart.
+// flatten returns the errors that were joined to err.
 func flatten(err error) []error {
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		if joined, ok := e.(interface{ Unwrap() []error }); ok {
@@ -161,10 +165,10 @@ func (c *checker) find(rule finding.ID, subject string, from []finding.Origin, f
 	c.findings.Add(rule, subject, from, format, args...)
 }
 
-// fail notes an error that ends the check, such as a file that cannot be read.
+// fail records an error that makes the check fail, such as a file that cannot be read.
 func (c *checker) fail(err error) { c.errs = append(c.errs, err) }
 
-// origin returns a place in a file of the model, with the text of the line.
+// origin returns the Origin for a line of a file in the model, with its text.
 func (c *checker) origin(file string, line int) finding.Origin {
 	o := finding.Origin{File: file, Line: line}
 	lines, ok := c.text[file]
@@ -204,7 +208,7 @@ func shown(line string) string {
 	return line
 }
 
-// from returns the place of a value of MLmodel.
+// from returns the origin of a value in MLmodel.
 func (c *checker) from(v model.Value) []finding.Origin {
 	if v.Line == 0 {
 		return []finding.Origin{{File: c.in.Model.MLmodel}}

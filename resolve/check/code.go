@@ -27,7 +27,7 @@ type sourceTree struct {
 	modules map[string]string // the top-level modules by name, with the path that brings each
 }
 
-// Bounds on what is read of code: a model with more is checked as far as they go.
+// Limits on how much code is read. Code beyond them is not checked.
 const (
 	maxSources    = 5000
 	maxSourceSize = 4 << 20 // bytes
@@ -50,13 +50,13 @@ func (c *checker) code() {
 	c.shadows()
 }
 
-// codeDirectory takes in one directory that goes onto Python's path.
+// codeDirectory reads one directory that is put on Python's path.
 func (c *checker) codeDirectory(dir model.Value) {
 	entries, err := fs.ReadDir(c.in.Model.FS, dir.Text)
 	if err != nil {
-		return // package resolve has reported a directory that is not there
+		return // package resolve reports missing directories
 	}
-	subdirs := c.mlflowBefore("2.1") // every directory below is on the path, too
+	subdirs := c.mlflowBefore("2.1") // its subdirectories are on the path too
 	for _, e := range entries {
 		c.module(path.Join(dir.Text, e.Name()), e, dir)
 		if e.IsDir() && subdirs {
@@ -89,7 +89,7 @@ func (c *checker) codeDirectory(dir model.Value) {
 
 var identifier = regexp.MustCompile(`^[\pL_][\pL\pN_]*$`)
 
-// module takes in one entry of a directory on Python's path.
+// module reads one entry of a directory on Python's path.
 func (c *checker) module(name string, e fs.DirEntry, dir model.Value) {
 	base := e.Name()
 	stem, isSource := strings.CutSuffix(base, ".py")
@@ -109,7 +109,7 @@ func (c *checker) module(name string, e fs.DirEntry, dir model.Value) {
 	}
 	if !identifier.MatchString(stem) {
 		c.find(finding.CodeNotImportable, name, append([]finding.Origin{{File: name}}, c.from(dir)...),
-			"%s cannot be imported: %q is not a name that Python takes", name, stem)
+			"%s cannot be imported: %q is not a valid module name in Python", name, stem)
 		return
 	}
 	if stem != "__init__" && stem != "setup" && stem != "conftest" && stem != "__main__" {
@@ -117,7 +117,7 @@ func (c *checker) module(name string, e fs.DirEntry, dir model.Value) {
 	}
 }
 
-// hasPython reports that a directory has a Python file in it or in a directory of it.
+// hasPython reports whether a directory contains a Python file at any depth.
 func (c *checker) hasPython(dir string) bool {
 	found := false
 	_ = fs.WalkDir(c.in.Model.FS, dir, func(name string, d fs.DirEntry, err error) error {
@@ -160,7 +160,7 @@ func (c *checker) readSource(name string) {
 	c.tree.sources = append(c.tree.sources, source{file: name, imports: pyimports.Scan(data)})
 }
 
-// harmless are modules of Python that nothing else imports, so that hiding them does no harm.
+// harmless are modules of Python's own that no library imports, so that hiding them does no harm.
 var harmless = []string{"test", "turtle", "turtledemo", "idlelib", "this", "antigravity", "lib2to3", "ensurepip", "venv", "tkinter"}
 
 // shadows reports modules of the model that hide others.
@@ -175,14 +175,14 @@ func (c *checker) shadows() {
 			continue
 		}
 		for _, name := range shadowed(module, have) {
-			c.find(finding.CodeShadowsPackage, module, append(from, c.placeOf(name)...), "%s hides the package %s, which is installed", file, name)
+			c.find(finding.CodeShadowsPackage, module, append(from, c.requiredAt(name)...), "%s hides the package %s, which is installed", file, name)
 		}
 	}
 }
 
-// shadowed lists the installed distributions whose module has that name.
+// shadowed returns the installed distributions that have a module of that name.
 func shadowed(module string, have map[string]bool) []string {
-	names, known := bringers(module)
+	names, known := providers(module)
 	if !known {
 		names = names[:1]
 	}

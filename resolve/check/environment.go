@@ -50,7 +50,7 @@ func (c *checker) requirement(r resolve.Requirement) {
 	}
 }
 
-// outside reports a path that leaves the model.
+// outside reports whether a path leaves the model.
 func outside(path string) bool {
 	return strings.HasPrefix(path, "/") || path == ".." || strings.HasPrefix(path, "../") || strings.HasPrefix(path, `\`) ||
 		len(path) > 2 && path[1] == ':' && (path[2] == '\\' || path[2] == '/')
@@ -107,11 +107,11 @@ func (c *checker) specifier(r resolve.Requirement) {
 	case r.Specifier.IsZero():
 		c.find(finding.UnpinnedRequirement, name, r.From, "%s has no version", name)
 	default:
-		c.find(finding.LooselyPinnedRequirement, name, r.From, "%s admits several versions", r.Line())
+		c.find(finding.LooselyPinnedRequirement, name, r.From, "%s allows several versions", r.Line())
 	}
 }
 
-// constrained reports that a constraint pins the package.
+// constrained reports whether a constraint pins the package.
 func (c *checker) constrained(name pep508.Name) bool {
 	return slices.ContainsFunc(c.in.Spec.Constraints, func(r resolve.Requirement) bool {
 		_, pinned := r.Specifier.Pin()
@@ -119,7 +119,8 @@ func (c *checker) constrained(name pep508.Name) bool {
 	})
 }
 
-// findText finds where a file of the model writes a text such as an index's URL.
+// findText returns the first line in the model's files that contains a text, such as the URL of an
+// index.
 func (c *checker) findText(text string) []finding.Origin {
 	if text == "" {
 		return nil
@@ -139,16 +140,16 @@ func (c *checker) findText(text string) []finding.Origin {
 	return nil
 }
 
-// buildNeed says from which, or up to which, version a build tool goes with a Python.
+// buildNeed says which versions of a build tool do not work with which versions of Python.
 type buildNeed struct {
 	name    pep508.Name
-	version pep440.Specifiers // of the versions that do not fit
-	python  pep440.Specifiers // of the Pythons that they do not fit
+	version pep440.Specifiers // the versions of the tool
+	python  pep440.Specifiers // the versions of Python they do not work with
 	why     string
 }
 
-// buildNeeds were read from the tools' own metadata (Requires-Python of the release after the
-// last that each Python got), and, for what is too old for a Python, from what that Python dropped.
+// buildNeeds comes from the metadata of the tools (the Requires-Python of the first release that no
+// longer supports a Python) and, for versions that are too old, from what that Python removed.
 var buildNeeds = func() []buildNeed {
 	set := pep440.MustParseSpecifiers
 	return []buildNeed{
@@ -172,17 +173,16 @@ func (c *checker) buildDependencies() {
 		for _, need := range buildNeeds {
 			if pinned && need.name == r.Name && need.version.Match(version) && need.python.Match(python) {
 				c.find(finding.BuildDependencyPython, string(r.Name), append(slices.Clone(r.From), c.in.Spec.Python.From...),
-					"%s %s does not go with Python %s: it %s", r.Name, version, python, need.why)
+					"%s %s does not work with Python %s: it %s", r.Name, version, python, need.why)
 				break
 			}
 		}
 	}
 }
 
-// endOfLife is the day after which a Python gets no more security fixes: the dates that the
-// release schedules of the minor versions (PEP 494, 537, 569, 596, 619, 664, 693, 719, 745) and
-// the status page of Python's developers' guide give. Days that are not yet set are the last of
-// their month.
+// endOfLife is the last day on which a minor version of Python gets security fixes. The dates are
+// from the release schedules (PEP 494, 537, 569, 596, 619, 664, 693, 719, 745) and the status page
+// of the Python developer's guide. If only a month is announced, it is the last day of that month.
 var endOfLife = map[string]string{
 	"2.7": "2020-01-01", "3.5": "2020-09-30", "3.6": "2021-12-23", "3.7": "2023-06-27",
 	"3.8": "2024-10-07", "3.9": "2025-10-31", "3.10": "2026-10-31", "3.11": "2027-10-31",
@@ -197,5 +197,5 @@ func (c *checker) pythonEndOfLife() {
 	}
 }
 
-// minor returns the model's Python as "3.11", "" where it is not known.
+// minor returns the model's Python as "3.11", or "" if it is not known.
 func (c *checker) minor() string { return c.in.Spec.Python.Version.Minor() }

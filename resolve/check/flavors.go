@@ -11,7 +11,7 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// record is the place where a flavor writes the version of its library.
+// record describes where a flavor records the version of its library.
 type record struct {
 	flavor, key string
 	libraries   []pep508.Name // any of them is the library
@@ -54,7 +54,7 @@ func (c *checker) flavors() {
 	}
 	pyfunc := c.in.Model.Flavor("python_function")
 	if v := pyfunc.Get("cloudpickle_version"); v.Text != "" && pyfunc.Get("python_model").Text != "" {
-		// Every mlflow brings cloudpickle, so that it need not be required.
+		// Every mlflow depends on cloudpickle, so it need not be a requirement.
 		c.recorded(record{"python_function", "cloudpickle_version", []pep508.Name{"cloudpickle"}}, v, false)
 	}
 	c.mlflowFeatures()
@@ -95,8 +95,8 @@ func (c *checker) recorded(r record, v model.Value, needed bool) {
 	}
 }
 
-// feature is something in a model that MLflow reads only from a version on. Each bound was found
-// by looking into the releases on both sides of it.
+// feature is something in a model that MLflow supports since a certain version. Each version was
+// found by comparing the code of the releases before and after it.
 type feature struct {
 	since string
 	what  string
@@ -124,7 +124,8 @@ var features = []feature{
 	}},
 }
 
-// usesType finds a type in the JSON of a signature's inputs and outputs.
+// usesType returns a function that looks for one of the types in the inputs and outputs of a
+// signature.
 func usesType(types ...string) func(*model.Model) (model.Value, bool) {
 	return func(m *model.Model) (model.Value, bool) {
 		for _, v := range []model.Value{m.Signature.Inputs, m.Signature.Outputs} {
@@ -139,8 +140,8 @@ func usesType(types ...string) func(*model.Model) (model.Value, bool) {
 	}
 }
 
-// mlflowFeatures compares the required, or locked, mlflow with what the model uses. Only the
-// feature that needs the newest mlflow is reported.
+// mlflowFeatures compares the required, or locked, mlflow with what the model uses. It reports only
+// the feature that needs the newest mlflow: an upgrade for it covers the others.
 func (c *checker) mlflowFeatures() {
 	version, from := c.mlflow()
 	if version.IsZero() {
@@ -150,13 +151,14 @@ func (c *checker) mlflowFeatures() {
 		since := pep440.MustParse(f.since)
 		if v, ok := f.uses(c.in.Model); ok && version.Public().Compare(since) < 0 {
 			c.find(finding.MLflowTooOld, "mlflow", append(from, c.from(v)...),
-				"the model uses %s, which mlflow reads from %s on, but it gets %s", f.what, f.since, version)
+				"the model uses %s, which needs mlflow %s or later, but it gets %s", f.what, f.since, version)
 			return
 		}
 	}
 }
 
-// mlflow returns the mlflow that will load the model: the locked one, else the required one.
+// mlflow returns the version of mlflow that will load the model: the locked one, or else the
+// required one.
 func (c *checker) mlflow() (pep440.Version, []finding.Origin) {
 	for _, name := range []pep508.Name{"mlflow", "mlflow-skinny"} {
 		if p := c.locked(name); p != nil {

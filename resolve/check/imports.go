@@ -12,14 +12,15 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// condaNames are the distributions of conda packages that have another name.
+// condaNames maps conda packages to the distributions they contain, where the names differ.
 var condaNames = map[string]string{
 	"pytorch": "torch", "pytorch-cpu": "torch", "pytorch-gpu": "torch", "py-opencv": "opencv-python", "opencv": "opencv-python",
 	"matplotlib-base": "matplotlib", "py-xgboost": "xgboost", "tensorflow-base": "tensorflow", "dask-core": "dask",
 	"python-graphviz": "graphviz", "msgpack-python": "msgpack",
 }
 
-// installed names the distributions that will be there: the locked ones, or what is required.
+// installed returns the distributions that will be installed: the locked ones, or without a lock
+// the required ones.
 func (c *checker) installed() map[string]bool {
 	have := map[string]bool{}
 	for _, list := range [][]resolve.Requirement{c.in.Spec.Requirements, c.in.Spec.BuildDependencies} {
@@ -28,7 +29,8 @@ func (c *checker) installed() map[string]bool {
 		}
 	}
 	if c.in.Lock != nil {
-		// The lock is all there is, but for the build dependencies that come with the environment.
+		// Only what is locked is installed, apart from the build dependencies, which every
+		// environment has.
 		have = map[string]bool{}
 		for _, r := range c.in.Spec.BuildDependencies {
 			have[string(r.Name)] = true
@@ -45,8 +47,8 @@ func (c *checker) installed() map[string]bool {
 	return have
 }
 
-// placeOf returns where a distribution is required, else locked.
-func (c *checker) placeOf(name string) []finding.Origin {
+// requiredAt returns where a distribution is required, or else where it is locked.
+func (c *checker) requiredAt(name string) []finding.Origin {
 	for _, r := range c.in.Spec.Requirements {
 		if string(r.Name) == name {
 			return slices.Clone(r.From)
@@ -58,28 +60,28 @@ func (c *checker) placeOf(name string) []finding.Origin {
 	return nil
 }
 
-// use is the first place that imports a module.
+// use is a module and the first line that imports it.
 type use struct {
 	module string
 	from   finding.Origin
 }
 
-// imports reports modules that the model's code imports and that nothing brings.
+// imports reports modules that the model's code imports but that nothing provides.
 func (c *checker) imports() {
 	have := c.installed()
 	unnamed := slices.ContainsFunc(c.in.Spec.Requirements, func(r resolve.Requirement) bool { return r.Name == "" })
 	for _, u := range c.uses() {
 		switch {
-		case c.tree.modules[u.module] != "", isBrought(u.module, have), c.in.Lock == nil && broughtAlong(u.module, have):
+		case c.tree.modules[u.module] != "", isProvided(u.module, have), c.in.Lock == nil && installedAlong(u.module, have):
 		case c.ofPython(u):
-		case unnamed && c.in.Lock == nil: // a requirement by path or URL may bring anything
+		case unnamed && c.in.Lock == nil: // a requirement by path or URL may contain any module
 		default:
 			c.missingImport(u)
 		}
 	}
 }
 
-// ofPython takes care of Python's own modules; it is false for others.
+// ofPython checks a module of Python's standard library. It returns false for other modules.
 func (c *checker) ofPython(u use) bool {
 	l, ok := stdlib()[u.module]
 	if !ok {
@@ -89,30 +91,30 @@ func (c *checker) ofPython(u use) bool {
 	if l.has(minor) {
 		return true
 	}
-	what := fmt.Sprintf("has no module %s any more (the last to have it is Python 3.%d)", u.module, l.last)
+	what := fmt.Sprintf("no longer has the module %s (Python 3.%d was the last to have it)", u.module, l.last)
 	if minor < l.first {
-		what = fmt.Sprintf("has no module %s yet (the first to have it is Python 3.%d)", u.module, l.first)
+		what = fmt.Sprintf("does not have the module %s yet (Python 3.%d is the first to have it)", u.module, l.first)
 	}
 	c.find(finding.ImportRemovedFromPython, u.module, []finding.Origin{u.from}, "Python 3.%d %s", minor, what)
 	return true
 }
 
 func (c *checker) missingImport(u use) {
-	names, known := bringers(u.module)
+	names, known := providers(u.module)
 	wanted := strings.TrimSuffix(names[0], "-*")
 	hint := ""
 	if known && wanted != strings.ToLower(u.module) {
 		hint = " (the package is " + wanted + ")"
 	}
 	if c.in.Lock != nil && known {
-		c.find(finding.ImportNotLocked, u.module, []finding.Origin{u.from}, "%s is imported, but nothing in the lock brings it%s", u.module, hint)
+		c.find(finding.ImportNotLocked, u.module, []finding.Origin{u.from}, "%s is imported, but nothing in the lock provides it%s", u.module, hint)
 		return
 	}
-	brings := "no requirement brings it"
+	why := "no requirement provides it"
 	if c.in.Lock != nil {
-		brings = "nothing in the lock seems to bring it" // a distribution may hold modules of any name
+		why = "nothing in the lock seems to provide it" // a distribution can contain modules of any name
 	}
-	c.find(finding.ImportWithoutRequirement, u.module, []finding.Origin{u.from}, "%s is imported, but %s%s", u.module, brings, hint)
+	c.find(finding.ImportWithoutRequirement, u.module, []finding.Origin{u.from}, "%s is imported, but %s%s", u.module, why, hint)
 }
 
 // maxModules is how many modules are asked for. No code that people write imports more.
@@ -145,9 +147,10 @@ func (c *checker) uses() []use {
 	return out
 }
 
-// besides reports a module next to the file that imports it: not on Python's path by itself, but
-// code that runs as a script, or puts its own folder on the path, finds it there.
-func (c *checker) besides(file, module string) bool {
+// nextTo reports whether a module is in the same directory as the file that imports it. It is not
+// on Python's path there, but code that runs as a script or adds its own directory to the path
+// finds it.
+func (c *checker) nextTo(file, module string) bool {
 	i := strings.LastIndexByte(file, '/')
 	if i < 0 {
 		return false
@@ -155,7 +158,7 @@ func (c *checker) besides(file, module string) bool {
 	return c.tree.files[file[:i+1]+module+".py"] || c.tree.files[file[:i+1]+module+"/__init__.py"]
 }
 
-// mlflowBefore reports that the mlflow that loads the model is known to be older.
+// mlflowBefore reports whether the mlflow that loads the model is known to be older than a version.
 func (c *checker) mlflowBefore(version string) bool {
 	v, _ := c.mlflow()
 	return !v.IsZero() && v.Compare(pep440.MustParse(version)) < 0

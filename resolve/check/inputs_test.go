@@ -152,7 +152,7 @@ func TestLibraries(t *testing.T) {
 			{Path: "pillow.libs/libjpeg-1.so.62", Soname: "libjpeg-1.so.62", Needed: []string{"libc.so.6", "libGL.so.1"}},
 		}}},
 	}
-	want := []string{"native-library-missing _imaging.so of pillow needs libGL.so.1, which neither python:3.11-slim nor a wheel brings"}
+	want := []string{"native-library-missing _imaging.so of pillow needs libGL.so.1, which neither python:3.11-slim nor a wheel provides"}
 	if got := messages(t, in, "native-library-missing"); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

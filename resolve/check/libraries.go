@@ -9,14 +9,14 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// Libraries are the shared libraries of a base image and of the wheels that go onto it.
+// Libraries are the shared libraries in a base image and in the wheels that are installed on it.
 type Libraries struct {
 	Base   string   // the base's reference
 	Bring  []string // file names of the shared libraries in the base, such as libc.so.6
 	Wheels []WheelLibraries
 }
 
-// WheelLibraries is what the ELF files of one wheel say.
+// WheelLibraries lists the ELF files in one wheel.
 type WheelLibraries struct {
 	Name  pep508.Name
 	Files []ELFFile
@@ -29,14 +29,15 @@ type ELFFile struct {
 	Needed []string // DT_NEEDED
 }
 
-// isLoader reports the dynamic loader, which every image that runs Python has.
+// isLoader reports whether a library is the dynamic loader, which every image that runs Python has.
 func isLoader(name string) bool {
 	return strings.HasPrefix(name, "ld-linux") || strings.HasPrefix(name, "ld-musl")
 }
 
-// libraries reports libraries that a wheel needs and that neither the base nor any wheel brings.
-// Where in the image they are is not asked: wheels find each other's libraries in many ways, and
-// a library that is nowhere is the mistake that happens.
+// libraries reports libraries that a wheel needs but that neither the base nor any wheel provides.
+// It does not check whether the loader would find them in their directory: wheels locate each
+// other's libraries in many ways, and what goes wrong in practice is a library that is missing
+// altogether.
 func (c *checker) libraries() {
 	l := c.in.Libraries
 	if l == nil {
@@ -68,7 +69,7 @@ func (c *checker) libraries() {
 		slices.Sort(names)
 		for _, name := range names {
 			c.find(finding.NativeLibraryMissing, string(w.Name), []finding.Origin{c.lockOrigin(w.Name)},
-				"%s of %s needs %s, which neither %s nor a wheel brings", path.Base(needs[name]), w.Name, name, l.Base)
+				"%s of %s needs %s, which neither %s nor a wheel provides", path.Base(needs[name]), w.Name, name, l.Base)
 		}
 	}
 }

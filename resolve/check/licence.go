@@ -6,7 +6,7 @@ import (
 	"mlenv/resolve/dist"
 )
 
-// classified are the SPDX identifiers of licences that old metadata names by trove classifiers.
+// classified maps trove classifiers, with which old metadata names licences, to SPDX identifiers.
 var classified = map[string]string{
 	"MIT License": "MIT", "MIT No Attribution License (MIT-0)": "MIT-0", "Apache Software License": "Apache-2.0",
 	"BSD License": "BSD-3-Clause", "ISC License (ISCL)": "ISC", "Python Software Foundation License": "PSF-2.0",
@@ -19,10 +19,11 @@ var classified = map[string]string{
 	"Academic Free License (AFL)": "AFL-3.0", "Historical Permission Notice and Disclaimer (HPND)": "HPND", "Boost Software License 1.0 (BSL-1.0)": "BSL-1.0",
 }
 
-// Licence returns the SPDX expression of a distribution: License-Expression, or what its
-// classifiers say, or a short License text as it stands. "" is unknown.
+// Licence returns the SPDX expression for a distribution: its License-Expression, else what its
+// classifiers say, else its License field if that is short. It returns "" if the licence is not
+// known.
 func Licence(m *dist.Metadata) string {
-	const longest = 60 // some packages put the whole text into the field
+	const longest = 60 // some packages put the whole licence text in the field
 	text := strings.TrimSpace(m.License)
 	if strings.HasPrefix(m.MetadataVersion, "2.") && m.MetadataVersion >= "2.4" && text != "" && len(text) <= longest {
 		return text
@@ -37,13 +38,13 @@ func Licence(m *dist.Metadata) string {
 	case len(ids) > 0:
 		return strings.Join(ids, " OR ")
 	case len(text) <= longest && !strings.Contains(text, "\n") && !strings.EqualFold(text, "UNKNOWN"):
-		return spelled(text)
+		return spdxAlias(text)
 	}
 	return ""
 }
 
-// spelled returns the identifier of what many packages write instead of it.
-func spelled(text string) string {
+// spdxAlias returns the SPDX identifier for names of licences that many packages use instead.
+func spdxAlias(text string) string {
 	switch strings.ToLower(text) {
 	case "apache 2.0", "apache license 2.0", "apache-2.0 license", "apache 2", "apache software license", "apache license, version 2.0":
 		return "Apache-2.0"

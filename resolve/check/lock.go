@@ -15,7 +15,7 @@ func (c *checker) lock() {
 	l, s := c.in.Lock, c.in.Spec
 	whole := []finding.Origin{{File: l.Name}}
 	if d := l.Tool.SpecDigest; d != "" && d != s.Digest {
-		c.find(finding.LockOutOfDate, l.Name, whole, "%s was made for another state of the model's requirements", l.Name)
+		c.find(finding.LockOutOfDate, l.Name, whole, "%s was made for other requirements than the model has now", l.Name)
 	}
 	python := s.Python.Version
 	known := !python.IsZero()
@@ -56,10 +56,10 @@ func (c *checker) lockedVersion(r resolve.Requirement, p *pylock.Package) {
 		return
 	}
 	c.find(finding.LockedVersionExcluded, string(r.Name), append(slices.Clone(r.From), c.lockOrigin(p.Name)),
-		"%s is wanted, but the lock has %s", r.Line(), p.Version)
+		"%s is required, but the lock has %s", r.Line(), p.Version)
 }
 
-// applies evaluates a marker for the targets, or for Linux where none is given.
+// applies reports whether a marker is true for one of the targets, or for Linux if there are none.
 func (c *checker) applies(m pep508.Marker) bool {
 	if m.IsZero() {
 		return true
@@ -71,7 +71,7 @@ func (c *checker) applies(m pep508.Marker) bool {
 	return slices.ContainsFunc(targets, func(t dist.Target) bool { return m.Eval(c.withPython(t).Environment()) })
 }
 
-// withPython returns a target without a Python that of the model.
+// withPython returns the target, with the model's Python if it has none.
 func (c *checker) withPython(t dist.Target) dist.Target {
 	if t.Python.IsZero() {
 		t.Python = c.in.Spec.Python.Version
@@ -79,7 +79,7 @@ func (c *checker) withPython(t dist.Target) dist.Target {
 	return t
 }
 
-// strong are the hashes that tell a file from every other.
+// strong are the hash algorithms that are considered secure.
 var strong = []string{"sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b"}
 
 func (c *checker) hashes(p *pylock.Package) {
@@ -102,7 +102,7 @@ func (c *checker) hashes(p *pylock.Package) {
 	}
 }
 
-// targets looks for a wheel of every package that a target installs.
+// targets checks that there is a wheel of every package that a target installs.
 func (c *checker) targets() {
 	for _, t := range c.in.Targets {
 		t = c.withPython(t)
@@ -118,7 +118,7 @@ func (c *checker) targets() {
 	}
 }
 
-// whyNot says why no wheel of a package fits.
+// whyNot returns the reason why no wheel of a package fits.
 func whyNot(u pylock.Unbuilt) string {
 	switch u.Why {
 	case pylock.OtherPython:
@@ -129,7 +129,7 @@ func whyNot(u pylock.Unbuilt) string {
 	return "it has only a source distribution"
 }
 
-// releases compares the locked files with what an index lists today.
+// releases compares the locked files with those that an index lists now.
 func (c *checker) releases() {
 	if c.in.Releases == nil {
 		return

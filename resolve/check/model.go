@@ -19,7 +19,8 @@ func (c *checker) modelFiles() {
 		for _, field := range f.Fields {
 			switch {
 			case field.Key == "model_code_path":
-				// A path of the machine that logged; the file is in the model under its last part.
+				// A path on the machine that logged the model. The file is in the model under its
+				// base name.
 				v := field.Value
 				if !strings.Contains(v.Text, `\`) {
 					v.Text = path.Base(v.Text)
@@ -47,7 +48,7 @@ func isArtifactPath(key string) bool {
 	return strings.HasPrefix(key, "artifacts.") && strings.HasSuffix(key, ".path")
 }
 
-// written finds the line of MLmodel that names a file.
+// written returns the value in MLmodel that names a file.
 func (c *checker) written(name string) model.Value {
 	m := c.in.Model
 	c.origin(m.MLmodel, 0)
@@ -70,7 +71,7 @@ func (c *checker) modelFile(key string, v model.Value) {
 	}
 	var bad *model.LinkError
 	switch _, err := fs.Stat(c.in.Model.FS, name); {
-	case errors.As(err, &bad): // package resolve has reported the link
+	case errors.As(err, &bad): // package resolve reports the link
 	case errors.Is(err, fs.ErrNotExist):
 		c.find(finding.MissingModelFile, v.Text, c.from(v), "%s names %s, which the model does not have", key, v.Text)
 	case err != nil:

@@ -15,22 +15,22 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// Advisories are the known vulnerabilities of packages of PyPI's ecosystem.
+// Advisories are the known vulnerabilities of packages in the PyPI ecosystem.
 type Advisories struct {
 	byName map[pep508.Name][]advisory
-	Count  int // of records read, those of other ecosystems left out
+	Count  int // of records read, without those of other ecosystems
 }
 
-// advisory is what one record says of one package.
+// advisory is the part of a record that is about one package.
 type advisory struct {
 	ids      []string // its own id first, then the aliases
 	summary  string
-	severity string // "HIGH", "" where it is not said
+	severity string // "HIGH"; "" if unknown
 	ranges   [][]osvEvent
 	versions []string
 }
 
-// The record of the Open Source Vulnerability format, as far as it is used.
+// osvRecord has the fields of an Open Source Vulnerability record that are used.
 type osvRecord struct {
 	ID        string
 	Aliases   []string
@@ -58,8 +58,9 @@ type osvEvent struct {
 
 const maxRecord = 16 << 20 // bytes
 
-// ReadAdvisories reads every *.json of a folder, or of an archive opened as one, in the format of
-// the Open Source Vulnerability schema. A record that cannot be read is an error with its name.
+// ReadAdvisories reads every *.json file in a folder, or in an archive opened as a file system, in
+// the format of the Open Source Vulnerability schema. The error names the records that cannot be
+// read.
 func ReadAdvisories(fsys fs.FS) (*Advisories, error) {
 	a := &Advisories{byName: map[pep508.Name][]advisory{}}
 	var errs []error
@@ -115,7 +116,8 @@ func (a *Advisories) add(r osvRecord) {
 	}
 }
 
-// affects evaluates a record as the schema's "Evaluation" says: the listed versions, or a range.
+// affects reports whether a version is affected, as in the schema's section "Evaluation": it must
+// be listed or in a range.
 func (a advisory) affects(v pep440.Version) bool {
 	for _, text := range a.versions {
 		if listed, err := pep440.Parse(text); err == nil && listed.Equal(v) {
@@ -125,11 +127,11 @@ func (a advisory) affects(v pep440.Version) bool {
 	return slices.ContainsFunc(a.ranges, func(events []osvEvent) bool { return inRange(events, v) })
 }
 
-// inRange goes through the events in the order of their versions.
+// inRange evaluates the events of a range in the order of their versions.
 func inRange(events []osvEvent, v pep440.Version) bool {
 	type point struct {
-		version pep440.Version // zero: before all
-		kind    int            // introduced before fixed and last_affected of the same version
+		version pep440.Version // zero sorts before all others
+		kind    int            // introduced comes before fixed and last_affected of the same version
 	}
 	var points []point
 	for _, e := range events {
@@ -161,7 +163,7 @@ func inRange(events []osvEvent, v pep440.Version) bool {
 	return affected
 }
 
-// fixed returns the lowest version with the fix that is above v, "" where none is known.
+// fixed returns the lowest version above v that has the fix, or "" if none is known.
 func (a advisory) fixed(v pep440.Version) string {
 	var best pep440.Version
 	for _, events := range a.ranges {
@@ -177,8 +179,8 @@ func (a advisory) fixed(v pep440.Version) string {
 	return best.String()
 }
 
-// vulnerabilities looks the locked packages up. Several databases describe the same hole: records
-// that share an id are one finding.
+// vulnerabilities looks up the locked packages. Several databases may describe the same
+// vulnerability, so records that share an id become one finding.
 func (c *checker) vulnerabilities() {
 	if c.in.Advisories == nil {
 		return
@@ -199,7 +201,7 @@ func (c *checker) vulnerabilities() {
 	}
 }
 
-// join adds an advisory to those that are known, or to the one that it shares an id with.
+// join merges an advisory into the one that it shares an id with, or appends it.
 func join(found []advisory, a advisory) []advisory {
 	for i := range found {
 		have := &found[i]
@@ -243,7 +245,7 @@ func (c *checker) vulnerability(name pep508.Name, v pep440.Version, a advisory) 
 	c.find(rule, string(name)+" "+strings.Join(a.ids, " "), []finding.Origin{c.lockOrigin(name)}, "%s", message)
 }
 
-// Add takes in the advisories of another database.
+// Add adds the advisories of another database.
 func (a *Advisories) Add(b *Advisories) {
 	if a.byName == nil {
 		a.byName = map[pep508.Name][]advisory{}

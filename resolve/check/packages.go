@@ -12,15 +12,15 @@ import (
 	"mlenv/resolve/pylock"
 )
 
-// pkg is a package that a rule asks about: a locked one, or a required one where there is no lock.
+// pkg is a package that rules check: a locked one, or a required one if there is no lock.
 type pkg struct {
 	name      pep508.Name
-	version   pep440.Version    // locked, or pinned; zero where it is open
+	version   pep440.Version    // locked or pinned version; zero if neither
 	specifier pep440.Specifiers // of a required one
 	from      []finding.Origin
 }
 
-// String is "name version" or the requirement.
+// String returns "name version" or the requirement.
 func (p pkg) String() string {
 	if p.version.IsZero() {
 		return string(p.name) + p.specifier.String()
@@ -28,7 +28,7 @@ func (p pkg) String() string {
 	return string(p.name) + " " + p.version.String()
 }
 
-// overlaps reports that the package may be one of the versions that a set admits.
+// overlaps reports whether the version of the package may be in the set.
 func (p pkg) overlaps(set pep440.Specifiers) bool {
 	if p.version.IsZero() {
 		return set.IsZero() || p.specifier.And(set).Satisfiable() && !p.specifier.IsZero()
@@ -36,12 +36,12 @@ func (p pkg) overlaps(set pep440.Specifiers) bool {
 	return set.Match(p.version)
 }
 
-// within reports that the package is surely one of the versions that a set admits.
+// within reports whether the version of the package is certain to be in the set.
 func (p pkg) within(set pep440.Specifiers) bool {
 	return set.IsZero() || !p.version.IsZero() && set.Match(p.version)
 }
 
-// packages lists the locked packages, else the required ones.
+// packages returns the locked packages, or without a lock the required ones.
 func (c *checker) packages() []pkg {
 	var out []pkg
 	if c.in.Lock != nil {
@@ -61,7 +61,7 @@ func (c *checker) packages() []pkg {
 	return out
 }
 
-// locked returns the lock's package of that name, nil where there is none.
+// locked returns the package with that name in the lock, or nil.
 func (c *checker) locked(name pep508.Name) *pylock.Package {
 	if c.in.Lock == nil {
 		return nil
@@ -76,7 +76,7 @@ func (c *checker) locked(name pep508.Name) *pylock.Package {
 
 var lockName = regexp.MustCompile(`^name\s*=\s*["']([^"']+)["']`)
 
-// lockOrigin returns the line of the lock that names the package.
+// lockOrigin returns the origin of the line in the lock that names the package.
 func (c *checker) lockOrigin(name pep508.Name) finding.Origin {
 	o := finding.Origin{File: c.in.Lock.Name}
 	if c.lockLines == nil {

@@ -15,12 +15,12 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// Policy is what an organisation decides about rules, packages and their sources. A nil Policy
-// decides nothing.
+// Policy holds an organisation's decisions about rules, packages and their sources. A nil Policy
+// has none.
 type Policy struct {
 	Name string // the file, for findings
 
-	Rules      map[finding.ID]finding.Severity // by rule id; "" switches the rule off
+	Rules      map[finding.ID]finding.Severity // by rule id; "" turns the rule off
 	Deny       []PackageRule
 	Allow      []PackageRule // none: every package
 	Licences   Licences
@@ -30,38 +30,38 @@ type Policy struct {
 	CondaAsPip bool // take packages for conda as requirements for pip
 }
 
-// PackageRule names a package, or some of its versions.
+// PackageRule matches a package, or some of its versions.
 type PackageRule struct {
 	pep508.Requirement
 	Reason string
 	Line   int
 }
 
-// Pattern is the beginning of a URL or of an image reference.
+// Pattern is a prefix of URLs or image references.
 type Pattern struct {
 	Text string
 	Line int
 }
 
-// Licences are decided by their SPDX identifiers, compared without case.
+// Licences lists the allowed and denied licences by SPDX identifier, ignoring case.
 type Licences struct {
 	Allow, Deny []Pattern
 }
 
-// Exception lets findings of one rule pass until a day.
+// Exception suppresses findings of one rule until a date.
 type Exception struct {
 	Rule    finding.ID
-	Subject string // the finding's subject; "" is any
+	Subject string // the finding's subject; "" matches any
 	Reason  string
-	Until   time.Time // the last day on which it counts
+	Until   time.Time // the last day on which it is valid
 	Line    int
 }
 
-// severityWords are what a policy may say of a rule.
+// severityWords are the values a policy can set for a rule.
 var severityWords = map[string]finding.Severity{"off": "", "info": finding.Info, "warning": finding.Warning, "error": finding.Error}
 
-// ParsePolicy reads a policy file. Every error is an *envfile.Error with its line, joined where
-// there are several.
+// ParsePolicy reads a policy file. Every error is an *envfile.Error with its line; several are
+// joined.
 func ParsePolicy(name string, data []byte) (*Policy, error) {
 	p := &policyReader{policy: &Policy{Name: name, Rules: map[finding.ID]finding.Severity{}}}
 	root, err := decodePolicy(name, data)
@@ -77,10 +77,10 @@ func ParsePolicy(name string, data []byte) (*Policy, error) {
 	return p.policy, nil
 }
 
-// decodePolicy returns the document's root, nil for an empty file.
+// decodePolicy returns the root of the document, or nil for an empty file.
 func decodePolicy(name string, data []byte) (root *yaml.Node, err error) {
 	defer func() {
-		// yaml.v3 panics on some malformed input.
+		// yaml.v3 panics on some malformed input instead of returning an error.
 		if r := recover(); r != nil {
 			root, err = nil, &envfile.Error{File: name, Msg: "is not YAML"}
 		}
@@ -292,7 +292,8 @@ func (p *policyReader) allowOnly(n *yaml.Node, what string) []Pattern {
 	return out
 }
 
-// exception wants a rule, a reason and an end date: an exception without an end is forgotten.
+// exception reads an exception. It must have a reason and an end date, because exceptions without
+// an end are forgotten and stay forever.
 func (p *policyReader) exception(n *yaml.Node) {
 	e := Exception{Line: n.Line}
 	before := len(p.errs)

@@ -30,7 +30,7 @@ func (c *checker) signature() {
 	if name := m.InputExample.Text; name != "" {
 		info := c.exampleInfo()
 		if info.Type == "" {
-			info.Type = "dataframe" // as MLflow wrote them before it said so
+			info.Type = "dataframe" // old versions of MLflow did not write the type
 		}
 		c.example(finding.ExampleMismatch, name, func(data []byte) ([]signature.Mismatch, error) { return s.CheckExample(info, data) })
 	}
@@ -39,7 +39,7 @@ func (c *checker) signature() {
 	}
 }
 
-// signaturePart returns the part of the signature that an error of Parse names.
+// signaturePart returns the part of the signature that an error from Parse is about.
 func (c *checker) signaturePart(err error) model.Value {
 	s := c.in.Model.Signature
 	part := &signature.PartError{}
@@ -53,7 +53,7 @@ func (c *checker) signaturePart(err error) model.Value {
 	return s.Params
 }
 
-// other returns a top-level key of MLmodel that package model does not know.
+// other returns the value of a top-level key of MLmodel that package model does not interpret.
 func (c *checker) other(key string) string {
 	for _, f := range c.in.Model.Other {
 		if f.Key == key {
@@ -70,7 +70,7 @@ func (c *checker) exampleInfo() signature.Info {
 		switch f.Key {
 		case "type":
 			info.Type = f.Value.Text
-		case "format": // of MLflow before 2.15
+		case "format": // written by MLflow before 2.15
 			info.Request = f.Value.Text == "tf-serving"
 		case "params":
 			info.Params = f.Value.Text != ""
@@ -79,12 +79,12 @@ func (c *checker) exampleInfo() signature.Info {
 	return info
 }
 
-const maxExample = 64 << 20 // bytes; a larger example is not looked into
+const maxExample = 64 << 20 // bytes; larger examples are not checked
 
 func (c *checker) example(rule finding.ID, name string, check func([]byte) ([]signature.Mismatch, error)) {
 	data, err := c.readExample(name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errTooLarge) {
-		return // modelFiles says what is missing
+		return // modelFiles reports missing files
 	}
 	origin := finding.Origin{File: name}
 	if err != nil {
@@ -113,7 +113,7 @@ func (c *checker) example(rule finding.ID, name string, check func([]byte) ([]si
 		if part.Line > 0 {
 			from = append(from, finding.Origin{File: part.File, Line: part.Line, Text: "signature"})
 		}
-		c.find(rule, subject, from, "%s does not fit the signature: %s", name, m.Message)
+		c.find(rule, subject, from, "%s does not match the signature: %s", name, m.Message)
 	}
 }
 
@@ -132,7 +132,7 @@ func (c *checker) readExample(name string) ([]byte, error) {
 	return data, err
 }
 
-// lineOf returns the line in an error of package signature, 1 where it names none.
+// lineOf returns the line in an error from package signature, or 1 if it has none.
 func lineOf(err error) int {
 	if syntax := (*signature.SyntaxError)(nil); errors.As(err, &syntax) {
 		return syntax.Line
@@ -140,7 +140,7 @@ func lineOf(err error) int {
 	return 1
 }
 
-// locate returns the line of an example that first speaks of a column, else its first.
+// locate returns the first line of an example that mentions a column, or else its first line.
 func locate(name string, data []byte, column string) finding.Origin {
 	o := finding.Origin{File: name, Line: 1}
 	n := 0

@@ -61,7 +61,7 @@ func TestModuleTables(t *testing.T) {
 			t.Errorf("%s is Python's own", module)
 		}
 	}
-	for name := range brings {
+	for name := range installsAlso {
 		if name != strings.ToLower(name) || strings.ContainsAny(name, "_. ") {
 			t.Errorf("the distribution %q", name)
 		}

@@ -19,10 +19,10 @@ func (r *reader) environment() {
 	m.CondaEnv = r.named(conda, r.is(virtual.Text) || r.is(pythonEnvFile))
 	m.VirtualEnv = r.named(virtual, r.is(conda.Text) || r.is(condaFile))
 	if m.CondaEnv.Text == "" {
-		m.UnnamedConda = r.noticed(condaFile)
+		m.UnnamedConda = r.ifExists(condaFile)
 	}
 	if m.VirtualEnv.Text == "" {
-		m.UnnamedVirtual = r.noticed(pythonEnvFile)
+		m.UnnamedVirtual = r.ifExists(pythonEnvFile)
 	}
 }
 
@@ -80,19 +80,19 @@ func (r *reader) noticed(name string) string {
 // files looks for the files that go with a model without being named in it.
 func (r *reader) files() {
 	m := r.model
-	m.RequirementsTxt = r.noticed("requirements.txt")
-	m.ConstraintsTxt = r.noticed("constraints.txt")
-	m.OriginalRequirementsTxt = r.noticed("original_requirements.txt")
-	m.PythonVersionFile = r.noticed(".python-version")
-	m.PyProject = r.noticed("pyproject.toml")
-	m.UVLock = r.noticed("uv.lock")
-	if name := r.noticed(inputExample); m.InputExample.Text == "" && name != "" {
+	m.RequirementsTxt = r.ifExists("requirements.txt")
+	m.ConstraintsTxt = r.ifExists("constraints.txt")
+	m.OriginalRequirementsTxt = r.ifExists("original_requirements.txt")
+	m.PythonVersionFile = r.ifExists(".python-version")
+	m.PyProject = r.ifExists("pyproject.toml")
+	m.UVLock = r.ifExists("uv.lock")
+	if name := r.ifExists(inputExample); m.InputExample.Text == "" && name != "" {
 		m.InputExample = Value{Text: name}
 	}
-	if name := r.noticed(servingExample); m.ServingExample == "" {
+	if name := r.ifExists(servingExample); m.ServingExample == "" {
 		m.ServingExample = name
 	}
-	if r.noticed(envVarsFile) != "" {
+	if r.ifExists(envVarsFile) != "" {
 		r.envVarsFile()
 	}
 	entries, err := fs.ReadDir(r.fsys, wheelsDirectory)
@@ -110,7 +110,7 @@ func (r *reader) files() {
 // registered reads registered_model_meta, which MLflow writes beside a model that it downloads from a
 // registry. MLServer serves the model by that name.
 func (r *reader) registered() {
-	if r.noticed(registeredMeta) == "" {
+	if r.ifExists(registeredMeta) == "" {
 		return
 	}
 	data, err := source.ReadFile(r.fsys, registeredMeta)

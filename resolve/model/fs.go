@@ -101,12 +101,12 @@ func (f filesFS) ReadDir(name string) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	entries, err := fs.ReadDir(f.FS, real)
-	return f.counting(name, entries), err
+	return f.dropIgnored(name, entries), err
 }
 
-// counting drops the entries of a directory that do not count.
-func (f filesFS) counting(dir string, entries []fs.DirEntry) []fs.DirEntry {
-	return slices.DeleteFunc(f.linked(dir, entries), func(e fs.DirEntry) bool {
+// dropIgnored drops the entries of a directory that do not count.
+func (f filesFS) dropIgnored(dir string, entries []fs.DirEntry) []fs.DirEntry {
+	return slices.DeleteFunc(f.resolveLinks(dir, entries), func(e fs.DirEntry) bool {
 		return e.IsDir() && e.Name() == pycache || !e.IsDir() && f.compiled(path.Join(dir, e.Name()))
 	})
 }
@@ -149,10 +149,10 @@ type directory struct {
 func (d *directory) ReadDir(n int) ([]fs.DirEntry, error) {
 	entries, err := d.ReadDirFile.ReadDir(n)
 	for n > 0 && err == nil {
-		if entries = d.fsys.counting(d.name, entries); len(entries) > 0 {
+		if entries = d.fsys.dropIgnored(d.name, entries); len(entries) > 0 {
 			return entries, nil
 		}
 		entries, err = d.ReadDirFile.ReadDir(n) // all of them were left out
 	}
-	return d.fsys.counting(d.name, entries), err
+	return d.fsys.dropIgnored(d.name, entries), err
 }

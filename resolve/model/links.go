@@ -25,8 +25,8 @@ type LinkFault string
 // The faults of links.
 const (
 	Dangling LinkFault = "is not there"
-	Leaving  LinkFault = "is outside of the model"
-	Circular LinkFault = "leads round in a circle"
+	Leaving  LinkFault = "is outside the model"
+	Circular LinkFault = "leads back to itself"
 )
 
 // Error implements error.
@@ -116,13 +116,13 @@ func (f filesFS) inside(target string) (string, bool) {
 	return "", false
 }
 
-// linked gives a directory's entries with links that can be followed as what they lead to, since that
+// resolveLinks gives a directory's entries with links that can be followed as what they lead to, since that
 // is what a reader finds there. A directory that holds itself by way of a link is not walked for ever:
 // such a link is a bad one.
-func (f filesFS) linked(dir string, entries []fs.DirEntry) []fs.DirEntry {
+func (f filesFS) resolveLinks(dir string, entries []fs.DirEntry) []fs.DirEntry {
 	out := entries[:0:0]
 	for _, e := range entries {
-		if dir == "." && f.mounted(e.Name()) {
+		if dir == "." && f.isKubernetesData(e.Name()) {
 			continue
 		}
 		if e.Type()&fs.ModeSymlink == 0 {
@@ -133,7 +133,7 @@ func (f filesFS) linked(dir string, entries []fs.DirEntry) []fs.DirEntry {
 		var bad *LinkError
 		switch {
 		case err == nil:
-			out = append(out, fs.FileInfoToDirEntry(named{info, e.Name()}))
+			out = append(out, fs.FileInfoToDirEntry(renamedEntry{info, e.Name()}))
 		case errors.As(err, &bad) && f.hideBad:
 		default:
 			out = append(out, e)
@@ -142,9 +142,9 @@ func (f filesFS) linked(dir string, entries []fs.DirEntry) []fs.DirEntry {
 	return out
 }
 
-// mounted tells whether an entry is of the machinery by which Kubernetes mounts a volume: ..data is a
+// isKubernetesData tells whether an entry is of the machinery by which Kubernetes mounts a volume: ..data is a
 // link to a directory with a time for its name, and the volume's files are links through it.
-func (f filesFS) mounted(name string) bool {
+func (f filesFS) isKubernetesData(name string) bool {
 	if !strings.HasPrefix(name, "..") {
 		return false
 	}
@@ -166,13 +166,13 @@ func (f filesFS) checkCircle(name, real string) error {
 	}
 }
 
-// named is a file under the name of a link to it.
-type named struct {
+// renamedEntry is a file under the name of a link to it.
+type renamedEntry struct {
 	fs.FileInfo
 	name string
 }
 
-func (n named) Name() string { return n.name }
+func (n renamedEntry) Name() string { return n.name }
 
 // badLinks lists the links of a model that cannot be followed, by name.
 func badLinks(fsys filesFS) []LinkError {
@@ -194,8 +194,8 @@ func badLinks(fsys filesFS) []LinkError {
 	return out
 }
 
-// unlinked says of a file that is needed why it is not there, nil where no link is the reason.
-func unlinked(fsys fs.FS, name string) error {
+// linkReason says of a file that is needed why it is not there, nil where no link is the reason.
+func linkReason(fsys fs.FS, name string) error {
 	err := statError(fsys, name)
 	var bad *LinkError
 	if errors.As(err, &bad) {

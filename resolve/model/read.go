@@ -41,7 +41,7 @@ func Open(path string) (*Model, error) {
 	dir := path
 	if !info.IsDir() {
 		if filepath.Base(path) != mlmodelFile {
-			return nil, &Error{File: path, Kind: source.Unreadable, Msg: "is neither a model directory nor an MLmodel file", Hint: "give the directory that holds MLmodel"}
+			return nil, &Error{File: path, Kind: source.Unreadable, Msg: "is neither a model directory nor an MLmodel file", Hint: "give the directory that contains MLmodel"}
 		}
 		dir = filepath.Dir(path)
 	}
@@ -81,7 +81,7 @@ func Read(fsys fs.FS) (*Model, error) {
 	fsys = files
 	r := &reader{fsys: fsys, model: &Model{FS: fsys, MLmodel: mlmodelFile}}
 	data, err := source.ReadFile(fsys, mlmodelFile)
-	if err := unlinked(fsys, mlmodelFile); err != nil {
+	if err := linkReason(fsys, mlmodelFile); err != nil {
 		return nil, err
 	}
 	if errors.Is(statError(fsys, mlmodelFile), fs.ErrNotExist) {

@@ -32,9 +32,9 @@ func locate(data []byte, pkg int, key string) int {
 		switch {
 		case pkg == ofFile && path[0] == key:
 			return at
-		case pkg == ofTool && begins(path, "tool", "mlenv", key), inside && len(path) > 1 && path[1] == key:
+		case pkg == ofTool && hasPrefix(path, "tool", "mlenv", key), inside && len(path) > 1 && path[1] == key:
 			return at
-		case line == 0 && (inside || pkg == ofTool && begins(path, "tool", "mlenv")):
+		case line == 0 && (inside || pkg == ofTool && hasPrefix(path, "tool", "mlenv")):
 			line = at
 		}
 	}
@@ -53,6 +53,6 @@ func keys(p *unstable.Parser, e *unstable.Node) (path []string, line int) {
 	return path, line
 }
 
-func begins(path []string, with ...string) bool {
+func hasPrefix(path []string, with ...string) bool {
 	return len(path) >= len(with) && slices.Equal(path[:len(with)], with)
 }

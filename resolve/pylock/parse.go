@@ -146,7 +146,7 @@ func (r *rawLock) lock() (*Lock, error) {
 	case r.LockVersion == nil:
 		return nil, faultf("lock-version", "is missing; this is not a PEP 751 lock file")
 	case *r.LockVersion != "1" && !strings.HasPrefix(*r.LockVersion, "1."):
-		return nil, faultf("lock-version", "%q is not supported, 1.0 is", *r.LockVersion)
+		return nil, faultf("lock-version", "%q is not supported; mlenv reads 1.0", *r.LockVersion)
 	case r.CreatedBy == nil:
 		return nil, faultf("created-by", "is missing")
 	case r.Packages == nil:
@@ -209,7 +209,7 @@ func (r *rawTool) tool() (t Tool, err error) {
 		t.Targets = append(t.Targets, target)
 	}
 	var ok bool
-	if t.ExcludeNewer, ok = moment(r.ExcludeNewer); !ok {
+	if t.ExcludeNewer, ok = parseTime(r.ExcludeNewer); !ok {
 		return t, faultf("exclude-newer", "is not a date with a time")
 	}
 	for _, s := range r.Requested {
@@ -237,7 +237,7 @@ func normalName(key, s string) (pep508.Name, error) {
 		return "", faultf(key, "%q is not a name", s)
 	}
 	if n := pep508.NormalizeName(s); string(n) != s {
-		return "", faultf(key, "%q is not normalized, %q is", s, n)
+		return "", faultf(key, "%q is not normalized; write %q", s, n)
 	}
 	return pep508.Name(s), nil
 }
@@ -318,14 +318,14 @@ func (r *rawPackage) sources(p *Package) (err error) {
 	files := len(r.Wheels)
 	if r.Sdist != nil {
 		files++
-		f, err := r.Sdist.named("sdist")
+		f, err := r.Sdist.withName("sdist")
 		if err != nil {
 			return err
 		}
 		p.Sdist = &f
 	}
 	for i := range r.Wheels {
-		f, err := r.Wheels[i].named("wheels")
+		f, err := r.Wheels[i].withName("wheels")
 		if err != nil {
 			return err
 		}
@@ -342,7 +342,7 @@ func (r *rawPackage) sources(p *Package) (err error) {
 	}
 	switch {
 	case direct > 0 && files > 0:
-		return faultf("name", "files beside vcs, directory or archive")
+		return faultf("name", "both files and one of vcs, directory and archive")
 	case direct+files == 0:
 		return faultf("name", "neither files nor one of vcs, directory and archive")
 	case direct > 1:
@@ -362,10 +362,10 @@ func (r *rawFile) file(key string) (File, error) {
 	case len(r.Hashes) == 0:
 		return f, faultf(key, "no hashes")
 	case f.Size < 0 || f.Size > maxSize:
-		return f, faultf(key, "size %d is not that of a file", f.Size)
+		return f, faultf(key, "size %d is not a valid file size", f.Size)
 	}
 	var ok bool
-	if f.UploadTime, ok = moment(r.UploadTime); !ok {
+	if f.UploadTime, ok = parseTime(r.UploadTime); !ok {
 		return f, faultf(key, "upload-time is not a date with a time")
 	}
 	f.Hashes = make(map[string]string, len(r.Hashes))
@@ -375,8 +375,8 @@ func (r *rawFile) file(key string) (File, error) {
 	return f, nil
 }
 
-// moment reads a date with a time, one without an offset as UTC; nothing is the zero time.
-func moment(value any) (t time.Time, ok bool) {
+// parseTime reads a date with a time, one without an offset as UTC; nothing is the zero time.
+func parseTime(value any) (t time.Time, ok bool) {
 	switch v := value.(type) {
 	case nil:
 		return t, true
@@ -388,8 +388,8 @@ func moment(value any) (t time.Time, ok bool) {
 	return t, false
 }
 
-// named fills in the name, which may be left to the URL or path.
-func (r *rawFile) named(key string) (File, error) {
+// withName fills in the name, which may be left to the URL or path.
+func (r *rawFile) withName(key string) (File, error) {
 	f, err := r.file(key)
 	if err != nil || f.Name != "" {
 		return f, err

@@ -41,10 +41,10 @@ type Unbuilt struct {
 
 // String returns the package and what there is instead: "foo 1.0 (a source distribution)".
 func (u Unbuilt) String() string {
-	return strings.TrimSpace(string(u.Package.Name)+" "+u.Package.Version.String()) + " (" + u.instead() + ")"
+	return strings.TrimSpace(string(u.Package.Name)+" "+u.Package.Version.String()) + " (" + u.description() + ")"
 }
 
-func (u Unbuilt) instead() string {
+func (u Unbuilt) description() string {
 	p := u.Package
 	switch {
 	case u.Why == OnlySource:
@@ -58,7 +58,7 @@ func (u Unbuilt) instead() string {
 	case u.Why == OtherTargets:
 		return fmt.Sprintf("its %d wheels are for others", len(p.Wheels))
 	case u.Why == NotAWheel:
-		return "no wheel's name: " + path.Base(p.Archive.address())
+		return "not a wheel's name: " + path.Base(p.Archive.address())
 	case u.Why == OtherPython:
 		return "it requires Python " + p.RequiresPython.String()
 	}

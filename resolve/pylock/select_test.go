@@ -91,7 +91,7 @@ func TestChoose(t *testing.T) {
 		"tree":     {`directory = {path = "tree"}`, SourceTree, "tree 1.0 (a source tree)"},
 		"others":   {`wheels = [{name = "others-1.0-cp39-cp39-win32.whl", url = "https://files.example/o", ` + hashes + `}]`, OtherTargets, "others 1.0 (its 1 wheels are for others)"},
 		"archived": {`archive = {url = "https://files.example/archived-1.0-cp39-cp39-win32.whl?x#y", ` + hashes + `}`, OtherTargets, "archived 1.0 (its wheel archived-1.0-cp39-cp39-win32.whl does not fit)"},
-		"unnamed":  {`archive = {path = "unnamed.whl", ` + hashes + `}`, NotAWheel, "unnamed 1.0 (no wheel's name: unnamed.whl)"},
+		"unnamed":  {`archive = {path = "unnamed.whl", ` + hashes + `}`, NotAWheel, "unnamed 1.0 (not a wheel's name: unnamed.whl)"},
 		"newer":    {"requires-python = \">=3.12\"\n" + `wheels = [{name = "newer-1.0-py3-none-any.whl", url = "https://files.example/n", ` + hashes + `}]`, OtherPython, "newer 1.0 (it requires Python >=3.12)"},
 	}
 	text := lockText

@@ -1,6 +1,6 @@
-// Package gather collects what a check compares a model with, beyond the model itself: what an index
-// says today of the locked files, what the shared libraries in their wheels need, and the advisories
-// in files. Package check, which compares, touches neither network nor disk.
+// Package gather collects the inputs of a check beyond the model itself: what an index says about
+// the locked files, which shared libraries their wheels need, and advisories in files. It is
+// separate from package check so that check itself touches neither network nor disk.
 package gather
 
 import (
@@ -27,8 +27,8 @@ import (
 )
 
 // Advisories reads the records of known vulnerabilities in folders and zip archives, in the format
-// of the Open Source Vulnerability schema. One without a record for PyPI is an error. Without names
-// the result is nil.
+// of the Open Source Vulnerability schema. One without a record for PyPI is an error, as it is most
+// likely the wrong one. Without names the result is nil.
 func Advisories(names []string) (*check.Advisories, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -63,14 +63,14 @@ func advisoriesIn(name string) (*check.Advisories, error) {
 	return check.ReadAdvisories(archive)
 }
 
-// Answers are what an index says of the packages of a lock.
+// Answers is what an index says about the packages in a lock.
 type Answers struct {
-	Releases map[pep508.Name][]dist.File // the files that it lists for the locked version
-	Licences map[pep508.Name]string      // of the packages that were asked about; nil: none was
+	Releases map[pep508.Name][]dist.File // the files it lists for the locked version
+	Licences map[pep508.Name]string      // by package; nil if no licences were asked for
 }
 
-// Ask asks the index about the locked packages: whether their files are still there and, with
-// licences, for the licences in their metadata.
+// Ask asks the index which files it lists for the locked packages and, if licences is true, for the
+// licences in their metadata.
 func Ask(ctx context.Context, client *index.Client, l *pylock.Lock, licences bool) (*Answers, error) {
 	out := &Answers{Releases: map[pep508.Name][]dist.File{}}
 	if licences {
@@ -100,11 +100,11 @@ func Ask(ctx context.Context, client *index.Client, l *pylock.Lock, licences boo
 	return out, group.Wait()
 }
 
-// answer is what an index says of one package.
+// answer is what an index says about one package.
 type answer struct {
 	files   []dist.File
 	licence string
-	asked   bool // for the licence
+	asked   bool // the licence was asked for
 }
 
 func askAbout(ctx context.Context, client *index.Client, p pylock.Package, licences bool) (a answer, err error) {
@@ -125,9 +125,9 @@ func askAbout(ctx context.Context, client *index.Client, p pylock.Package, licen
 	return a, nil
 }
 
-// Libraries reads the shared libraries in the wheels of a lock that a target would get. dir is the
-// directory of the lock, which its paths start from. Packages without a wheel that fits are left
-// out: other rules speak of them.
+// Libraries reads the shared libraries in the wheels of a lock that a target would install. dir is
+// the directory of the lock, to which its paths are relative. Packages without a fitting wheel are
+// skipped, because other rules report them.
 func Libraries(ctx context.Context, client *index.Client, l *pylock.Lock, dir string, t dist.Target) ([]check.WheelLibraries, error) {
 	var out []check.WheelLibraries
 	picks, _ := l.Choose(t)
@@ -155,10 +155,11 @@ func Libraries(ctx context.Context, client *index.Client, l *pylock.Lock, dir st
 	return out, nil
 }
 
-// maxELF is the largest library that is looked into; it is read into memory.
+// maxELF is the size of the largest library that is examined. The limit exists because it is read
+// into memory.
 const maxELF = 2 << 30
 
-// readELF reads what the shared libraries of a wheel need.
+// readELF returns the shared libraries in a wheel with what they need.
 func readELF(name string) ([]check.ELFFile, error) {
 	archive, err := zip.OpenReader(name)
 	if err != nil {
@@ -182,7 +183,7 @@ func readELF(name string) ([]check.ELFFile, error) {
 	return out, nil
 }
 
-// readELFEntry returns nil for what only looks like a library by its name.
+// readELFEntry returns nil for a file that is not an ELF file despite its name.
 func readELFEntry(entry *zip.File) (*check.ELFFile, error) {
 	r, err := entry.Open()
 	if err != nil {

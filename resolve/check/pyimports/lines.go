@@ -4,25 +4,25 @@ import (
 	"strings"
 )
 
-// logical is one logical line (Python Language Reference, "Line structure"): comments gone, every
-// string replaced by "", brackets and backslashes joined.
+// logical is one logical line (Python Language Reference, "Line structure"): without comments, with
+// every string replaced by "", and with lines joined that brackets or backslashes continue.
 type logical struct {
 	text   string
-	line   int // of its first character, from 1
-	indent int // columns, a tab going to the next multiple of 8
+	line   int // line of its first character, from 1
+	indent int // in columns; a tab advances to the next multiple of 8
 }
 
-// maxNesting bounds strings within replacement fields within strings.
+// maxNesting limits the nesting of strings in replacement fields of strings.
 const maxNesting = 50
 
-// lexer forms logical lines.
+// lexer splits source code into logical lines.
 type lexer struct {
 	in    string
 	at    int
 	line  int
-	depth int // of brackets
+	depth int // of nested brackets
 	text  strings.Builder
-	start int // line of the logical line's first character; 0 before it
+	start int // line of the logical line's first character; 0 if there is none yet
 	col   int
 	out   []logical
 }
@@ -37,7 +37,7 @@ func logicalLines(source string) []logical {
 	return l.out
 }
 
-// next takes in one character, comment or string.
+// next reads one character, comment or string.
 func (l *lexer) next() {
 	c := l.in[l.at]
 	switch {
@@ -93,7 +93,7 @@ func (l *lexer) begin() {
 	}
 }
 
-// end closes the logical line.
+// end finishes the logical line.
 func (l *lexer) end() {
 	if l.start > 0 {
 		l.out = append(l.out, logical{strings.TrimSpace(l.text.String()), l.start, l.col})
@@ -109,13 +109,13 @@ func prefix(before string) (letters string) {
 		i--
 	}
 	if i > 0 && (before[i-1] == '_' || before[i-1] >= '0' && before[i-1] <= '9' || before[i-1]|0x20 >= 'a' && before[i-1]|0x20 <= 'z') {
-		return "" // the end of a name
+		return "" // the letters are the end of a name
 	}
 	return strings.ToLower(before[i:])
 }
 
-// str passes over a string literal, at whose quote the lexer stands. In a formatted one, the
-// quotes within a replacement field begin strings of their own (PEP 701).
+// str skips a string literal, starting at its quote. In a formatted string, quotes inside a
+// replacement field start strings of their own (PEP 701).
 func (l *lexer) str(letters string, nesting int) {
 	quote := l.in[l.at : l.at+1]
 	if strings.HasPrefix(l.in[l.at:], strings.Repeat(quote, 3)) {
@@ -134,7 +134,7 @@ func (l *lexer) str(letters string, nesting int) {
 			l.at += len(quote)
 			return
 		case c == '\n' && len(quote) == 1:
-			return // not terminated: the rest of the file is still worth reading
+			return // unterminated: go on with the next line, the rest of the file may be fine
 		case c == '{' && formatted && strings.HasPrefix(l.in[l.at:], "{{"):
 			l.at += 2
 		case c == '{' && formatted:
@@ -145,7 +145,7 @@ func (l *lexer) str(letters string, nesting int) {
 	}
 }
 
-// skip passes over one character.
+// skip skips one character.
 func (l *lexer) skip() {
 	if l.in[l.at] == '\n' {
 		l.line++
@@ -153,8 +153,8 @@ func (l *lexer) skip() {
 	l.at++
 }
 
-// field passes over a replacement field. A quote that would end the string around it ends it:
-// before Python 3.12 it could not be used within.
+// field skips a replacement field. The quote of the enclosing string ends the field: before Python
+// 3.12 it could not be used inside.
 func (l *lexer) field(quote string, nesting int) {
 	depth := 0
 	spec := false

@@ -1,7 +1,8 @@
-// Package pyimports finds the import statements of Python source without a Python. It reads
-// logical lines as Python's tokenizer forms them (strings, comments, brackets, continued lines) and
-// follows the blocks far enough to tell an import that must work from one that may fail. It never
-// fails itself: what is not Python gives the imports that were understood.
+// Package pyimports finds the import statements in Python source code without running Python. It
+// splits the source into logical lines like Python's tokenizer (strings, comments, brackets,
+// continued lines) and follows blocks far enough to distinguish imports that must work from those
+// that may fail. It never returns an error: if the source is not valid Python, it returns the
+// imports it could find.
 package pyimports
 
 import (
@@ -9,17 +10,17 @@ import (
 	"strings"
 )
 
-// Import is one module that an import statement names.
+// Import is one module named in an import statement.
 type Import struct {
 	Module string // as written: "a.b"; "" for "from . import x"
 	Names  []string
-	Level  int  // the leading dots of a relative import
-	Line   int  // from 1, where the statement begins
+	Level  int  // number of leading dots of a relative import
+	Line   int  // of the start of the statement, from 1
 	Soft   bool // it may fail or never run: in try with except ImportError, if TYPE_CHECKING, for another Python or system
 	Nested bool // in a function, so that it runs later than the module
 }
 
-// Top returns the first part of the module's name, "" for a relative import.
+// Top returns the first part of the module's name, or "" for a relative import.
 func (i Import) Top() string {
 	if i.Level > 0 {
 		return ""
@@ -28,7 +29,7 @@ func (i Import) Top() string {
 	return top
 }
 
-// Scan lists the imports in the order of the source.
+// Scan returns the imports in source order.
 func Scan(source []byte) []Import {
 	s := &scanner{}
 	for _, l := range logicalLines(string(source)) {
@@ -51,7 +52,7 @@ type block struct {
 	guard        *guard // the innermost try statement whose body it is in; nil: none
 }
 
-// kind says what a block means to the imports in it.
+// kind is what a block means for the imports in it.
 type kind int
 
 const (
@@ -59,7 +60,7 @@ const (
 	function       // runs later
 	typing         // never runs
 	elsewhere      // runs on another Python or system, or only as a script
-	fallback       // runs when an import has failed, or may fail itself
+	fallback       // runs if an import has failed, or may fail itself
 	trying         // may fail if an except catches ImportError
 )
 
@@ -84,18 +85,18 @@ func (g *guard) any() bool {
 	return soft
 }
 
-// scanner follows blocks.
+// scanner keeps track of the blocks around the current line.
 type scanner struct {
 	imports []Import
 	guards  []*guard           // of each import, the innermost try statement around it
 	seen    map[statement]bool // on this logical line
 	blocks  []block
-	closed  []block // the blocks that ended just now, innermost first
+	closed  []block // the blocks that ended before this line, innermost first
 }
 
 var compound = regexp.MustCompile(`^(?:async\s+)?(if|elif|else|try|except|finally|for|while|with|def|class|match|case)\b`)
 
-// line takes in one logical line.
+// line processes one logical line.
 func (s *scanner) line(l logical) {
 	s.closed = s.closed[:0]
 	for len(s.blocks) > 0 && s.blocks[len(s.blocks)-1].indent >= l.indent {
@@ -115,8 +116,8 @@ func (s *scanner) line(l logical) {
 	}
 }
 
-// cutHeader splits "if x: y" at the colon that ends the header: the first that stands in no
-// brackets and belongs to no lambda.
+// cutHeader splits "if x: y" at the colon that ends the header, which is the first one that is not
+// in brackets and does not belong to a lambda.
 func cutHeader(text string) (header, body string, ok bool) {
 	depth, lambdas := 0, 0
 	for i := range len(text) {
@@ -149,7 +150,7 @@ var (
 	catching     = regexp.MustCompile(`^except\s*\*?\s*$|\b(?:ImportError|ModuleNotFoundError|Exception|BaseException)\b`)
 )
 
-// open begins a block. What an except, else or finally belongs to has just been closed.
+// open starts a block. An except, else or finally belongs to a block that has just been closed.
 func (s *scanner) open(keyword, header string, indent int) {
 	b := block{indent: indent}
 	before := s.sibling(indent)
@@ -188,7 +189,7 @@ func (s *scanner) open(keyword, header string, indent int) {
 	s.blocks = append(s.blocks, b)
 }
 
-// sibling returns the block at the same indentation that ended just before; zero if there is none.
+// sibling returns the block at the same indentation that has just ended, or the zero block.
 func (s *scanner) sibling(indent int) block {
 	for _, b := range s.closed {
 		if b.indent == indent {
@@ -204,7 +205,7 @@ var (
 	dotted    = regexp.MustCompile(`^[\pL_][\pL\pN_]*(?:\s*\.\s*[\pL_][\pL\pN_]*)*$`)
 )
 
-// statement takes in an import statement.
+// statement reads an import statement.
 func (s *scanner) statement(text string, line int) {
 	if m := importing.FindStringSubmatch(text); m != nil {
 		for part := range strings.SplitSeq(m[1], ",") {
