@@ -150,7 +150,7 @@ func (m *merger) reportSidecars(from *model.Model, replaced bool) {
 	for _, v := range from.GoneEnv {
 		origin := finding.Origin{File: v.File, Line: v.Line, Text: v.Text}
 		m.find(finding.EnvironmentFileMissing, v.Text, []finding.Origin{origin}, "%s names %s, which the model does not have; %s is read instead, as MLflow does",
-			origin, v.Text, either(either(from.VirtualEnv.Text, from.UnnamedVirtual), either(from.CondaEnv.Text, from.UnnamedConda)))
+			origin, v.Text, firstNonEmpty(firstNonEmpty(from.VirtualEnv.Text, from.UnnamedVirtual), firstNonEmpty(from.CondaEnv.Text, from.UnnamedConda)))
 	}
 	unnamed(from.UnnamedConda)
 	if from.CondaEnv.Text == "" { // until 2.0 MLflow named conda.yaml alone

@@ -61,8 +61,8 @@ func (r *reader) is(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// noticed returns the name back if there is such a file.
-func (r *reader) noticed(name string) string {
+// ifExists returns the name back if there is such a file.
+func (r *reader) ifExists(name string) string {
 	info, err := fs.Stat(r.fsys, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
