@@ -141,10 +141,10 @@ func (s *side) whole() entry {
 	return s.entry
 }
 
-// sides folds the lines of each file, so that files are compared as wholes: one entry for each
+// foldFiles folds the lines of each file, so that files are compared as wholes: one entry for each
 // file, and one more for what contradicts it within that file. Lines that are joined are reported
 // of the first file only, as MLflow writes the same into the others.
-func (m *merger) sides(g *group) []entry {
+func (m *merger) foldFiles(g *group) []entry {
 	type place struct {
 		file   *envfile.File
 		source string
