@@ -139,7 +139,7 @@ func (c *checker) uses() []use {
 	slices.SortStableFunc(c.tree.sources, func(a, b source) int { return cmp.Compare(a.file, b.file) })
 	for _, s := range c.tree.sources {
 		for _, i := range s.imports {
-			if top := i.Top(); !i.Soft && !seen[top] && top != "mlflow" && top != "__future__" && !c.besides(s.file, top) {
+			if top := i.Top(); !i.Soft && !seen[top] && top != "mlflow" && top != "__future__" && !c.nextTo(s.file, top) {
 				add(top, func() finding.Origin { return c.origin(s.file, i.Line) })
 			}
 		}
