@@ -96,7 +96,7 @@ func (m *merger) reportCredentials() {
 			words = append(words, o.String())
 		}
 		m.find(finding.CredentialsInURL, from[0].File, from,
-			"a URL in %s carries credentials; they are left out here, but whoever reads the model has them", list(words))
+			"a URL in %s contains credentials; they are left out here, but anyone who can read the model can see them", list(words))
 	}
 }
 

@@ -203,7 +203,7 @@ func (r *reader) path(req *Requirement, name string) bool {
 // that conda installed.
 var condaBuild = regexp.MustCompile(`(?i)(?:^|/)(?:croot|conda-bld|feedstock_root|[A-Z]:/(?:ci|bld)|ci_py\w*|ci_\d+|tmp/build|perfconda-bld|abs_[0-9a-z]+|concourse/worker)/`)
 
-// pathHint says what to write in the place of a path outside of the model.
+// pathHint says what to write in the place of a path outside the model.
 func pathHint(name pep508.Name, where string) string {
 	slashed := strings.ReplaceAll(where, `\`, "/")
 	if name == "" || !condaBuild.MatchString(slashed) {
