@@ -36,7 +36,13 @@ func (a *app) indexClient(o indexOptions, spec *resolve.Spec, progress func(inde
 	}
 	settings.Strategy = index.Strategy(o.strategy)
 	settings.Offline = settings.Offline || o.offline
-	settings.Progress = progress
+	settings.Progress = func(e index.Event) {
+		if e.Kind == index.Waiting {
+			a.waits(e.Name, e.Wait)
+		} else if progress != nil {
+			progress(e)
+		}
+	}
 	settings.UserAgent = userAgent()
 	settings.Sleep = a.sleep
 	return index.New(settings)

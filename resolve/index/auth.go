@@ -1,8 +1,10 @@
 package index
 
 import (
+	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -53,33 +55,63 @@ func canonicalHost(u *url.URL) string {
 // redirects included, so none can reach an origin that it was not given for.
 type keyring []Credential
 
-// find gives the credential for a URL: of those for its scheme, host and port, the one with the
-// longest path above the URL's, else the first of that origin (files often lie beside the index,
-// not below it); else the netrc entry for its host; else what the model has for that origin.
-func (k keyring) find(u *url.URL) (Credential, bool) {
+// find returns the credential for a URL that the page of an index led to, "" if none did. Of those for
+// its scheme, host and port it is the one with the longest path above the URL's. Files often lie beside
+// their index, not below it: then it is the one whose path has the most parts in common with the
+// URL's, as in pip, and of several the one that the index itself is asked with, else the first. Where
+// there is none for the origin, it is the netrc entry for the host, else what the model has for the
+// origin.
+func (k keyring) find(u *url.URL, index string) (Credential, bool) {
+	best, ok := k.best(u, Credential{})
+	if index == "" || ok && below(u.Path, best.Path) && best.Scheme != "" {
+		return best, ok
+	}
+	at, err := url.Parse(index)
+	if err != nil || at.Scheme != u.Scheme || canonicalHost(at) != canonicalHost(u) {
+		return best, ok
+	}
+	own, _ := k.best(at, Credential{})
+	return k.best(u, own)
+}
+
+// best is find for those who know which credential the index is asked with.
+func (k keyring) best(u *url.URL, own Credential) (Credential, bool) {
 	host, name := canonicalHost(u), strings.ToLower(u.Hostname())
 	var best Credential
-	found, score := false, -1
+	found, top := false, [3]int{-1}
 	for _, c := range k {
-		s := -1
+		score := [3]int{-1} // how well it fits, by how much, and whether the index is asked with it
+		if c == own {
+			score[2] = 1
+		}
 		switch {
 		case c.Scheme == u.Scheme && strings.EqualFold(c.Host, host):
 			switch {
 			case below(u.Path, c.Path):
-				s = 3 + len(c.Path)
-			case c.Model:
-				s = 0
+				score[0], score[1] = 3, len(c.Path)
+			case c.Model && c != own:
+				score[0], score[1] = 0, common(u.Path, c.Path)
 			default:
-				s = 2
+				score[0], score[1] = 2, common(u.Path, c.Path)
 			}
 		case c.Scheme == "" && strings.EqualFold(c.Host, name):
-			s = 1
+			score[0] = 1
 		}
-		if s > score {
-			best, found, score = c, true, s
+		if slices.Compare(score[:], top[:]) > 0 && score[0] >= 0 {
+			best, found, top = c, true, score
 		}
 	}
 	return best, found
+}
+
+// common counts the parts that two paths begin with alike.
+func common(a, b string) int {
+	as, bs := strings.Split(a, "/"), strings.Split(b, "/")
+	n := 0
+	for n < min(len(as), len(bs)) && as[n] == bs[n] {
+		n++
+	}
+	return n
 }
 
 // below reports whether path is dir or lies in it.
@@ -88,10 +120,22 @@ func below(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, dir+"/")
 }
 
+type listingKey struct{}
+
+// listedBy notes for the requests of a context which index has listed the file that they are about.
+func listedBy(ctx context.Context, index string) context.Context {
+	return context.WithValue(ctx, listingKey{}, index)
+}
+
+func listingOf(ctx context.Context) string {
+	index, _ := ctx.Value(listingKey{}).(string)
+	return index
+}
+
 // authorize sets the Authorization of a request that is about to leave.
 func (k keyring) authorize(r *http.Request) {
 	r.Header.Del("Authorization")
-	if c, ok := k.find(r.URL); ok {
+	if c, ok := k.find(r.URL, listingOf(r.Context())); ok {
 		r.SetBasicAuth(c.User, c.Password)
 	}
 }

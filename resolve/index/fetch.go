@@ -34,7 +34,7 @@ func (c *Client) Fetch(ctx context.Context, f dist.File) (path string, err error
 // file fetches a file once, and compares it with what was said of it.
 func (c *Client) file(ctx context.Context, f dist.File) (string, error) {
 	return c.files.get(ctx, fileKey(f), func(ctx context.Context) (string, error) {
-		path, err := c.fetch(ctx, f)
+		path, err := c.fetch(listedBy(ctx, f.Index), f)
 		if err == nil {
 			err = c.compare(path, f)
 		}
@@ -69,7 +69,7 @@ func (c *Client) fetch(ctx context.Context, f dist.File) (string, error) {
 	known := f.Hashes["sha256"]
 	var last origin
 	if known == "" {
-		last = c.lastOrigin(u)
+		last = c.lastOrigin(u, f)
 		known = last.sha
 	}
 	path, err := c.store.File(strings.ToLower(known), f.Filename)
@@ -121,10 +121,12 @@ func verifyFile(path string, f dist.File) error {
 // origin is what a URL without a hash gave the last time.
 type origin struct{ sha, etag, modified string }
 
-func (c *Client) originRecord(u *url.URL) string { return "origins/" + c.source(u) }
+func (c *Client) originRecord(u *url.URL, f dist.File) string {
+	return "origins/" + c.source(u, f.Index)
+}
 
-func (c *Client) lastOrigin(u *url.URL) (o origin) {
-	data, err := c.store.Read(c.originRecord(u))
+func (c *Client) lastOrigin(u *url.URL, f dist.File) (o origin) {
+	data, err := c.store.Read(c.originRecord(u, f))
 	if err != nil {
 		return o
 	}
@@ -186,7 +188,7 @@ func (d *download) run(ctx context.Context, u *url.URL) (string, error) {
 	}
 	if d.f.Hashes["sha256"] == "" && d.own {
 		o := strings.Join([]string{sum, d.header.Get("ETag"), d.header.Get("Last-Modified")}, "\n")
-		if err := d.c.store.Write(d.c.originRecord(u), []byte(o)); err != nil {
+		if err := d.c.store.Write(d.c.originRecord(u, d.f), []byte(o)); err != nil {
 			d.c.s.Warn(err.Error())
 		}
 	}

@@ -94,9 +94,10 @@ type Network struct {
 // Event is one step of progress.
 type Event struct {
 	Kind  EventKind
-	Name  string // the project of a page or metadata, the name of a file
-	Bytes int64  // of a file: received so far
-	Total int64  // of a file: its size, 0 where unknown
+	Name  string        // the project of a page or metadata, the name of a file, the host that is waited for
+	Bytes int64         // of a file: received so far
+	Total int64         // of a file: its size, 0 where unknown
+	Wait  time.Duration // how long a server is waited for
 }
 
 // EventKind tells events apart.
@@ -108,6 +109,7 @@ const (
 	MetadataRead                  // a file's metadata is known
 	FileBytes                     // a part of a file has arrived
 	FileDone                      // a file is complete and verified, from the cache or the network
+	Waiting                       // a server has asked by Retry-After to be left alone for a while
 )
 
 // Client asks indexes. It may be used by many goroutines at once. What it has been told it

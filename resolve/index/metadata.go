@@ -36,7 +36,7 @@ func (c *Client) Metadata(ctx context.Context, f dist.File) (*dist.Metadata, err
 		return nil, fmt.Errorf("reading the metadata of %s: %s is no URL", f.Filename, Redact(f.URL))
 	}
 	m, err := c.metadata.get(ctx, fileKey(f)+" "+c.claimed(u, f), func(ctx context.Context) (*dist.Metadata, error) {
-		m, err := c.readMetadata(ctx, u, f)
+		m, err := c.readMetadata(listedBy(ctx, f.Index), u, f)
 		if err == nil {
 			err = c.claims.tell(fileKey(f), m, f)
 		}
@@ -91,7 +91,7 @@ func (c *Client) readMetadata(ctx context.Context, u *url.URL, f dist.File) (*di
 func (c *Client) claimed(u *url.URL, f dist.File) string {
 	hash, want, _ := strongest(f.Hashes)
 	metadataHash, metadataWant, _ := strongest(f.MetadataHashes)
-	return c.source(u, hash, want, sha256Of(f), metadataHash, metadataWant)
+	return c.source(u, f.Index, hash, want, sha256Of(f), metadataHash, metadataWant)
 }
 
 // parseMetadata reads metadata and checks that it is of the file.

@@ -54,7 +54,7 @@ func (c *Client) page(ctx context.Context, index *url.URL, name pep508.Name) (*p
 
 // pageRecord names the record of a page, by its source.
 func (c *Client) pageRecord(index *url.URL, name pep508.Name) string {
-	return cache.PagesDir + "/" + c.source(index) + "/" + string(name)
+	return cache.PagesDir + "/" + c.source(index, "") + "/" + string(name)
 }
 
 func (c *Client) cachedPage(record string, key pageKey) *page {

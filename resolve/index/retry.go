@@ -67,10 +67,19 @@ func (t *transport) do(ctx context.Context, r request) error {
 		if !again || try > t.settings.Retries {
 			return networkError(r.url, try, err)
 		}
+		if asked(err) {
+			t.settings.Progress(Event{Kind: Waiting, Name: r.url.Host, Wait: delay})
+		}
 		if err := t.settings.Sleep(ctx, delay); err != nil {
 			return fmt.Errorf("fetching %s: %w", redact(r.url), err)
 		}
 	}
+}
+
+// asked tells whether a server has said how long it wants us to wait.
+func asked(err error) bool {
+	var status *statusError
+	return errors.As(err, &status) && status.after >= 0
 }
 
 // networkError gives the error that a caller sees: a *NetworkError for what went wrong on the way,

@@ -202,7 +202,9 @@ func TestKeyring(t *testing.T) {
 		"https://n.example/z.whl":              "netrc",
 		"https://m.example/z.whl":              "model",
 		"http://m.example/y.whl":               "",
-		"https://a.example/two/simpler/":       "one",
+		"https://a.example/two/simpler/":       "two",
+		"https://a.example/two/files/x.whl":    "two",
+		"https://a.example/on/files/x.whl":     "one",
 		"http://a.example:8080/x":              "port",
 		"http://a.example/x":                   "never",
 		"https://a.example:8443/x":             "never",
@@ -223,6 +225,37 @@ func TestKeyring(t *testing.T) {
 		k.authorize(r)
 		if user, _, _ := r.BasicAuth(); user != want {
 			t.Errorf("%s: user %q, want %q", raw, user, want)
+		}
+	}
+}
+
+// TestKeyringOfIndex asks for files for which the path alone does not say whose they are.
+func TestKeyringOfIndex(t *testing.T) {
+	k := keyring{
+		{Scheme: "https", Host: "a.example", Path: "/one/simple/", User: "one", Password: "p"},
+		{Scheme: "https", Host: "a.example", Path: "/two/simple/", User: "two", Password: "p"},
+		{Scheme: "https", Host: "b.example", Path: "/one/simple/", User: "other", Password: "p"},
+		{Scheme: "https", Host: "a.example", Path: "/model/simple/", User: "model", Password: "p", Model: true},
+	}
+	for _, tt := range []struct{ raw, index, want string }{
+		{"https://a.example/files/x.whl", "", "one"},
+		{"https://a.example/files/x.whl", "https://a.example/one/simple/", "one"},
+		{"https://a.example/files/x.whl", "https://a.example/two/simple/", "two"},
+		{"https://a.example/one/simple/x.whl", "https://a.example/two/simple/", "one"},
+		{"https://a.example/one/files/x.whl", "https://a.example/two/simple/", "one"},
+		{"https://a.example/files/x.whl", "https://b.example/one/simple/", "one"},
+		{"https://a.example/files/x.whl", "https://a.example/model/simple/", "model"},
+		{"https://a.example/two/files/x.whl", "https://a.example/model/simple/", "two"},
+		{"https://b.example/files/x.whl", "https://a.example/two/simple/", "other"},
+		{"https://c.example/files/x.whl", "https://a.example/two/simple/", ""},
+	} {
+		r, err := http.NewRequestWithContext(listedBy(t.Context(), tt.index), "GET", tt.raw, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.authorize(r)
+		if user, _, _ := r.BasicAuth(); user != tt.want {
+			t.Errorf("%s, listed by %q: user %q, want %q", tt.raw, tt.index, user, tt.want)
 		}
 	}
 }

@@ -36,10 +36,11 @@ func (t *transport) guard(u *url.URL) guard {
 // source names, in the cache, what a server says at a URL: by the URL, by what guarded the way to it,
 // and by who asked. Whatever was not compared with a hash that we computed ourselves is kept under its
 // source, so that it decides nothing for those who would ask elsewhere, check what others do not, or
-// have another password. what tells apart several things of one URL.
-func (c *Client) source(u *url.URL, what ...string) string {
+// have another password. For a file, index is the one that listed it. what tells apart several things
+// of one URL.
+func (c *Client) source(u *url.URL, index string, what ...string) string {
 	h := sha256.New()
-	for _, s := range append([]string{withoutUser(u), string(c.t.guard(u)), c.identity(u)}, what...) {
+	for _, s := range append([]string{withoutUser(u), string(c.t.guard(u)), c.identity(u, index)}, what...) {
 		fmt.Fprintf(h, "%d:%s", len(s), s)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
@@ -47,8 +48,8 @@ func (c *Client) source(u *url.URL, what ...string) string {
 
 // identity stands for the credentials that go with a request to a URL, "" for none. It is made with a
 // secret of the cache's own, so that nobody who sees the names of its files can try passwords on them.
-func (c *Client) identity(u *url.URL) string {
-	k, ok := c.t.keys.find(u)
+func (c *Client) identity(u *url.URL, index string) string {
+	k, ok := c.t.keys.find(u, index)
 	if !ok {
 		return ""
 	}
@@ -71,6 +72,7 @@ func (c *Client) identity(u *url.URL) string {
 // sameSource reports whether all hops of an answer were guarded as well as the first, and none took
 // credentials that the first did not have. Only such an answer is kept under the first's source.
 func (c *Client) sameSource(r *http.Response) bool {
+	index := listingOf(r.Request.Context())
 	var hops []*url.URL // the first is last
 	for r != nil && r.Request != nil {
 		hops = append(hops, r.Request.URL)
@@ -81,7 +83,7 @@ func (c *Client) sameSource(r *http.Response) bool {
 		if g := c.t.guard(u); g != checked && g != c.t.guard(first) {
 			return false
 		}
-		if id := c.identity(u); id != "" && id != c.identity(first) {
+		if id := c.identity(u, index); id != "" && id != c.identity(first, index) {
 			return false
 		}
 	}

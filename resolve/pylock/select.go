@@ -17,6 +17,7 @@ type Pick struct {
 	Name      pep508.Name
 	Version   pep440.Version
 	File      File   // always with its Name
+	Index     string // URL of the index that listed it, "" where none did
 	DirectURL []byte // direct_url.json (PEP 610) where the lock has the wheel's own address
 }
 
@@ -111,7 +112,7 @@ func (l *Lock) Choose(t dist.Target) (picks []Pick, unbuilt []Unbuilt) {
 			unbuilt = append(unbuilt, Unbuilt{p, why})
 			continue
 		}
-		picks = append(picks, Pick{Name: p.Name, Version: p.Version, File: file, DirectURL: p.directURL()})
+		picks = append(picks, Pick{Name: p.Name, Version: p.Version, File: file, Index: p.Index, DirectURL: p.directURL()})
 	}
 	slices.SortStableFunc(picks, func(a, b Pick) int { return strings.Compare(string(a.Name), string(b.Name)) })
 	return picks, unbuilt
