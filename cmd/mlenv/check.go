@@ -16,6 +16,7 @@ import (
 	"mlenv/render/report"
 	"mlenv/resolve/check"
 	"mlenv/resolve/check/gather"
+	"mlenv/resolve/fetch"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
@@ -164,7 +165,7 @@ func (r *checkRun) check(ctx context.Context, args []string) (_ *check.Report, e
 	if r.isImage() {
 		return r.checkImage(ctx)
 	}
-	in, err := r.o.model.open(args)
+	in, err := r.o.model.open(ctx, r.app, args)
 	if err != nil {
 		if found, ok := check.FromError(err, r.in.Policy, r.in.Today); ok && r.isModel() {
 			return found, nil
@@ -184,6 +185,9 @@ func (r *checkRun) check(ctx context.Context, args []string) (_ *check.Report, e
 
 // isModel tells a model that is broken from a path at which there is none.
 func (r *checkRun) isModel() bool {
+	if fetch.Scheme(r.model) != "" {
+		return true // what kept it from being fetched is no error of a file
+	}
 	_, err := os.Stat(filepath.Join(r.model, "MLmodel"))
 	return err == nil || filepath.Base(r.model) == "MLmodel"
 }

@@ -95,7 +95,7 @@ func (a *app) dockerfile(ctx context.Context, args []string, o *dockerfileOption
 	if err := o.out.read(&o.model); err != nil {
 		return err
 	}
-	if r.in, err = o.model.open(args); err != nil {
+	if r.in, err = o.model.open(ctx, a, args); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.in.Close()) }()
@@ -142,7 +142,7 @@ func (r *dockerfileRun) prepare(ctx context.Context, box container) (err error) 
 		return &usageError{msg: fmt.Sprintf("the model needs conda packages, which %s cannot install", r.out.Installer),
 			hint: "use --installer conda"}
 	}
-	if r.out.Title, err = imageName(r.in.Path); err != nil {
+	if r.out.Title, err = imageName(r.in.opened); err != nil {
 		return err
 	}
 	digest, err := r.findBase(ctx)

@@ -16,6 +16,7 @@ import (
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/layer"
+	"mlenv/resolve/fetch"
 )
 
 // imageOptions are the flags of image.
@@ -143,16 +144,23 @@ func parseSize(text string) (int64, error) {
 
 var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 
-// imageName gives the name of the image where nobody gave one: that of the model's directory.
-func imageName(model string) (string, error) {
-	abs, err := filepath.Abs(model)
-	if err != nil {
-		return "", err
+// imageName gives the name of the image where nobody gave one: the registered model's, else that of the
+// model's directory, or the last part of its URI.
+func imageName(m *fetch.Opened) (string, error) {
+	name := m.Source.URI
+	switch {
+	case m.Source.Name != "":
+		name = m.Source.Name
+	case fetch.Scheme(name) == "":
+		abs, err := filepath.Abs(name)
+		if err != nil {
+			return "", err
+		}
+		if name = abs; filepath.Base(abs) == "MLmodel" {
+			name = filepath.Dir(abs)
+		}
 	}
-	if filepath.Base(abs) == "MLmodel" {
-		abs = filepath.Dir(abs)
-	}
-	name := strings.Trim(notInName.ReplaceAllString(strings.ToLower(path.Base(filepath.ToSlash(abs))), "-"), "-")
+	name = strings.Trim(notInName.ReplaceAllString(strings.ToLower(path.Base(filepath.ToSlash(name))), "-"), "-")
 	if name == "" {
 		name = "model"
 	}
@@ -188,7 +196,7 @@ func (a *app) image(ctx context.Context, args []string, o *imageOptions) (err er
 	if err := o.out.read(&o.model); err != nil {
 		return err
 	}
-	if run.in, err = o.model.open(args); err != nil {
+	if run.in, err = o.model.open(ctx, a, args); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, run.in.Close()) }()

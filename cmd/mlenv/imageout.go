@@ -40,7 +40,7 @@ func (r *imageRun) findSinks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name, err := imageName(r.in.Path)
+	name, err := imageName(r.in.opened)
 	if err != nil {
 		return err
 	}

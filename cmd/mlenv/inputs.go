@@ -1,38 +1,40 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"mlenv/resolve"
+	"mlenv/resolve/fetch"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
 )
 
 // inputs is what every command that starts from a model works on.
 type inputs struct {
-	Path  string // MODEL as given
-	Model *model.Model
-	Spec  *resolve.Spec
+	Name   string // MODEL as given, fit to be shown
+	Model  *model.Model
+	Spec   *resolve.Spec
+	Source *fetch.Source // nil for a directory
+	opened *fetch.Opened
 }
 
-// Close releases the model's files.
-func (in *inputs) Close() error { return in.Model.Close() }
+// Close releases the model's files, and removes those that were fetched.
+func (in *inputs) Close() error { return in.opened.Close() }
 
-// dir is the model's directory.
-func (in *inputs) dir() string {
-	if info, err := os.Stat(in.Path); err == nil && !info.IsDir() {
-		return filepath.Dir(in.Path)
-	}
-	return in.Path
-}
+// dir is the model's directory. That of a model that is fetched holds the files that were opened.
+func (in *inputs) dir() string { return in.opened.Dir }
+
+// remote tells whether the directory is gone when the command ends.
+func (in *inputs) remote() bool { return in.opened.Remote }
 
 // open reads and merges the model that the command's one argument names. The caller closes the
 // inputs.
-func (o *modelOptions) open(args []string) (*inputs, error) {
-	path, err := oneArgument(args, o.command, "MODEL")
+func (o *modelOptions) open(ctx context.Context, a *app, args []string) (*inputs, error) {
+	name, err := oneArgument(args, o.command, "MODEL")
 	if err != nil {
 		return nil, err
 	}
@@ -40,15 +42,22 @@ func (o *modelOptions) open(args []string) (*inputs, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := model.Open(path)
+	opened, err := a.openModel(ctx, name, o.fetch)
 	if err != nil {
 		return nil, err
 	}
-	spec, err := resolve.Model(m, opts)
-	if err != nil {
-		return nil, errors.Join(err, m.Close())
+	spec, err := resolve.Model(opened.Model, opts)
+	if failed := opened.Failed(); failed != nil {
+		err = failed // a file that could not be fetched is not a fault of the model
 	}
-	return &inputs{Path: path, Model: m, Spec: spec}, nil
+	if err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
+	in := &inputs{Name: name, Model: opened.Model, Spec: spec, opened: opened}
+	if fetch.Scheme(name) != "" {
+		in.Name, in.Source = fetch.Shown(name), &opened.Source
+	}
+	return in, nil
 }
 
 // oneArgument gives the command's only argument.

@@ -62,7 +62,7 @@ func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (e
 	if err := o.out.read(&o.model); err != nil {
 		return err
 	}
-	in, err := o.model.open(args)
+	in, err := o.model.open(ctx, a, args)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"mlenv/imagebuild/image"
 	"mlenv/render/deploy"
 	"mlenv/resolve"
+	"mlenv/resolve/fetch"
 	"mlenv/resolve/model"
 	"mlenv/resolve/serving"
 )
@@ -24,6 +25,7 @@ type manifestOptions struct {
 	image   string
 	name    string
 	workers int
+	fetch   fetchOptions
 }
 
 func manifestCommand(a *app) *cli.Command {
@@ -32,6 +34,7 @@ func manifestCommand(a *app) *cli.Command {
 	s.text(&o.image, "image", "the manifest's image is `REFERENCE` (default: IMAGE, by its digest)")
 	s.text(&o.name, "name", "call the service `NAME` (default: as the model or the image is called)")
 	s.number(&o.workers, "workers", "run `N` processes")
+	o.fetch.bind(s)
 	return &cli.Command{
 		Name:      "manifest",
 		Usage:     "print the manifest that runs a model's image",
@@ -64,9 +67,8 @@ func (a *app) manifest(ctx context.Context, args []string, o *manifestOptions) e
 	}
 	in := deploy.Input{Name: o.name, Image: o.image, Port: serving.DefaultPort, Workers: o.workers}
 	user := serving.DefaultUser
-	if _, err := os.Stat(arg); err == nil && !image.IsFile(arg) {
-		err = ofModel(&in, arg)
-		if err != nil {
+	if _, err := os.Stat(arg); (err == nil || fetch.Scheme(arg) != "") && !image.IsFile(arg) {
+		if err := a.ofModel(ctx, &in, arg, o.fetch); err != nil {
 			return err
 		}
 	} else if user, err = a.ofImage(ctx, &in, arg); err != nil {
@@ -106,23 +108,23 @@ func setUser(in *deploy.Input, target, user string) error {
 	return nil
 }
 
-// ofModel takes in what a model directory says.
-func ofModel(in *deploy.Input, dir string) (err error) {
+// ofModel takes in what a model says.
+func (a *app) ofModel(ctx context.Context, in *deploy.Input, name string, o fetchOptions) (err error) {
 	if in.Image == "" {
 		return &usageError{msg: "a model does not say where its image is: give --image REFERENCE, or the image instead of the model"}
 	}
-	m, err := model.Open(dir)
+	m, err := a.openModel(ctx, name, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	if in.Name == "" {
-		if in.Name, err = imageName(dir); err != nil {
+		if in.Name, err = imageName(m); err != nil {
 			return err
 		}
 	}
 	in.ModelBytes, err = modelSize(m.FS)
-	addVariables(in, m)
+	addVariables(in, m.Model)
 	return err
 }
 

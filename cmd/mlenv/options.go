@@ -94,10 +94,12 @@ type modelOptions struct {
 	python       string
 	condaAsPip   bool
 	index        indexOptions
+	fetch        fetchOptions
 }
 
 func (o *modelOptions) bind(s *flagSet, command string) {
 	o.command = command
+	o.fetch.bind(s)
 	s.list(&o.extra, "extra-pip-requirements", "add the requirement `REQ`, or the file of \"-r FILE\"")
 	s.list(&o.requirements, "pip-requirements", "replace the model's requirements by `REQ`, or by the file of \"-r FILE\"")
 	s.given(&o.replace, "pip-requirements")

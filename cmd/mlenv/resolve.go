@@ -29,12 +29,12 @@ func resolveCommand(a *app) *cli.Command {
 			"Disagreements between its files are reported on stderr. Exits with 2 if there are errors\n" +
 			"among them.",
 		Flags:  s.flags,
-		Action: s.action(func(_ context.Context, args []string) error { return a.resolve(args, o) }),
+		Action: s.action(func(ctx context.Context, args []string) error { return a.resolve(ctx, args, o) }),
 	}
 }
 
-func (a *app) resolve(args []string, o *resolveOptions) error {
-	in, err := o.model.open(args)
+func (a *app) resolve(ctx context.Context, args []string, o *resolveOptions) error {
+	in, err := o.model.open(ctx, a, args)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@
 //	          salt: 32 random bytes                                               while used
 //	memos-v1  small JSON values (Memos)          kind and key, see below          while used
 //	blobs-v1  layers of base images (Blobs)      SHA-256 of the bytes             while used
+//	models-v1 files of a model that is fetched   nothing: each run has its own    while it runs
 //
 // A source is a URL, the credentials that went with the request, and whether the server's certificate
 // was checked. The credentials are part of it as an HMAC with the salt, of which nobody can try passwords
@@ -106,9 +107,10 @@ import (
 
 // The names of the sections.
 const (
-	IndexFormat = "index-v2"
-	MemosFormat = "memos-v1"
-	BlobsFormat = "blobs-v1"
+	IndexFormat  = "index-v2"
+	MemosFormat  = "memos-v1"
+	BlobsFormat  = "blobs-v1"
+	ModelsFormat = "models-v1"
 )
 
 // A Dir is a cache directory. It may be used by many goroutines and processes at once. The nil Dir
@@ -150,6 +152,14 @@ func (d *Dir) Blobs() *Blobs {
 		return nil
 	}
 	return &Blobs{dir: d, root: filepath.Join(d.path, BlobsFormat)}
+}
+
+// Models makes the directory in which each run makes one for the files of the model that it fetches, and
+// removes it at its end. What a run that was killed left there goes with Prune.
+func (d *Dir) Models() (string, error) {
+	d.mark()
+	dir := filepath.Join(d.path, ModelsFormat)
+	return dir, os.MkdirAll(dir, 0o755)
 }
 
 // tag tells backup programs to leave the directory out (bford.info/cachedir).

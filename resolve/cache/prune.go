@@ -48,6 +48,8 @@ func sectionsOf() map[string][]entries {
 		},
 		MemosFormat: {files(`[a-z]+/`+hashed, whileUsed)},
 		BlobsFormat: {files(`sha256/`+sha, whileUsed)},
+		// Whatever a model calls its files.
+		ModelsFormat: {files(`model-[0-9]+/(?:model|parts)/.*`, whileWritten)},
 
 		"index-v1": {
 			files(`pages/[0-9a-f]+/[^/]+|(metadata|origins)/([0-9a-z]+/)*[0-9a-f]+|files/[0-9a-f]{2}/`+sha+`/[^/]+`, never),

@@ -30,7 +30,11 @@ const (
 
 // Open reads the model in a directory of the file system, given the directory or its MLmodel
 // file. Symbolic links may not leave the directory: see BadLinks. The model's FS is usable until Close.
-func Open(path string) (*Model, error) {
+func Open(path string) (*Model, error) { return OpenExtra(path, nil) }
+
+// OpenExtra is Open for a model to which files were added that are not in the directory, such as what
+// a registry says of it. They are given by their names at the directory's root, and hide others there.
+func OpenExtra(path string, extra map[string][]byte) (*Model, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &Error{File: path, Kind: source.Unreadable, Msg: "there is no such directory or file"}
@@ -49,7 +53,11 @@ func Open(path string) (*Model, error) {
 	if err != nil {
 		return nil, source.ReadError(path, err)
 	}
-	m, err := Read(filesFS{FS: root.FS(), dirs: rootNames(dir)})
+	fsys := root.FS()
+	if len(extra) > 0 {
+		fsys = extraFS{fsys, extra}
+	}
+	m, err := Read(filesFS{FS: fsys, dirs: rootNames(dir)})
 	if err != nil {
 		root.Close()
 		return nil, err

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"mlenv/resolve/fetch"
+	"mlenv/resolve/secret"
+)
+
+// fetchOptions say where models that are named by a URI come from.
+type fetchOptions struct {
+	tracking secret.Text
+	progress func(fetch.Event) // nil: nothing is told
+	resolved func(string)      // is told what a URI stands for; nil: nothing is told
+}
+
+func (o *fetchOptions) bind(s *flagSet) {
+	s.secret(&o.tracking, "tracking-uri", "look for models:/ and runs:/ URIs on the MLflow server at `URI` (default: MLFLOW_TRACKING_URI)")
+}
+
+// fetchSettings are MLflow's own settings, with those of the command line.
+func (a *app) fetchSettings(o fetchOptions) (fetch.Options, error) {
+	out, err := fetch.Configure(fetch.Environment{
+		Env: a.env, ReadFile: os.ReadFile, ReadDir: os.ReadDir, Home: a.env("HOME"), Tracking: o.tracking.Reveal(),
+	})
+	if err != nil {
+		return out, err
+	}
+	out.UserAgent, out.Sleep, out.Progress = userAgent(), a.sleep, o.progress
+	dir, err := a.cache()
+	if err == nil {
+		out.Dir, err = dir.Models()
+	}
+	if err != nil {
+		return out, fmt.Errorf("making room for the model: %w", err)
+	}
+	return out, nil
+}
+
+// openModel opens what a path or a URI names.
+func (a *app) openModel(ctx context.Context, name string, o fetchOptions) (*fetch.Opened, error) {
+	if fetch.Scheme(name) == "" {
+		return fetch.Open(ctx, name, fetch.Options{})
+	}
+	settings, err := a.fetchSettings(o)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := fetch.Open(ctx, name, settings)
+	if err == nil && o.resolved != nil {
+		if text := resolvedText(opened.Source); text != "" {
+			o.resolved(text)
+		}
+	}
+	return opened, err
+}
+
+// resolvedText says what a URI stands for at this moment, "" where it says that itself.
+func resolvedText(s fetch.Source) string {
+	text := ""
+	add := func(what, value string) {
+		if value != "" {
+			text += ", " + what + value
+		}
+	}
+	add("logged model ", s.ModelID)
+	add("run ", s.RunID)
+	add("at ", s.Root)
+	switch {
+	case s.Name != "":
+		return fmt.Sprintf("%s is version %s of %s%s", s.URI, s.Version, s.Name, text)
+	case text != "":
+		return s.URI + " is " + text[2:]
+	}
+	return ""
+}

@@ -1,0 +1,272 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+)
+
+// server is an MLflow server, spoken to by its REST API.
+type server struct {
+	root    *url.URL // without credentials
+	client  *http.Client
+	timeout time.Duration // without a byte
+	retry   retrier
+}
+
+// request is what a server is asked for.
+type request struct {
+	path  string // below the server's root, unescaped
+	query url.Values
+	post  any    // the JSON of a POST; nil: a GET
+	after int64  // the offset to begin at
+	tag   string // of the file whose rest is wanted
+	size  int64  // of what is asked for, as far as it is known
+	page  bool   // what is asked for is a page for people by its name
+}
+
+// maxAnswer bounds what an API call answers.
+const maxAnswer = 32 << 20
+
+// call asks for JSON, with retries. Its errors are of type *Error.
+func (s *server) call(ctx context.Context, r request, into any) error {
+	return s.retry.do(ctx, func() error {
+		resp, err := s.send(ctx, r)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+		if err != nil {
+			return &Error{Kind: Truncated, Msg: s.at() + " ended its answer early", Err: withoutURL(err), Temporary: true}
+		}
+		if len(data) > maxAnswer || json.Unmarshal(data, into) != nil {
+			return s.notMLflow(resp)
+		}
+		return nil
+	})
+}
+
+// file asks for the content of a file, once.
+func (s *server) file(ctx context.Context, r request) (*Body, error) {
+	resp, err := s.send(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if isPage(resp) && !r.page {
+		resp.Body.Close()
+		return nil, s.notMLflow(resp) // a login page
+	}
+	b := &Body{ReadCloser: resp.Body, Size: resp.ContentLength, Tag: strongTag(resp.Header)}
+	if resp.StatusCode == http.StatusPartialContent {
+		var last int64
+		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &b.Begins, &last, &b.Size); err != nil {
+			resp.Body.Close()
+			return nil, &Error{Kind: ServerFailed, Msg: s.at() + " sent a part of the file without saying which"}
+		}
+	}
+	return b, nil
+}
+
+// strongTag is an ETag that promises the same bytes (RFC 9110, section 8.8.3).
+func strongTag(h http.Header) string {
+	if tag := h.Get("ETag"); strings.HasPrefix(tag, `"`) {
+		return tag
+	}
+	return ""
+}
+
+// send sends a request once, and turns all that is no success into an *Error.
+func (s *server) send(ctx context.Context, r request) (*http.Response, error) {
+	u := s.root.JoinPath(strings.Split(escapePath(r.path), "/")...)
+	u.RawQuery = r.query.Encode()
+	var body io.Reader
+	method := http.MethodGet
+	if r.post != nil {
+		data, err := json.Marshal(r.post)
+		if err != nil {
+			return nil, err
+		}
+		method, body = http.MethodPost, bytes.NewReader(data)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	// A server that keeps its artifacts in a bucket has the whole file before it sends the first byte:
+	// it is given the time to fetch it at 10 MB/s.
+	patience := s.timeout + time.Duration(max(0, r.size)/10_000_000)*time.Second
+	w := &watchdog{timeout: s.timeout, cancel: cancel}
+	w.timer = time.AfterFunc(patience, w.bark)
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		w.stop()
+		return nil, withoutURL(err)
+	}
+	if r.post != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.after > 0 {
+		req.Header.Set("Range", "bytes="+strconv.FormatInt(r.after, 10)+"-")
+		req.Header.Set("If-Range", r.tag)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		w.stop()
+		return nil, s.unreachable(err, w)
+	}
+	w.rc = resp.Body
+	resp.Body = w
+	if resp.StatusCode/100 != 2 {
+		defer resp.Body.Close()
+		return nil, s.refusal(resp)
+	}
+	return resp, nil
+}
+
+// escapePath escapes the parts of a path, so that a name with a "?" or a "%" stays one.
+func escapePath(p string) string {
+	parts := strings.Split(p, "/")
+	for i := range parts {
+		parts[i] = url.PathEscape(parts[i])
+	}
+	return strings.Join(parts, "/")
+}
+
+// watchdog ends a request from which nothing came for a while.
+type watchdog struct {
+	rc      io.ReadCloser
+	timer   *time.Timer
+	timeout time.Duration
+	cancel  context.CancelFunc
+	barked  atomic.Bool
+}
+
+func (w *watchdog) bark() {
+	w.barked.Store(true)
+	w.cancel()
+}
+
+func (w *watchdog) stop() {
+	w.timer.Stop()
+	w.cancel()
+}
+
+// Read implements io.Reader.
+func (w *watchdog) Read(p []byte) (int, error) {
+	w.timer.Reset(w.timeout)
+	n, err := w.rc.Read(p)
+	if err != nil && err != io.EOF {
+		err = withoutURL(err)
+		if w.barked.Load() {
+			err = fmt.Errorf("nothing came for %s", w.timeout)
+		}
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (w *watchdog) Close() error {
+	w.stop()
+	return w.rc.Close()
+}
+
+// at names the server in a message.
+func (s *server) at() string { return s.root.Host }
+
+// unreachable says why there was no answer.
+func (s *server) unreachable(err error, w *watchdog) error {
+	var redirect *redirectError
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	e := &Error{Kind: Unreachable, Msg: "asking " + s.at(), Err: withoutURL(err)}
+	switch {
+	case errors.As(err, &redirect):
+		e.Kind = NotMLflow
+	case errors.As(err, &certificate):
+		e.Kind, e.Err = Certificate, certificate.Err
+	case errors.As(err, &record):
+		e.Err = errors.New("it does not speak TLS: is the address one of http instead of https?")
+	case w.barked.Load():
+		e.Err, e.Temporary = fmt.Errorf("no answer within %s", w.timeout), true
+	default:
+		e.Temporary = true
+	}
+	return e
+}
+
+// withoutURL strips what net/http puts around an error: the URL, with all that is in its query.
+func withoutURL(err error) error {
+	var u *url.Error
+	for errors.As(err, &u) {
+		err = u.Err
+	}
+	return err
+}
+
+// refusal reads an answer that is no success. An MLflow server says why as JSON.
+func (s *server) refusal(resp *http.Response) error {
+	var said struct {
+		Code    string `json:"error_code"`
+		Message string `json:"message"`
+		Detail  string `json:"detail"`
+	}
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // what cannot be read is not quoted
+	_ = json.Unmarshal(data, &said)
+	e := &Error{Kind: ServerFailed, Status: resp.StatusCode, Detail: said.Code}
+	e.Msg = fmt.Sprintf("%s answered %d", s.at(), resp.StatusCode)
+	if why := quote(said.Message); why != "" {
+		e.Msg += ": " + why
+	}
+	switch c := resp.StatusCode; {
+	case c == http.StatusUnauthorized || c == http.StatusForbidden || c == http.StatusProxyAuthRequired:
+		e.Kind = Denied
+	case c == http.StatusNotFound && said.Code == "":
+		return s.notMLflow(resp)
+	case c == http.StatusNotFound:
+		e.Kind = NotFound
+	case c == http.StatusServiceUnavailable && (bytes.Contains(data, []byte("serve-artifacts"))):
+		e.Kind, e.Detail = Unsupported, notProxied
+	case c == http.StatusRequestTimeout || c == http.StatusTooManyRequests || c >= 500 && c != http.StatusNotImplemented:
+		e.Temporary = true
+	}
+	return e
+}
+
+// notProxied is the Detail of the error of a server that hands out no artifacts by its proxy route.
+const notProxied = "no-serve-artifacts"
+
+// quote makes a server's message fit for one line of ours.
+func quote(text string) string {
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
+	if len(text) > 200 {
+		text = strings.ToValidUTF8(text[:200], "") + "…"
+	}
+	return strings.TrimSuffix(text, ".")
+}
+
+// notMLflow says that something else than an MLflow server answered.
+func (s *server) notMLflow(resp *http.Response) error {
+	e := &Error{Kind: NotMLflow, Status: resp.StatusCode, Msg: s.at() + " answers, but not as an MLflow server does"}
+	if isPage(resp) {
+		e.Msg = s.at() + " answers with a page for people, not as an MLflow server does"
+	}
+	if last := resp.Request.URL.Host; last != s.root.Host {
+		e.Msg = s.at() + " redirects to " + last + ", which does not answer as an MLflow server does"
+	}
+	return e
+}
+
+func isPage(resp *http.Response) bool {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return kind == "text/html"
+}
