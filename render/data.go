@@ -72,7 +72,7 @@ type Health struct {
 }
 
 func newData(in Input) Data {
-	src := splitSources(in.Spec)
+	src := append(splitSources(in.Spec), in.Build...)
 	d := Data{
 		Runtime: *in.Runtime,
 		Title:   in.Title, Base: in.Base,
@@ -141,7 +141,7 @@ func (d *Data) notes(in Input, src []resolve.Requirement) {
 	if d.SourceFile != "" {
 		var names []string
 		for _, r := range src {
-			names = append(names, strings.TrimSpace(fmt.Sprintf("%s %s%s", r.Name, r.URL, r.Path)))
+			names = append(names, strings.TrimSpace(fmt.Sprintf("%s%s %s%s", r.Name, r.Specifier, r.URL, r.Path)))
 		}
 		d.Notes = append(d.Notes, append([]string{"These come as source and are built here, their own dependencies not locked:"},
 			indent(names)...))

@@ -44,7 +44,7 @@ func requirementFiles(in Input) ([]File, error) {
 			add(lockedFile, indexLines(in)+lockedLines(lock, nil))
 		}
 	}
-	if src := splitSources(spec); len(src) > 0 {
+	if src := append(splitSources(spec), in.Build...); len(src) > 0 {
 		add(sourceFile, openFileText(in, spec, src))
 		if in.Lock != nil {
 			add(constraintFile, pinLines(in.Lock))

@@ -55,7 +55,8 @@ type Input struct {
 	FindLinks     []string // pages; a folder of this machine is of no use in a build
 	Runtime       *serving.Runtime
 	Labels        []serving.Var
-	Copies        Copies // what the context holds besides, which is installed or copied into the image
+	Build         []resolve.Requirement // of packages that the lock leaves out: an index has them as source only
+	Copies        Copies                // what the context holds besides, which is installed or copied into the image
 }
 
 // File is one file of a build context: its bytes, or where they come from.

@@ -16,6 +16,7 @@ import (
 
 	"mlenv/imagebuild/base"
 	"mlenv/render"
+	"mlenv/resolve"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/envfile"
 	"mlenv/resolve/index"
@@ -307,9 +308,11 @@ func (r *dockerfileRun) findLock(ctx context.Context) (err error) {
 		}
 	} else {
 		r.dir = r.in.dir()
-		r.lock, err = r.o.lock.solve(ctx, lockRequest{
+		var needs []pep508.Requirement
+		r.lock, needs, err = r.o.lock.solveBuilding(ctx, lockRequest{
 			in: r.withoutSources(), client: r.client, targets: r.targets, bases: r.bases, dir: r.dir, warn: r.show.warn,
 		})
+		r.out.Build = r.toBuild(needs)
 	}
 	if err != nil {
 		return err
@@ -324,6 +327,22 @@ func (r *dockerfileRun) findLock(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// toBuild gives the requirements of packages that are published as source only: the model's own as it
+// has them, with their hashes, and those of packages.
+func (r *dockerfileRun) toBuild(needs []pep508.Requirement) []resolve.Requirement {
+	var out []resolve.Requirement
+	for _, n := range needs {
+		want := resolve.Requirement{Name: n.Name, Extras: n.Extras, Specifier: n.Specifier}
+		for _, own := range r.in.Spec.Requirements {
+			if own.Name == n.Name {
+				want.Hashes = append(want.Hashes, own.Hashes...)
+			}
+		}
+		out = append(out, want)
+	}
+	return out
 }
 
 // withoutSources is the model less what comes as source, which only building can resolve.

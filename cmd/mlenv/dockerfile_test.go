@@ -183,6 +183,37 @@ func TestDockerfileLocked(t *testing.T) {
 	}
 }
 
+// What an index has as source only is built in the stage that the image leaves behind; all else is locked,
+// and may not be moved by it.
+func TestDockerfileBuildsSources(t *testing.T) {
+	dists := append(served(), indextest.Parse("uv 0.9.0", "needs-source 1.0: deep-source<2")...)
+	x := indextest.New(t, append(dists, indextest.Dist{Name: "deep-source", Version: "1.0", Sdist: true})...)
+	env := map[string]string{"MLENV_CACHE_DIR": t.TempDir(), "PIP_INDEX_URL": x.URL}
+	base := pushBase(t, newRegistry(t, nil)+"/library/python:3.11.7-slim")
+	for _, installer := range []string{"uv", "pip"} {
+		dir := filepath.Join(t.TempDir(), "context")
+		_, stderr, code := command(t, env, "dockerfile", smallModel(t), "--base", base, "--installer", installer, "-o", dir,
+			"--extra-pip-requirements", "sourceonly==1.0", "--extra-pip-requirements", "needs-source")
+		if code != exitOK {
+			t.Fatalf("exit code %d: %s", code, stderr)
+		}
+		for name, want := range map[string]string{
+			"source-requirements.txt": "deep-source<2\nsourceonly==1.0\n",
+			"Dockerfile":              "PYTHONHASHSEED=0",
+			"constraints.txt":         "needs-source==1.0\n",
+			"pylock.toml":             `name = "needs-source"`,
+		} {
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil || !strings.Contains(string(data), want) {
+				t.Errorf("%s: %s lacks %q: %v\n%s", installer, name, want, err, data)
+			}
+			if name == "pylock.toml" && strings.Contains(string(data), "deep-source\"\nversion") {
+				t.Errorf("%s: what is built is in the lock:\n%s", installer, data)
+			}
+		}
+	}
+}
+
 func TestDockerfileRefuses(t *testing.T) {
 	full := t.TempDir()
 	if err := os.WriteFile(filepath.Join(full, "thesis.tex"), []byte("years of work"), 0o600); err != nil {

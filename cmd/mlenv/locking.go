@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"mlenv/imagebuild/base"
@@ -15,6 +16,7 @@ import (
 	"mlenv/resolve/index"
 	"mlenv/resolve/lock"
 	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
 )
@@ -33,19 +35,46 @@ type lockRequest struct {
 
 // solve decides all packages of a model. The error is a *lock.NoSolutionError where there is none.
 func (o *lockOptions) solve(ctx context.Context, r lockRequest) (*pylock.Lock, error) {
-	limits, err := o.limits()
-	if err != nil {
-		return nil, err
-	}
-	name, digest := base.Recorded(r.bases)
-	p, err := lock.FromSpec(r.in.Spec, lock.Options{
-		Targets: r.targets, ModelDir: r.in.dir(), Dir: r.dir, Serve: serving.Kind(o.serve),
-		Base: lock.Base{Name: name, Digest: digest}, Limits: limits, Keep: r.keep, Warn: r.warn, Note: r.note,
-	})
+	p, err := o.problem(r)
 	if err != nil {
 		return nil, err
 	}
 	return lock.Solve(ctx, r.client, p)
+}
+
+// solveBuilding is solve for an environment that a build completes: packages that are published as
+// source only are left out of the lock, with what is required of them beside it.
+func (o *lockOptions) solveBuilding(ctx context.Context, r lockRequest) (*pylock.Lock, []pep508.Requirement, error) {
+	p, err := o.problem(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	var built []pep508.Name
+	for {
+		l, needs, err := lock.SolveWithout(ctx, r.client, p, built)
+		none := noSolution(err)
+		if none == nil {
+			return l, needs, err
+		}
+		more := slices.DeleteFunc(none.Buildable, func(n pep508.Name) bool { return slices.Contains(built, n) })
+		if len(more) == 0 {
+			return nil, nil, err
+		}
+		built = append(built, more...)
+	}
+}
+
+// problem is what is to be solved.
+func (o *lockOptions) problem(r lockRequest) (lock.Problem, error) {
+	limits, err := o.limits()
+	if err != nil {
+		return lock.Problem{}, err
+	}
+	name, digest := base.Recorded(r.bases)
+	return lock.FromSpec(r.in.Spec, lock.Options{
+		Targets: r.targets, ModelDir: r.in.dir(), Dir: r.dir, Serve: serving.Kind(o.serve),
+		Base: lock.Base{Name: name, Digest: digest}, Limits: limits, Keep: r.keep, Warn: r.warn, Note: r.note,
+	})
 }
 
 // olderThan makes sure that a lock that was given holds to --exclude-newer.

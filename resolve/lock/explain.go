@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"mlenv/resolve/pep508"
 	"mlenv/resolve/pubgrub"
 )
 
@@ -12,6 +13,10 @@ import (
 type NoSolutionError struct {
 	Reasons []string // sentences, each building on those before it
 	Roots   []Root   // the requirements that take part
+
+	// Buildable are the packages without a fitting wheel that have a source distribution, sorted:
+	// what SolveWithout may leave out.
+	Buildable []pep508.Name
 
 	failure *failure
 	why     *pubgrub.Derivation // the proof without what goes without saying
@@ -58,7 +63,7 @@ func (f *failure) explain() error {
 		}
 	})
 	besides, sourceOnly := f.unobtainable(e.Roots)
-	f.sourceOnly = sourceOnly
+	f.sourceOnly, e.Buildable = sourceOnly, f.buildable()
 	e.Reasons = append(s.lines, besides...)
 	return e
 }

@@ -452,7 +452,7 @@ func (f *failure) unobtainable(taking []Root) (lines []string, sourceOnly []pep5
 	w := f.p.w
 	for i := range w.p.Roots {
 		r := &w.p.Roots[i]
-		if r.Soft || r.URL != "" || !w.applies(r) {
+		if r.Soft || r.URL != "" || !w.applies(r) || w.isBuilt(r.Name) {
 			continue
 		}
 		pr := w.project(r.Name)

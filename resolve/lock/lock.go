@@ -67,14 +67,20 @@ type Problem struct {
 
 	prereleases map[pep508.Name]bool // admitted because packages ask for them; false: never for that
 	yanked      map[pep508.Name]bool
+	built       []pep508.Name // left out, because something else builds them
 }
 
 // Solve gives the Lock of a problem, the same for the same problem and index. The error is
 // *NoSolutionError if the requirements cannot be met, *RefusedError if some of them are of a kind that a
 // lock for an image cannot hold, and otherwise what kept the index from answering.
 func Solve(ctx context.Context, index Index, p Problem) (*pylock.Lock, error) {
+	l, _, err := p.solve(ctx, index)
+	return l, err
+}
+
+func (p Problem) solve(ctx context.Context, index Index) (*pylock.Lock, []pep508.Requirement, error) {
 	if err := p.refuse(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	s := &session{ctx: ctx, index: index, p: &p, warned: map[string]bool{}, crawlers: &sync.WaitGroup{}}
@@ -82,7 +88,8 @@ func Solve(ctx context.Context, index Index, p Problem) (*pylock.Lock, error) {
 	defer cancel()
 	picks, err := s.solveAll()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return s.assemble(picks)
+	l, err := s.assemble(picks)
+	return l, builds(picks), err
 }

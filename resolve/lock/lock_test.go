@@ -319,3 +319,62 @@ func TestVersionOnAnotherIndex(t *testing.T) {
 		}
 	}
 }
+
+// What is published as source alone can be left out, for something else to build: of roots and of what
+// packages need. The lock then has the rest, and what is required of them stands beside it.
+func TestSolveWithout(t *testing.T) {
+	u := reads(t, `own 1.0
+	!sdist
+parent 1.0
+	deep[x]<2,>=1
+	plain
+parent 0.5
+	deep!=1.5
+deep 1.0
+	!sdist
+deep 1.5
+	!sdist
+plain 1.0
+fitting 1.0
+elsewhere 1.0
+	!wheel cp311-cp311-win_amd64
+	!sdist
+`)
+	p := problem(t, "own==1.0", "parent==1.0", "fitting", "elsewhere")
+	var built []pep508.Name
+	for {
+		l, needs, err := SolveWithout(t.Context(), u, p, built)
+		var none *NoSolutionError
+		if errors.As(err, &none) && len(none.Buildable) > 0 && len(built) < 5 {
+			built = append(built, none.Buildable...)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var locked, required []string
+		for _, p := range l.Packages {
+			locked = append(locked, string(p.Name))
+		}
+		for _, r := range needs {
+			required = append(required, r.String())
+		}
+		if want := []string{"fitting", "parent", "plain"}; !slices.Equal(locked, want) {
+			t.Errorf("locked %q, want %q", locked, want)
+		}
+		if want := []string{"deep[x]<2,>=1", "elsewhere", "own==1.0"}; !slices.Equal(required, want) {
+			t.Errorf("to be built %q, want %q", required, want)
+		}
+		return
+	}
+}
+
+// A package that conflicts is not one that building would help with.
+func TestConflictIsNotBuildable(t *testing.T) {
+	u := reads(t, "a 1.0\n\tb<2\na 0.9\n\t!sdist\nb 1.0\nb 2.0\n")
+	_, err := Solve(t.Context(), u, problem(t, "a", "b>=2"))
+	var none *NoSolutionError
+	if !errors.As(err, &none) || len(none.Buildable) > 0 {
+		t.Errorf("%v, buildable %q", err, none.Buildable)
+	}
+}

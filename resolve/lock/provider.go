@@ -113,6 +113,9 @@ func (pr *project) allowed(s pep440.Specifiers) pubgrub.Set {
 // extra.
 func (p *provider) dependencies(out []pubgrub.Dependency, n need) ([]pubgrub.Dependency, error) {
 	r := n.requirement
+	if p.w.isBuilt(r.Name) {
+		return out, nil
+	}
 	pr := p.w.project(r.Name)
 	if pr.err != nil {
 		return nil, pr.err
@@ -189,6 +192,9 @@ func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
 		p.w.crawl(r)
 	}
 	for _, r := range rs {
+		if p.w.isBuilt(r.Name) {
+			continue
+		}
 		if r.URL != "" && !p.w.given(r) {
 			return nil, p.passOver(id, &pubgrub.UnavailableError{Note: "it needs " + r.String() + ", a direct reference; write that among your own requirements to allow it"})
 		}

@@ -135,6 +135,9 @@ func (w *world) requirements(m *dist.Metadata, extra pep508.Name) []*pep508.Requ
 // crawl reads ahead: what a requirement will probably pick, and what that needs, in the
 // background. The solver then finds most of what it asks for already there.
 func (w *world) crawl(r *pep508.Requirement) {
+	if w.isBuilt(r.Name) {
+		return
+	}
 	var b strings.Builder
 	b.WriteString(string(r.Name))
 	for _, x := range r.Extras {
