@@ -18,7 +18,8 @@ import (
 
 // CodeDigest returns the "h1:" hash (golang.org/x/mod/sumdb/dirhash) of a directory or file of
 // fsys. The names that are hashed begin with the last element of the path, so that moving the whole
-// changes nothing. All files count: fsys is one of model.Files. They are read as streams.
+// directory does not change the hash. All files of fsys count; it should come from model.Files.
+// Files are streamed, not read into memory.
 func CodeDigest(fsys fs.FS, root string) (string, error) {
 	var files []string
 	err := fs.WalkDir(fsys, root, func(name string, d fs.DirEntry, err error) error {
@@ -73,8 +74,8 @@ func (m *merger) addCode(from *model.Model) error {
 	return errors.Join(errs...)
 }
 
-// readLocal makes the contents of local requirements part of the spec: the sha256 of a
-// distribution, the dirhash of a source directory.
+// readLocal adds the hashes of local requirements to the spec, so that its digest depends on their
+// contents: the sha256 of a distribution, or the dirhash of a source directory.
 func (m *merger) readLocal(fsys fs.FS) error {
 	var errs []error
 	for _, list := range [][]Requirement{m.spec.Requirements, m.spec.BuildDependencies} {

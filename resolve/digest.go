@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// digest returns the sha256 of the spec's canonical JSON without what does not shape the
-// environment: the model's identity, the findings, and where entries were written.
+// digest returns the sha256 of the spec's canonical JSON without what does not affect the
+// environment: the model's identity, the findings, and the origins of entries.
 func (s *Spec) digest() string {
 	e := *s
 	e.Digest = ""
@@ -40,8 +40,8 @@ func (s *Spec) digest() string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// withoutOrigins returns a list without where its entries were written. A file that the command line names is
-// known by its name: the folder is this machine's.
+// withoutOrigins returns a list without the origins of its entries. Files given on the command line
+// are reduced to their names, as their directories differ between machines.
 func withoutOrigins(list []Requirement) []Requirement {
 	list = slices.Clone(list)
 	for i := range list {
@@ -53,7 +53,8 @@ func withoutOrigins(list []Requirement) []Requirement {
 	return list
 }
 
-// shareableLinks are pages by their addresses; that there are folders counts, but not where they are.
+// shareableLinks returns the links with local paths replaced by a placeholder: whether there is a
+// local directory matters, but its path differs between machines.
 func shareableLinks(links []string) []string {
 	var out []string
 	for _, l := range links {
@@ -67,7 +68,8 @@ func shareableLinks(links []string) []string {
 	return out
 }
 
-// compactJSON cannot fail: a Spec holds only what has a text, numbers, booleans and lists of them.
+// compactJSON returns the spec as JSON without white space. It cannot fail: a Spec contains only
+// values that marshal to text, numbers, booleans and lists of these.
 func compactJSON(s *Spec) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

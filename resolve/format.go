@@ -46,7 +46,7 @@ func encodeYAML(v any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// ParseSpec reads a spec back from its YAML or JSON form.
+// ParseSpec reads a spec in its YAML or JSON form.
 func ParseSpec(data []byte) (*Spec, error) {
 	var s Spec
 	d := yaml.NewDecoder(bytes.NewReader(data))
@@ -66,7 +66,7 @@ func ParseSpec(data []byte) (*Spec, error) {
 	return &s, nil
 }
 
-// normalize brings names to their normal form, should somebody have edited the spec.
+// normalize normalizes names, in case somebody has edited the spec.
 func (r *Requirement) normalize() {
 	r.Name = pep508.NormalizeName(string(r.Name))
 	for i, extra := range r.Extras {
@@ -75,8 +75,9 @@ func (r *Requirement) normalize() {
 }
 
 // RequirementsTxt returns the spec as a requirements file for pip and uv. A requirements file
-// cannot hold constraints: those on a package that is required are joined to it, the others are
-// comments. Hashes are written only if every requirement has them, as pip then demands all.
+// cannot contain constraints: those on required packages are merged into the requirements, the
+// others become comments. Hashes are written only if every requirement has them, because pip
+// requires either all or none.
 func (s *Spec) RequirementsTxt() []byte {
 	var b bytes.Buffer
 	if !s.Python.Version.IsZero() {
@@ -105,8 +106,8 @@ func (s *Spec) RequirementsTxt() []byte {
 	return b.Bytes()
 }
 
-// constrained joins constraints to the requirements that they limit, and gives those that limit
-// none.
+// constrained merges constraints into the requirements they apply to. It also returns those that
+// apply to none.
 func (s *Spec) constrained() (requirements, loose []Requirement) {
 	requirements = slices.Clone(s.Requirements)
 	for _, c := range s.Constraints {
@@ -153,7 +154,7 @@ func (r Requirement) Line() string {
 	return b.String()
 }
 
-// localPath makes a path that no installer takes for a name.
+// localPath returns the path in a form that installers do not mistake for a package name.
 func localPath(p string) string {
 	if strings.HasPrefix(p, "/") || strings.HasPrefix(p, ".") || len(p) > 1 && p[1] == ':' {
 		return p
@@ -189,7 +190,7 @@ func (p PackageIndex) lines() []string {
 	return out
 }
 
-// condaFile is an environment.yml.
+// condaFile is the structure of an environment.yml.
 type condaFile struct {
 	Name         string   `yaml:"name"`
 	Channels     []string `yaml:"channels"`

@@ -11,24 +11,24 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// entry is a requirement with the file that was read for it; Requirement.From names the file in
-// which it is written, which may be an included one.
+// entry is a requirement with the file it was read from. Requirement.From names the file that
+// contains it, which may be an included one.
 type entry struct {
 	envfile.Requirement
 	file *envfile.File
 }
 
-// group is all entries of one name and marker. The first entry is the winner of any conflict.
+// group holds all entries with the same name and marker. The first entry wins any conflict.
 type group struct {
 	name    pep508.Name
 	marker  pep508.Marker
 	entries []entry
 	seen    map[line]bool     // of the entries
-	files   []*envfile.File   // those that declare it
-	joined  pep440.Specifiers // of all entries that agree with the winner
+	files   []*envfile.File   // the files that declare it
+	joined  pep440.Specifiers // the specifiers of all entries that agree with the winner
 }
 
-// groupBy collects what pick takes from every file, in the order of precedence.
+// groupBy groups the requirements that pick returns for each file, in the order of precedence.
 func (m *merger) groupBy(pick func(*envfile.File) []envfile.Requirement) []*group {
 	var groups []*group
 	index := map[string]*group{}
@@ -46,8 +46,8 @@ func (m *merger) groupBy(pick func(*envfile.File) []envfile.Requirement) []*grou
 	return groups
 }
 
-// key returns the identity of a requirement: its name and marker, or what it points at where only
-// the distribution could tell its name.
+// key returns the identity of a requirement: its name and marker, or its path or URL if its name is
+// not known.
 func key(r envfile.Requirement) string {
 	name := string(r.Name)
 	if name == "" {
@@ -68,7 +68,7 @@ func (g *group) add(e entry) {
 	}
 	l := line{e.From, whole(e)}
 	if g.seen[l] {
-		return // the same line, read through an include
+		return // the same line, already read through an include
 	}
 	if g.seen == nil {
 		g.seen = map[line]bool{}
@@ -85,7 +85,7 @@ func (g *group) origins() []finding.Origin {
 	return from.list
 }
 
-// subject names the group in findings.
+// subject returns the name of the group in findings.
 func (g *group) subject() string {
 	if g.name != "" {
 		return string(g.name)
@@ -93,7 +93,7 @@ func (g *group) subject() string {
 	return source(g.entries[0])
 }
 
-// source returns what a direct requirement points at, "" for one that an index answers.
+// source returns the URL or path of a direct requirement, or "" for one from an index.
 func source(e entry) string {
 	if e.Path != "" {
 		return e.Path
@@ -141,8 +141,8 @@ func extrasText(extras []pep508.Name) string {
 	return "[" + strings.Join(words, ",") + "]"
 }
 
-// pinnedBySource returns the version of a direct requirement whose file name tells it (a wheel,
-// "Binary distribution format", file name convention).
+// pinnedBySource returns the version of a direct requirement if its file name contains it, as that
+// of a wheel does.
 func pinnedBySource(e entry) (pep440.Version, bool) {
 	base, _, _ := strings.Cut(path.Base(source(e)), "#")
 	if !strings.HasSuffix(base, ".whl") {
@@ -156,7 +156,7 @@ func pinnedBySource(e entry) (pep440.Version, bool) {
 	return v, err == nil
 }
 
-// relation says how two entries of a group go together.
+// relation is how two entries of a group relate.
 type relation int
 
 const (
@@ -165,8 +165,8 @@ const (
 	contradictory
 )
 
-// relate compares e with what has been joined so far; direct is the direct requirement among
-// those, if there is one.
+// relate compares e with the specifiers merged so far. direct is the direct requirement among the
+// merged entries, or nil.
 func relate(joined pep440.Specifiers, direct *entry, e entry) relation {
 	switch {
 	case direct != nil && source(e) != "":
@@ -186,8 +186,8 @@ func relate(joined pep440.Specifiers, direct *entry, e entry) relation {
 	return contradictory
 }
 
-// fits compares a direct requirement with versions wanted of an index. Only where the file name
-// tells the version can they be seen to contradict each other.
+// fits compares a direct requirement with versions wanted from an index. A contradiction can only
+// be detected if the file name contains the version.
 func fits(direct entry, wanted pep440.Specifiers) relation {
 	if v, ok := pinnedBySource(direct); ok && !wanted.Match(v) {
 		return contradictory
@@ -195,15 +195,16 @@ func fits(direct entry, wanted pep440.Specifiers) relation {
 	return compatible
 }
 
-// samePin reports two pins of one version that are spelled apart: ==1.0 and ==1.0.0.
+// samePin reports whether two specifiers pin the same version, even if it is written differently,
+// such as ==1.0 and ==1.0.0.
 func samePin(a, b pep440.Specifiers) bool {
 	v, ok := a.Pin()
 	w, too := b.Pin()
 	return ok && too && v.Compare(w) == 0
 }
 
-// reduce drops from a satisfiable set what a pin in it makes superfluous. Of several pins the
-// most exact wins: ==2.0+cu118 over ==2.0.
+// reduce removes the clauses of a satisfiable set that a pin in it makes redundant. Of several pins
+// the most exact one wins: ==2.0+cu118 over ==2.0.
 func reduce(s pep440.Specifiers) pep440.Specifiers {
 	var best pep440.Specifiers
 	var version pep440.Version

@@ -7,8 +7,8 @@ import (
 	"mlenv/resolve/finding"
 )
 
-// mergeIndex joins pip's options. The order of extra indexes is kept, as some installers prefer
-// the first that has a name.
+// mergeIndex merges pip's options. It keeps the order of extra indexes, because some installers
+// prefer the first one that has a package.
 func (m *merger) mergeIndex() {
 	p := &m.spec.PackageIndex
 	var first *envfile.Declaration
@@ -36,8 +36,8 @@ func (m *merger) mergeIndex() {
 	slices.Sort(p.OnlyBinary)
 }
 
-// compareIndex reports two files that name different indexes. A flag may replace the model's
-// index without a word.
+// compareIndex reports two files that name different indexes. It is not a finding if a flag
+// replaces the model's index.
 func (m *merger) compareIndex(first, d *envfile.Declaration, f *envfile.File) {
 	if first == nil || first.Value == d.Value || f.Kind == envfile.Flags || first.From.File == finding.CommandLine {
 		return

@@ -9,16 +9,16 @@ import (
 	"mlenv/resolve/finding"
 )
 
-// Merge joins environment files into one Spec. It is pure, and the order of its arguments does
-// not matter: where files disagree the winner is the one that MLflow itself would use (flags, then
-// python_env.yaml, requirements.txt, conda.yaml), and the disagreement is a finding.
+// Merge merges environment files into one Spec. The order of its arguments does not matter: if
+// files disagree, the one that MLflow itself would use wins (flags, then python_env.yaml,
+// requirements.txt, conda.yaml), and the disagreement becomes a finding.
 func Merge(files ...*envfile.File) *Spec {
 	m := newMerger(files)
 	m.mergeAll()
 	return m.finish()
 }
 
-// merger collects one Spec.
+// merger builds one Spec.
 type merger struct {
 	files []*envfile.File // in the order of precedence
 	spec  *Spec
@@ -34,7 +34,7 @@ func newMerger(files []*envfile.File) *merger {
 	return m
 }
 
-// precedence ranks kinds of files as MLflow does, first the one that wins.
+// precedence ranks the kinds of files as MLflow does. The lowest rank wins.
 func precedence(k envfile.Kind) int {
 	return slices.Index([]envfile.Kind{
 		envfile.Flags, envfile.PythonEnv, envfile.Requirements, envfile.Conda,
@@ -64,8 +64,8 @@ func (m *merger) mergeAll() {
 	}
 }
 
-// locked returns the file that MLflow wrote as a lock, nil if none is. The others repeat or include
-// requirements.txt.
+// locked returns the file that MLflow wrote as a lock, or nil. The other files only repeat or
+// include requirements.txt then.
 func (m *merger) locked() *envfile.File {
 	var found *envfile.File
 	for _, f := range m.files {
@@ -169,8 +169,7 @@ func (m *merger) find(rule finding.ID, subject string, from []finding.Origin, fo
 	m.spec.Findings.Add(rule, subject, from, format, args...)
 }
 
-// finish sorts what has no order of its own, makes every list present and signs the spec with its
-// digest.
+// finish sorts everything whose order has no meaning, replaces nil lists, and sets the digest.
 func (m *merger) finish() *Spec {
 	s := m.spec
 	slices.Sort(s.EnvironmentVariables)
@@ -195,7 +194,7 @@ func compareRequirements(a, b Requirement) int {
 		cmp.Compare(a.Path, b.Path), cmp.Compare(a.Specifier.String(), b.Specifier.String()))
 }
 
-// fill replaces nil lists by empty ones, so that every key of the Spec is a list in every output.
+// fill replaces nil lists by empty ones, so that they are lists in JSON and YAML, not null.
 func (s *Spec) fill() {
 	s.Model.Flavors = orEmpty(s.Model.Flavors)
 	s.Python.From = orEmpty(s.Python.From)

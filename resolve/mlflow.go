@@ -10,11 +10,11 @@ import (
 	"mlenv/resolve/pep440"
 )
 
-// mlflowNames are the distributions that bring mlflow, as MLflow itself counts them
+// mlflowNames are the distributions that contain mlflow, according to MLflow itself
 // (_is_mlflow_requirement).
 var mlflowNames = []string{"mlflow", "mlflow-skinny", "mlflow-tracing"}
 
-// pinMLflow makes sure that the environment has exactly the mlflow that logged the model, unless
+// pinMLflow makes sure that the environment has the version of mlflow that logged the model, unless
 // the model pins another.
 func (m *merger) pinMLflow(logged model.Value) {
 	origin := finding.Origin{File: logged.File, Line: logged.Line, Text: "mlflow_version: " + logged.Text}
@@ -42,7 +42,7 @@ func (m *merger) pinMLflow(logged model.Value) {
 	}
 }
 
-// pinOne pins one of mlflow's distributions, or compares the pin that it has.
+// pinOne pins one of mlflow's distributions, or checks the pin that it has.
 func (m *merger) pinOne(r *Requirement, pin pep440.Version, known bool, origin finding.Origin) {
 	if r.URL != "" || r.Path != "" {
 		return
@@ -95,7 +95,7 @@ func (m *merger) hasCondaMLflow() bool {
 }
 
 // mlflowPin returns the released version to pin for an mlflow_version. A development version was
-// never released: as MLflow does, X.Y.Z.dev0 is taken as X.Y.(Z-1).
+// never released, so X.Y.Z.dev0 becomes X.Y.(Z-1), as in MLflow.
 func mlflowPin(text string) (pep440.Version, bool) {
 	v, err := pep440.Parse(text)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"mlenv/resolve/pep440"
 )
 
-// pythonDeclaration is one declaration of the Python version: a version, possibly only its first parts,
-// or a range.
+// pythonDeclaration is one declaration of the Python version: a version, which may be partial, or a
+// range.
 type pythonDeclaration struct {
 	decl    envfile.Declaration
 	kind    envfile.Kind
@@ -19,7 +19,7 @@ type pythonDeclaration struct {
 	allowed pep440.Specifiers // of a range
 }
 
-// mergePython takes the first version in MLflow's order and compares all others with it.
+// mergePython uses the first version in MLflow's order and compares all others with it.
 func (m *merger) mergePython() {
 	declared := m.pythonDeclarations()
 	winner := slices.IndexFunc(declared, func(w pythonDeclaration) bool { return w.isMinor() })
@@ -69,7 +69,7 @@ func parsePython(s string) (pep440.Version, pep440.Specifiers) {
 	return pep440.Version{}, set
 }
 
-// isMinor reports whether the wish settles at least the minor version.
+// isMinor reports whether the declaration determines at least the minor version.
 func (w pythonDeclaration) isMinor() bool { return len(release(w.version)) >= 2 }
 
 func release(v pep440.Version) []uint64 {
@@ -79,7 +79,7 @@ func release(v pep440.Version) []uint64 {
 	return v.Release()
 }
 
-// inexactPython handles models of which no file names a minor version.
+// inexactPython handles models where no file names a minor version.
 func (m *merger) inexactPython(declared []pythonDeclaration) {
 	for _, w := range declared {
 		if w.decl.Value == "" {
@@ -104,8 +104,8 @@ func usedNote(version pep440.Version) string {
 	return "; " + version.String() + " is used"
 }
 
-// guessPython takes the one minor version that a range leaves, else, and then it is not sure, the
-// version that the range starts at, as MLflow does, or none.
+// guessPython returns the minor version that a range allows if there is only one. Otherwise sure is
+// false, and the version is the start of the range, as in MLflow, or zero if it has none.
 func guessPython(w pythonDeclaration) (version pep440.Version, sure bool) {
 	var fitting []pep440.Version
 	for number := range 40 {
@@ -151,8 +151,8 @@ func minorDiffers(a, b []uint64) bool {
 	return !slices.Equal(a[:n], b[:n])
 }
 
-// comparePythonRange compares a range with the winner: a winner of another minor version than the
-// range admits is an error, another patch a warning.
+// comparePythonRange compares a range with the winner. It is an error if the range excludes the
+// winner's minor version, and a warning if it excludes only the patch version.
 func (m *merger) comparePythonRange(won, w pythonDeclaration) {
 	from := []finding.Origin{won.decl.From, w.decl.From}
 	sides := fmt.Sprintf("%s wants Python %s but %s wants %s", won.decl.From, won.version, w.decl.From, w.decl.Value)

@@ -10,21 +10,21 @@ import (
 	"mlenv/resolve/model"
 )
 
-// Options are what the user adds to the model. The zero value adds nothing.
+// Options is what the user adds to the declarations of the model. The zero value adds nothing.
 type Options struct {
-	// Flags holds what the command line declares, as a file of kind envfile.Flags; nil: nothing.
-	// It comes before every file of the model.
+	// Flags holds the declarations on the command line, as a file of kind envfile.Flags, or nil. It
+	// takes precedence over every file of the model.
 	Flags *envfile.File
-	// Replace drops the model's own requirements and constraints: those of Flags are all there are.
+	// Replace drops the model's own requirements and constraints and uses only those of Flags.
 	Replace bool
-	// CodePaths go with the model's own.
+	// CodePaths are added to those of the model.
 	CodePaths []CodePath
 	// CondaAsPip takes packages for conda as requirements for pip, see envfile.CondaPackage.
 	CondaAsPip bool
 }
 
-// Model reads the environment files of a model and merges them. What is wrong with the files'
-// form is an error, several of them joined; what is wrong with what they say is a finding.
+// Model reads the environment files of a model and merges them. Files with invalid syntax are
+// errors, joined if there are several. Everything that is wrong with valid files is a finding.
 func Model(from *model.Model, opts Options) (*Spec, error) {
 	files, err := readFiles(from)
 	if err != nil {
@@ -139,8 +139,7 @@ func firstNonEmpty(a, b string) string {
 	return b
 }
 
-// reportSidecars reports files beside the model that are not part of its environment, though
-// they look as if they were.
+// reportSidecars reports files in the model that look like part of its environment but are not.
 func (m *merger) reportSidecars(from *model.Model, replaced bool) {
 	unnamed := func(path string) {
 		if path != "" {
@@ -153,7 +152,7 @@ func (m *merger) reportSidecars(from *model.Model, replaced bool) {
 			origin, v.Text, firstNonEmpty(firstNonEmpty(from.VirtualEnv.Text, from.UnnamedVirtual), firstNonEmpty(from.CondaEnv.Text, from.UnnamedConda)))
 	}
 	unnamed(from.UnnamedConda)
-	if from.CondaEnv.Text == "" { // until 2.0 MLflow named conda.yaml alone
+	if from.CondaEnv.Text == "" { // MLflow before 2.0 named only conda.yaml
 		unnamed(from.UnnamedVirtual)
 	}
 	if from.UVLock != "" {

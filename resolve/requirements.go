@@ -36,17 +36,18 @@ func (m *merger) mergeConstraints() {
 	}
 }
 
-// mergeBuildDependencies joins them under their own rule: MLflow writes `pip==X` into
-// python_env.yaml and, because conda-forge lags behind, `pip<=X` into conda.yaml on purpose. That
-// is no disagreement, and neither is a missing or an unversioned one.
+// mergeBuildDependencies merges build dependencies, with a rule of their own. MLflow writes
+// `pip==X` to python_env.yaml and deliberately `pip<=X` to conda.yaml, because conda-forge lags
+// behind. That is not a disagreement, and neither is a build dependency that is missing or has no
+// version.
 func (m *merger) mergeBuildDependencies() {
 	for _, g := range m.groupBy(func(f *envfile.File) []envfile.Requirement { return f.BuildDependencies }) {
 		m.spec.BuildDependencies = append(m.spec.BuildDependencies, m.join(g, finding.BuildDependencyDiffers))
 	}
 }
 
-// join folds the entries of a group into one requirement and reports what does not fit. rule is
-// what a contradiction is called.
+// join merges the entries of a group into one requirement and reports those that do not fit. rule
+// is the rule for contradictions.
 func (m *merger) join(g *group, rule finding.ID) Requirement {
 	sides := m.foldFiles(g)
 	first := sides[0]
@@ -130,7 +131,7 @@ func (s *side) take(e entry) relation {
 	return rel
 }
 
-// whole is the lines as one entry.
+// whole returns the lines as one entry.
 func (s *side) whole() entry {
 	switch {
 	case s.never != "":
@@ -142,8 +143,8 @@ func (s *side) whole() entry {
 }
 
 // foldFiles folds the lines of each file, so that files are compared as wholes: one entry for each
-// file, and one more for what contradicts it within that file. Lines that are joined are reported
-// of the first file only, as MLflow writes the same into the others.
+// file, and one more if a line in the file contradicts it. Duplicate lines are reported for the
+// first file only, as MLflow writes the same lines to the others.
 func (m *merger) foldFiles(g *group) []entry {
 	type place struct {
 		file   *envfile.File
@@ -230,7 +231,7 @@ func sorted[T ~string](list []T) []T {
 	return slices.Compact(list)
 }
 
-// joinHashes takes the hashes of the winner, or of e where the winner has none.
+// joinHashes returns the hashes of the winner, or those of e if the winner has none.
 func (m *merger) joinHashes(have []string, first, e entry) []string {
 	if len(have) == 0 {
 		return e.Hashes
@@ -271,8 +272,8 @@ func (m *merger) reportConflict(rule finding.ID, winner, loser entry) {
 	m.find(rule, subject(winner), from, "%s %s; %s is used, %s", what, sides, text(winner), choice)
 }
 
-// reportDiffering reports entries that go together but do not say the same. A flag may narrow
-// what the model declares, and a build dependency may be capped, without a word.
+// reportDiffering reports entries that are compatible but not the same. It is not a finding if a
+// flag narrows what the model declares, or if a build dependency is capped.
 func (m *merger) reportDiffering(rule finding.ID, winner, e entry) {
 	if rule == finding.BuildDependencyDiffers || winner.file.Kind == envfile.Flags {
 		return
@@ -290,8 +291,8 @@ func (m *merger) reportExtras(rule finding.ID, winner, e entry) {
 		"%s wants %s but %s wants %s; the extras of both are used", winner.From, text(winner), e.From, text(e))
 }
 
-// reportOneFile reports requirements that some of the files lack. A file that declares none at
-// all, and a python_env.yaml that only includes requirements.txt, are not asked.
+// reportOneFile reports requirements that are missing from some of the files. It ignores files that
+// declare no requirements at all, and a python_env.yaml that only includes requirements.txt.
 func (m *merger) reportOneFile(groups []*group) {
 	var sources []*envfile.File
 	for _, f := range m.files {
@@ -332,8 +333,8 @@ func markerText(m pep508.Marker) string {
 	return " (where " + m.String() + ")"
 }
 
-// reportOverlaps reports requirements of one name with different markers that all hold for the
-// model's Python and yet exclude each other.
+// reportOverlaps reports requirements of one package with different markers that are all true for
+// the model's Python but exclude each other.
 func (m *merger) reportOverlaps(groups []*group) {
 	env, ok := markerEnvironment(m.spec.Python.Version)
 	if !ok {
@@ -370,7 +371,8 @@ func (m *merger) reportOverlaps(groups []*group) {
 	}
 }
 
-// markerEnvironment is Linux with the model's Python: what a model is served on.
+// markerEnvironment returns the environment that models are served in: Linux with the model's
+// Python.
 func markerEnvironment(python pep440.Version) (pep508.Environment, bool) {
 	minor := python.Minor()
 	if minor == "" {

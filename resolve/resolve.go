@@ -1,5 +1,5 @@
 // Package resolve merges what an MLflow Model declares about its environment into one Spec, in
-// which every entry knows where it was written and every disagreement is a finding.
+// which every entry knows the lines it comes from and every disagreement is a finding.
 package resolve
 
 import (
@@ -9,10 +9,10 @@ import (
 	"mlenv/resolve/secret"
 )
 
-// SchemaVersion is the version of the Spec's JSON and YAML form.
+// SchemaVersion is the version of the JSON and YAML forms of a Spec.
 const SchemaVersion = 1
 
-// Spec is the merged environment of one model. Its JSON and YAML forms carry the same keys in the
+// Spec is the merged environment of one model. Its JSON and YAML forms have the same keys, in the
 // order of the fields.
 type Spec struct {
 	SchemaVersion        int             `json:"schemaVersion" yaml:"schemaVersion"`
@@ -29,12 +29,12 @@ type Spec struct {
 	SystemPackages       []SystemPackage `json:"systemPackages" yaml:"systemPackages"`
 	Findings             finding.List    `json:"findings" yaml:"findings"`
 
-	// Secrets are the URLs that were written with credentials. They are part of no form and of no
-	// digest of the Spec.
+	// Secrets are the URLs that were written with credentials. They are not part of the JSON and
+	// YAML forms, nor of the digest.
 	Secrets []secret.Text `json:"-" yaml:"-"`
 }
 
-// ModelInfo identifies the model; none of it is part of the digest.
+// ModelInfo identifies the model. It is not part of the digest.
 type ModelInfo struct {
 	Flavors       []string `json:"flavors" yaml:"flavors"`
 	MLflowVersion string   `json:"mlflowVersion" yaml:"mlflowVersion"`
@@ -47,13 +47,13 @@ type ModelInfo struct {
 
 // Python is the version that the model wants.
 type Python struct {
-	Version pep440.Version   `json:"version" yaml:"version"` // as exact as it was declared; zero where nobody knows
+	Version pep440.Version   `json:"version" yaml:"version"` // as exact as it was declared; zero if unknown
 	From    []finding.Origin `json:"from" yaml:"from"`
 }
 
-// Requirement is one merged requirement. Its forms hold the canonical text of each part.
+// Requirement is one merged requirement. JSON and YAML contain the canonical text of each part.
 type Requirement struct {
-	Name      pep508.Name       `json:"name" yaml:"name"` // "" where only the distribution could tell it
+	Name      pep508.Name       `json:"name" yaml:"name"` // "" if only the distribution itself could tell
 	Extras    []pep508.Name     `json:"extras,omitempty" yaml:"extras,omitempty"`
 	Specifier pep440.Specifiers `json:"specifier,omitzero" yaml:"specifier,omitempty"`
 	Marker    pep508.Marker     `json:"marker,omitzero" yaml:"marker,omitempty"`
@@ -65,7 +65,7 @@ type Requirement struct {
 	From      []finding.Origin  `json:"from" yaml:"from"`
 }
 
-// PackageIndex says where distributions come from. No URL carries credentials.
+// PackageIndex is where distributions come from. URLs do not contain credentials.
 type PackageIndex struct {
 	IndexURL       string   `json:"indexUrl,omitempty" yaml:"indexUrl,omitempty"`
 	ExtraIndexURLs []string `json:"extraIndexUrls,omitempty" yaml:"extraIndexUrls,omitempty"`
@@ -79,20 +79,20 @@ type PackageIndex struct {
 	TrustedHosts   []string `json:"trustedHosts,omitempty" yaml:"trustedHosts,omitempty"`
 }
 
-// Conda is what only conda can bring.
+// Conda is what only conda can install.
 type Conda struct {
 	Channels []string       `json:"channels" yaml:"channels"`
 	Packages []CondaPackage `json:"packages" yaml:"packages"`
 }
 
-// CondaPackage is a conda dependency beyond python, pip, setuptools and wheel.
+// CondaPackage is a conda dependency other than python, pip, setuptools and wheel.
 type CondaPackage struct {
 	Name      string           `json:"name" yaml:"name"`
 	MatchSpec string           `json:"matchSpec" yaml:"matchSpec"`
 	From      []finding.Origin `json:"from" yaml:"from"`
 }
 
-// CodePath is a directory or file of Python code that goes with the model.
+// CodePath is a directory or file of Python code that belongs to the model.
 type CodePath struct {
 	Path   string           `json:"path" yaml:"path"`
 	Digest string           `json:"digest" yaml:"digest"` // dirhash "h1:…"

@@ -33,7 +33,7 @@ var scaleShapes = []struct {
 	{name: "credentials", n: 10_000, line: func(i int) string { return fmt.Sprintf("--extra-index-url https://u:p@h%d.example/", i) }},
 }
 
-// scaleModel is a model of a shape.
+// scaleModel returns a model of a shape.
 func scaleModel(line func(i int) string, one bool, n int) fstest.MapFS {
 	var b strings.Builder
 	separator := "\n"

@@ -6,15 +6,15 @@ import (
 	"mlenv/resolve/model"
 )
 
-// systemNeed is a Debian package that wheels or a flavor need and do not bring.
+// systemNeed is a Debian package that wheels or a flavor need but do not contain.
 type systemNeed struct {
 	pkg, reason string
 	flavors     []string
 	names       []string // distributions, by their normalized names
 }
 
-// systemNeeds lists what is known to be missing from a slim base. The wheels of xgboost and
-// scikit-learn bring their own libgomp, so they are not here.
+// systemNeeds lists packages known to be missing from a slim base. The wheels of xgboost and
+// scikit-learn contain their own libgomp, so they are not listed.
 var systemNeeds = []systemNeed{
 	{"default-jre-headless", "h2o runs on Java", []string{"h2o"}, nil},
 	{"default-jre-headless", "johnsnowlabs runs on Java", []string{"johnsnowlabs"}, nil},
@@ -25,8 +25,8 @@ var systemNeeds = []systemNeed{
 	{"libgomp1", "paddlepaddle loads libgomp.so.1", []string{"paddle"}, []string{"paddlepaddle", "paddlepaddle-gpu"}},
 }
 
-// addSystemPackages adds what the model's flavors and requirements need of the system. The first
-// reason for a package is given.
+// addSystemPackages adds the system packages that the model's flavors and requirements need. If
+// there are several reasons for a package, the first is recorded.
 func (m *merger) addSystemPackages(flavors []model.Flavor) {
 	for _, need := range systemNeeds {
 		wanted := slices.ContainsFunc(flavors, func(f model.Flavor) bool { return slices.Contains(need.flavors, f.Name) }) ||

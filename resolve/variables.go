@@ -19,8 +19,8 @@ type Variable struct {
 // not run in one.
 var databricksVariables = []string{"DATABRICKS_HOST", "DATABRICKS_TOKEN"}
 
-// Variables gives the variables that a model wants when it runs, sorted by name: those that were set
-// when it was logged and that it seemed to use, and those without which its resources cannot be
+// Variables returns the variables that a model wants when it runs, sorted by name: those that were
+// set when it was logged and that it seemed to use, and those without which its resources cannot be
 // reached.
 func Variables(m *model.Model) []Variable {
 	var out []Variable

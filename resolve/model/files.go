@@ -26,9 +26,9 @@ func (r *reader) environment() {
 	}
 }
 
-// named gives back a file that MLmodel names. Where it is gone MLflow takes what else describes the
-// environment: conda.yaml for python_env.yaml (_get_python_env in mlflow/utils/virtualenv.py), which it
-// reads first when both are there.
+// named returns back a file that MLmodel names. Where it is gone MLflow takes what else describes
+// the environment: conda.yaml for python_env.yaml (_get_python_env in mlflow/utils/virtualenv.py),
+// which it reads first when both are there.
 func (r *reader) named(v Value, replaced bool) Value {
 	if v.Text == "" {
 		return v
@@ -61,7 +61,7 @@ func (r *reader) is(name string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// ifExists returns the name back if there is such a file.
+// ifExists returns name if there is a file of that name, else "".
 func (r *reader) ifExists(name string) string {
 	info, err := fs.Stat(r.fsys, name)
 	switch {
@@ -77,7 +77,7 @@ func (r *reader) ifExists(name string) string {
 	return name
 }
 
-// files looks for the files that go with a model without being named in it.
+// files looks for files that belong to a model although MLmodel does not name them.
 func (r *reader) files() {
 	m := r.model
 	m.RequirementsTxt = r.ifExists("requirements.txt")
@@ -107,8 +107,8 @@ func (r *reader) files() {
 	slices.Sort(m.Wheels)
 }
 
-// registered reads registered_model_meta, which MLflow writes beside a model that it downloads from a
-// registry. MLServer serves the model by that name.
+// registered reads registered_model_meta, which MLflow writes into a model that it downloads from a
+// registry. MLServer serves the model under that name.
 func (r *reader) registered() {
 	if r.ifExists(registeredMeta) == "" {
 		return
@@ -136,7 +136,7 @@ func (r *reader) registered() {
 	}
 }
 
-// envVarsFile reads environment_variables.txt: a name on each line, and comments.
+// envVarsFile reads environment_variables.txt, which has one name per line, and comments.
 func (r *reader) envVarsFile() {
 	data, err := source.ReadFile(r.fsys, envVarsFile)
 	if err == nil {
@@ -157,12 +157,12 @@ func (r *reader) envVarsFile() {
 	}
 }
 
-// check refuses the models that have no Python environment.
+// check rejects models that have no Python environment.
 func (r *reader) check(root *source.Node) {
 	m := r.model
 	for _, f := range m.Metadata {
 		if f.Key == externalKey && strings.EqualFold(f.Value.Text, "true") {
-			r.errs = nil // files that are not there are no news
+			r.errs = nil // its files are expected to be missing
 			r.fail(f.Value.Line, "", "the model is external (%s): its files are kept elsewhere and there is no environment to read", externalKey)
 			return
 		}

@@ -8,17 +8,18 @@ import (
 	"strings"
 )
 
-// Files returns the part of a file system that counts in a model and in code that goes with it. It
-// leaves out what Python compiled by itself, which comes and goes when a model is tried and must
-// not change a digest or an image: directories named __pycache__, and a .pyc whose source lies
-// beside it. A .pyc without its source is a module, and stays.
+// Files returns the files in fsys that are part of a model, or of code that belongs to it. It
+// leaves out what Python compiles by itself, which appears when somebody tries the model and must
+// not change a digest or an image: directories named __pycache__, and .pyc files next to their
+// source. A .pyc file without its source is a module and is kept.
 //
-// Symbolic links that stay within fsys are what they lead to, in listings too; of others a *LinkError
-// says what is wrong. The machinery of a volume that Kubernetes mounts (..data) does not count.
+// Symbolic links within fsys look like the files they lead to, in listings too. Others cannot be
+// opened; the error is a *LinkError. The internal entries of volumes mounted by Kubernetes (..data)
+// are left out.
 //
-// It opens regular files and directories alone: opening a named pipe would wait for a writer that may
-// never come. Whatever else there is is listed, so that who walks the tree can refuse it. Of nil it is
-// nil.
+// Only regular files and directories can be opened: opening a named pipe would wait for a writer
+// that may never come. Other files are listed, so that whoever walks the tree can reject them.
+// Files(nil) is nil.
 func Files(fsys fs.FS) fs.FS {
 	if _, ok := fsys.(filesFS); ok || fsys == nil {
 		return fsys
@@ -29,8 +30,8 @@ func Files(fsys fs.FS) fs.FS {
 // filesFS is the file system of Files.
 type filesFS struct {
 	fs.FS
-	dirs    []string // the absolute paths of its root, slash-separated; links may begin with them
-	hideBad bool     // links that cannot be followed are not listed
+	dirs    []string // the absolute paths of its root, slash-separated; targets of links may start with them
+	hideBad bool     // do not list links that cannot be followed
 }
 
 var errNotRegular = errors.New("is not a regular file")
@@ -64,7 +65,7 @@ func (f filesFS) Stat(name string) (fs.FileInfo, error) {
 	return fs.Stat(f.FS, real)
 }
 
-// real is follow, for a link to a directory only where that does not hold the link.
+// real is like follow, but rejects a link to a directory that contains the link.
 func (f filesFS) real(op, name string) (string, error) {
 	real, err := f.follow(name)
 	if err == nil && real != name {
@@ -104,7 +105,7 @@ func (f filesFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	return f.dropIgnored(name, entries), err
 }
 
-// dropIgnored drops the entries of a directory that do not count.
+// dropIgnored removes the entries of a directory that are not part of the model.
 func (f filesFS) dropIgnored(dir string, entries []fs.DirEntry) []fs.DirEntry {
 	return slices.DeleteFunc(f.resolveLinks(dir, entries), func(e fs.DirEntry) bool {
 		return e.IsDir() && e.Name() == pycache || !e.IsDir() && f.compiled(path.Join(dir, e.Name()))
@@ -113,7 +114,7 @@ func (f filesFS) dropIgnored(dir string, entries []fs.DirEntry) []fs.DirEntry {
 
 const pycache = "__pycache__"
 
-// check refuses what does not count as if it were not there.
+// check returns fs.ErrNotExist for files that are not part of the model.
 func (f filesFS) check(op, name string) error {
 	hidden := f.compiled(name)
 	if strings.Contains(name, pycache) {
@@ -130,7 +131,7 @@ func (f filesFS) check(op, name string) error {
 	return nil
 }
 
-// compiled tells whether a file is a .pyc whose source lies beside it. Python does not read it then.
+// compiled reports whether a file is a .pyc next to its source. Python ignores such files.
 func (f filesFS) compiled(name string) bool {
 	if path.Ext(name) != ".pyc" {
 		return false
@@ -139,7 +140,7 @@ func (f filesFS) compiled(name string) bool {
 	return err == nil
 }
 
-// directory is an open directory that lists only what counts.
+// directory is an open directory that lists only files that are part of the model.
 type directory struct {
 	fs.ReadDirFile
 	fsys filesFS
@@ -152,7 +153,7 @@ func (d *directory) ReadDir(n int) ([]fs.DirEntry, error) {
 		if entries = d.fsys.dropIgnored(d.name, entries); len(entries) > 0 {
 			return entries, nil
 		}
-		entries, err = d.ReadDirFile.ReadDir(n) // all of them were left out
+		entries, err = d.ReadDirFile.ReadDir(n) // all entries were left out, but io.EOF was not reached
 	}
 	return d.fsys.dropIgnored(d.name, entries), err
 }

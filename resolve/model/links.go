@@ -11,15 +11,15 @@ import (
 	"mlenv/resolve/internal/source"
 )
 
-// LinkError says that a symbolic link cannot be followed within the model. What stands behind it is
-// as good as not there: it is an fs.ErrNotExist.
+// LinkError reports that a symbolic link cannot be followed within the model. It is treated like a
+// missing file: it wraps fs.ErrNotExist.
 type LinkError struct {
 	Name   string // of the link, slash-separated, relative to the model
-	Target string // as the link has it
+	Target string // as in the link
 	Why    LinkFault
 }
 
-// LinkFault says what is wrong with a link.
+// LinkFault is what is wrong with a link.
 type LinkFault string
 
 // The faults of links.
@@ -34,24 +34,24 @@ func (e *LinkError) Error() string {
 	return e.Name + " is a link to " + e.LeadsTo()
 }
 
-// LeadsTo is the link's target, and what is wrong with it.
+// LeadsTo returns the target of the link and what is wrong with it.
 func (e *LinkError) LeadsTo() string { return e.Target + ", which " + string(e.Why) }
 
-// Unwrap gives fs.ErrNotExist.
+// Unwrap returns fs.ErrNotExist.
 func (e *LinkError) Unwrap() error { return fs.ErrNotExist }
 
-// mostLinks is how many links are followed for one name, as in Linux.
-const mostLinks = 40
+// maxLinks is how many links are followed to resolve one name. It is the limit of Linux.
+const maxLinks = 40
 
-// follow gives the name of what a name leads to when all links have been followed. Links may be
-// absolute where they point into one of the model's directories. A link that cannot be followed is a
-// *LinkError. Names that are not there are given back: whoever opens them says so.
+// follow returns the name that a name leads to after all links have been followed. Links may be
+// absolute if they point into the model's directory. If a link cannot be followed, the error is a
+// *LinkError. A name that does not exist is returned as it is: opening it will fail.
 func (f filesFS) follow(name string) (string, error) {
 	links, ok := f.FS.(fs.ReadLinkFS)
 	if !ok || !fs.ValidPath(name) {
 		return name, nil
 	}
-	var link *LinkError // the first link: the one that the model's owner can mend
+	var link *LinkError // the first link, which is the one the owner of the model can fix
 	at, rest := ".", strings.Split(name, "/")
 	for followed := 0; len(rest) > 0; {
 		part := rest[0]
@@ -87,7 +87,7 @@ func (f filesFS) follow(name string) (string, error) {
 		if link == nil {
 			link = &LinkError{Name: next, Target: target}
 		}
-		if followed++; followed > mostLinks {
+		if followed++; followed > maxLinks {
 			link.Why = Circular
 			return "", link
 		}
@@ -103,7 +103,7 @@ func (f filesFS) follow(name string) (string, error) {
 	return at, nil
 }
 
-// inside gives an absolute path relative to the model.
+// inside returns an absolute path relative to the model, and whether it is inside.
 func (f filesFS) inside(target string) (string, bool) {
 	for _, dir := range f.dirs {
 		if target == dir {
@@ -116,9 +116,9 @@ func (f filesFS) inside(target string) (string, bool) {
 	return "", false
 }
 
-// resolveLinks gives a directory's entries with links that can be followed as what they lead to, since that
-// is what a reader finds there. A directory that holds itself by way of a link is not walked for ever:
-// such a link is a bad one.
+// resolveLinks returns the entries of a directory with links replaced by the files they lead to,
+// because that is what a reader finds. A link to a directory that contains it is an error, so that
+// walking the tree ends.
 func (f filesFS) resolveLinks(dir string, entries []fs.DirEntry) []fs.DirEntry {
 	out := entries[:0:0]
 	for _, e := range entries {
@@ -142,8 +142,9 @@ func (f filesFS) resolveLinks(dir string, entries []fs.DirEntry) []fs.DirEntry {
 	return out
 }
 
-// isKubernetesData tells whether an entry is of the machinery by which Kubernetes mounts a volume: ..data is a
-// link to a directory with a time for its name, and the volume's files are links through it.
+// isKubernetesData reports whether an entry belongs to the internals of a volume mounted by
+// Kubernetes: ..data is a link to a directory named after a time, and the files of the volume are
+// links through it.
 func (f filesFS) isKubernetesData(name string) bool {
 	if !strings.HasPrefix(name, "..") {
 		return false
@@ -152,7 +153,7 @@ func (f filesFS) isKubernetesData(name string) bool {
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
-// checkCircle refuses a link to a directory in which the link itself lies, by whatever names.
+// checkCircle returns an error for a link to a directory that contains the link, under any name.
 func (f filesFS) checkCircle(name, real string) error {
 	for at := path.Dir(name); ; at = path.Dir(at) {
 		above, err := f.follow(at)
@@ -174,11 +175,11 @@ type renamedEntry struct {
 
 func (n renamedEntry) Name() string { return n.name }
 
-// badLinks lists the links of a model that cannot be followed, by name.
+// badLinks returns the links in a model that cannot be followed, sorted by name.
 func badLinks(fsys filesFS) []LinkError {
 	fsys.hideBad = false
 	var out []LinkError
-	// What cannot be listed is reported by whoever reads it.
+	// Directories that cannot be listed are reported when they are read.
 	_ = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.Type()&fs.ModeSymlink == 0 {
 			return nil
@@ -194,7 +195,8 @@ func badLinks(fsys filesFS) []LinkError {
 	return out
 }
 
-// linkReason says of a file that is needed why it is not there, nil where no link is the reason.
+// linkReason returns the *LinkError because of which a file is missing, or nil if no link is the
+// reason.
 func linkReason(fsys fs.FS, name string) error {
 	err := statError(fsys, name)
 	var bad *LinkError

@@ -1,5 +1,5 @@
-// Package model reads an MLflow Model directory: its MLmodel file of any era and the files that
-// it names. It executes nothing and unpickles nothing.
+// Package model reads an MLflow Model directory: the MLmodel file, as written by any version of
+// MLflow, and the files that it names. It executes nothing and unpickles nothing.
 package model
 
 import (
@@ -9,11 +9,11 @@ import (
 	"mlenv/resolve/internal/source"
 )
 
-// Value is a scalar as written, with its place. Credentials in URLs have been removed.
+// Value is a scalar as written, with its position. Credentials in URLs have been removed.
 type Value struct {
 	Text string
 	File string // relative to the model
-	Line int    // from 1; 0 where the value was not written
+	Line int    // from 1; 0 if the value was not in a file
 }
 
 // Flavor is one entry of MLmodel's flavors.
@@ -23,16 +23,16 @@ type Flavor struct {
 	Fields []Field // in the order of the file; maps flattened with dots ("env.conda", "artifacts.x.path"), lists with numbers ("code.0")
 }
 
-// Field is one scalar below a flavor or of an unknown top-level key.
+// Field is one scalar in a flavor or in an unknown top-level key.
 type Field struct {
 	Key   string
 	Value Value
 }
 
-// Model is what an MLflow Model directory says of itself. Paths are slash-separated, relative to
-// FS, and never leave it.
+// Model describes an MLflow Model directory. Paths are slash-separated, relative to FS, and never
+// leave it.
 type Model struct {
-	FS      fs.FS    // the model directory, as Files gives it
+	FS      fs.FS    // the model directory, as returned by Files
 	MLmodel string   // the path of the MLmodel file in FS
 	Flavors []Flavor // sorted by name
 
@@ -40,11 +40,11 @@ type Model struct {
 	Examples
 	EnvFiles
 
-	Code     []Value  // directories of code, relative ("code"); unique over the flavors
+	Code     []Value  // directories of code, relative ("code"); without duplicates
 	EnvVars  []Value  // names from env_vars and environment_variables.txt, sorted, unique
 	Wheels   []string // wheels/*.whl, sorted
 	Metadata []Field  // flattened like Flavor.Fields
-	Other    []Field  // top-level keys that are not among the above, flattened
+	Other    []Field  // all other top-level keys, flattened
 
 	GoneEnv  []Value     // environment files that MLmodel names and that are not there, though another describes the environment
 	BadLinks []LinkError // links that cannot be followed, by name; FS does not list them
@@ -52,7 +52,7 @@ type Model struct {
 	closer io.Closer
 }
 
-// Logged says which model it is, and by what it was logged.
+// Logged identifies the model and the software that logged it.
 type Logged struct {
 	MLflowVersion Value
 	PythonVersion Value // the pyfunc flavor's python_version
@@ -62,11 +62,11 @@ type Logged struct {
 	TimeCreated   Value // utc_time_created or time_created, as written
 	SizeBytes     Value // model_size_bytes
 
-	RegisteredName    Value // of the registered model that this was downloaded as, see registered_model_meta
-	RegisteredVersion Value // and its version there
+	RegisteredName    Value // of the registered model it was downloaded from, see registered_model_meta
+	RegisteredVersion Value // the version in the registry
 }
 
-// Examples say what goes into the model and comes out of it.
+// Examples are examples of the model's input.
 type Examples struct {
 	Signature      Signature
 	InputExample   Value   // path of the input example, "" if none
@@ -74,12 +74,13 @@ type Examples struct {
 	ExampleInfo    []Field // saved_input_example_info, flattened like Flavor.Fields
 }
 
-// EnvFiles are the paths of the files that describe the environment, "" for those that there are not.
+// EnvFiles are the paths of the files that describe the environment, "" for files that do not
+// exist.
 type EnvFiles struct {
 	CondaEnv        Value  // the conda file that MLmodel names
 	VirtualEnv      Value  // the python_env file that MLmodel names
 	UnnamedConda    string // conda.yaml when it exists but MLmodel names no conda file
-	UnnamedVirtual  string // python_env.yaml when it exists but MLmodel names none: MLflow uses it all the same
+	UnnamedVirtual  string // python_env.yaml when it exists but MLmodel names none: MLflow uses it anyway
 	RequirementsTxt string
 	ConstraintsTxt  string
 
@@ -94,7 +95,7 @@ type Signature struct {
 	Inputs, Outputs, Params Value
 }
 
-// IsZero reports that the model has no signature.
+// IsZero reports whether the model has no signature.
 func (s Signature) IsZero() bool { return s == Signature{} }
 
 // CodeDirs are the directories of code, slash-separated and relative to FS.
@@ -106,7 +107,7 @@ func (m *Model) CodeDirs() []string {
 	return out
 }
 
-// Close releases what Open opened; it is a no-op for a model of Read.
+// Close releases what Open opened. It does nothing for a model returned by Read.
 func (m *Model) Close() error {
 	if m.closer == nil {
 		return nil
@@ -114,7 +115,7 @@ func (m *Model) Close() error {
 	return m.closer.Close()
 }
 
-// Flavor returns the flavor of that name, or nil.
+// Flavor returns the flavor with a name, or nil.
 func (m *Model) Flavor(name string) *Flavor {
 	for i := range m.Flavors {
 		if m.Flavors[i].Name == name {

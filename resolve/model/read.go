@@ -66,7 +66,7 @@ func OpenExtra(path string, extra map[string][]byte) (*Model, error) {
 	return m, nil
 }
 
-// rootNames are the absolute names of a directory, with links in its own path followed and not.
+// rootNames returns the absolute paths of a directory, with and without links in the path resolved.
 func rootNames(dir string) []string {
 	var out []string
 	abs, err := filepath.Abs(dir)
@@ -80,9 +80,9 @@ func rootNames(dir string) []string {
 	return out
 }
 
-// Read reads the model at the root of fsys; of that, the model's FS holds only what counts, see
-// Files. Errors about the model's files are of type *Error,
-// joined with errors.Join when there are several.
+// Read reads the model at the root of fsys. The model's FS contains only the files that are part of
+// a model, see Files. Errors about the model's files are of type *Error, joined with errors.Join if
+// there are several.
 func Read(fsys fs.FS) (*Model, error) {
 	files, _ := Files(fsys).(filesFS)
 	files.hideBad = true
@@ -124,7 +124,8 @@ func statError(fsys fs.FS, name string) error {
 	return err
 }
 
-// missing says what there is where MLmodel is not.
+// missing returns the error for a directory without MLmodel. It says what there is instead, because
+// the user often means a directory above or below.
 func missing(fsys fs.FS) error {
 	e := &Error{File: mlmodelFile, Kind: source.Unreadable, Msg: "there is no such file, so this is not an MLflow Model"}
 	entries, err := fs.ReadDir(fsys, ".")
@@ -168,7 +169,7 @@ func (r *reader) fail(line int, hint, format string, args ...any) {
 	r.errs = append(r.errs, &Error{File: mlmodelFile, Line: line, Msg: fmt.Sprintf(format, args...), Hint: hint})
 }
 
-// topLevel takes in one key of MLmodel.
+// topLevel reads one top-level key of MLmodel.
 func (r *reader) topLevel(p source.Pair) {
 	m := r.model
 	switch p.Key {
@@ -221,7 +222,7 @@ func value(text string, line int) Value {
 	return Value{Text: clean(text), File: mlmodelFile, Line: line}
 }
 
-// scalar returns the text of a key, the zero Value for null.
+// scalar returns the value of a key, or the zero Value for null.
 func (r *reader) scalar(p source.Pair) Value {
 	switch p.Value.Kind {
 	case source.Null:
@@ -233,7 +234,7 @@ func (r *reader) scalar(p source.Pair) Value {
 	return Value{}
 }
 
-// flatten appends the scalars below a node; null has none.
+// flatten appends the scalars in a node. Null has none.
 func flatten(key string, n *source.Node, fields []Field) []Field {
 	at := func(child string) string {
 		if key == "" {
@@ -258,7 +259,7 @@ func flatten(key string, n *source.Node, fields []Field) []Field {
 
 func (r *reader) flavors(p source.Pair) {
 	if p.Value.Kind != source.Map {
-		if p.Value.Kind != source.Null { // check speaks of a model without flavors
+		if p.Value.Kind != source.Null { // check reports a model without flavors
 			r.fail(p.Line, "", "flavors must be a mapping, but it is %s", p.Value)
 		}
 		return
@@ -278,7 +279,7 @@ func (r *reader) flavors(p source.Pair) {
 	slices.SortFunc(r.model.Flavors, func(a, b Flavor) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// pyfunc reads what concerns the environment in the python_function flavor.
+// pyfunc reads the parts of the python_function flavor that concern the environment.
 func (r *reader) pyfunc(n *source.Node) {
 	for _, p := range n.Pairs {
 		switch p.Key {
@@ -304,7 +305,7 @@ func (r *reader) pyfunc(n *source.Node) {
 	}
 }
 
-// path checks that a path stays inside the model; it gives the zero Value otherwise.
+// path returns v if it is a path inside the model, else the zero Value.
 func (r *reader) path(v Value, what string) Value {
 	if v.Text == "" {
 		return Value{}
@@ -319,7 +320,7 @@ func (r *reader) path(v Value, what string) Value {
 	return v
 }
 
-// code takes in a flavor's code, the directory whose content goes onto Python's path.
+// code reads a flavor's code, the directory that is put on Python's path.
 func (r *reader) code(n *source.Node, line int) {
 	if n == nil {
 		return
@@ -401,7 +402,8 @@ func (r *reader) envVars(p source.Pair) {
 	}
 }
 
-// envVar adds a name, never a value.
+// envVar adds the name of a variable. If a value is given too, it is dropped, as it may be a
+// secret.
 func (r *reader) envVar(text, file string, line int) {
 	name, _, _ := strings.Cut(text, "=")
 	name = strings.TrimSpace(name)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Format writes a lock, deterministic to the byte: Parse gives an equal Lock back, and formatting
-// that gives the same bytes. Packages and files stay in the order they have.
+// Format returns a lock as TOML. The result is deterministic: Parse returns an equal Lock, and
+// formatting that yields the same bytes. Packages and files stay in their order.
 func Format(l *Lock) []byte {
 	w := &writer{}
 	w.str("lock-version", l.LockVersion)
@@ -152,7 +152,7 @@ func (f *File) toml() string {
 	return t.String()
 }
 
-// inline is an inline table.
+// inline builds an inline table.
 type inline struct{ b []byte }
 
 func (t inline) String() string { return "{" + string(t.b) + "}" }

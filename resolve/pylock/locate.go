@@ -6,8 +6,9 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// locate finds the line of a key of the pkg-th package, of the file itself (ofFile) or of our own
-// table (ofTool), or of what holds it; 0 if neither is there.
+// locate returns the line of a key in the pkg-th package, at the top of the file (ofFile) or in
+// mlenv's own table (ofTool). If the key is missing, it returns the line of the package or table;
+// if that is missing too, 0.
 func locate(data []byte, pkg int, key string) int {
 	p := unstable.Parser{}
 	p.Reset(data)
@@ -27,7 +28,7 @@ func locate(data []byte, pkg int, key string) int {
 		} else {
 			table = path
 		}
-		// Below [[packages]] a key is that of the package begun last.
+		// A key below [[packages]] belongs to the last package started.
 		inside := path[0] == "packages" && current == pkg && pkg >= 0
 		switch {
 		case pkg == ofFile && path[0] == key:
@@ -41,7 +42,7 @@ func locate(data []byte, pkg int, key string) int {
 	return line
 }
 
-// keys returns the dotted key of an expression and its line.
+// keys returns the parts of the dotted key of an expression, and its line.
 func keys(p *unstable.Parser, e *unstable.Node) (path []string, line int) {
 	k := e.Key()
 	for k.Next() {

@@ -29,7 +29,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
 }
 
-// The raw types mirror the file. Values whose text has a grammar of its own stay text here.
+// The raw types mirror the file. Values with a syntax of their own are still strings here.
 type rawLock struct {
 	LockVersion      *string      `toml:"lock-version"`
 	Environments     []string     `toml:"environments"`
@@ -102,13 +102,14 @@ type rawYanked struct {
 	Reason  string `toml:"reason"`
 }
 
-// Where a fault is that is not in a package.
+// Values of fault.pkg for faults that are not in a package.
 const (
-	ofFile = -1 // at the top
+	ofFile = -1 // at the top level
 	ofTool = -2 // in [tool.mlenv]
 )
 
-// fault is what is wrong below a key; the file's line is looked up for it at the end.
+// fault is a problem with a key. The TOML decoder does not report the lines of keys, so the line is
+// looked up by locate in the end.
 type fault struct {
 	pkg int // index in packages, or ofFile or ofTool
 	key string
@@ -121,7 +122,7 @@ func faultf(key, format string, args ...any) error {
 	return &fault{pkg: ofFile, key: key, msg: key + ": " + fmt.Sprintf(format, args...)}
 }
 
-// Parse reads a lock of format version 1; name is for error messages, which are *Error.
+// Parse reads a lock of format version 1. Errors are of type *Error; name is the file they name.
 func Parse(name string, data []byte) (*Lock, error) {
 	var raw rawLock
 	if err := toml.Unmarshal(data, &raw); err != nil {
@@ -289,7 +290,7 @@ func dependency(d map[string]any) (Dependency, error) {
 	return dep, nil
 }
 
-// sources reads where the package comes from and holds the rules on what excludes what.
+// sources reads where the package comes from, and checks which sources may be combined.
 func (r *rawPackage) sources(p *Package) (err error) {
 	direct := 0
 	if v := r.VCS; v != nil {
@@ -351,7 +352,8 @@ func (r *rawPackage) sources(p *Package) (err error) {
 	return nil
 }
 
-// maxSize is more than any file has, and little enough for sums of sizes. JSON's numbers end here.
+// maxSize is the largest size that is accepted. It is larger than any real file, small enough to
+// add up sizes, and the largest integer that all JSON readers support.
 const maxSize = 1 << 53
 
 func (r *rawFile) file(key string) (File, error) {
@@ -375,7 +377,7 @@ func (r *rawFile) file(key string) (File, error) {
 	return f, nil
 }
 
-// parseTime reads a date with a time, one without an offset as UTC; nothing is the zero time.
+// parseTime reads a date with a time. Without an offset it is UTC; nil is the zero time.
 func parseTime(value any) (t time.Time, ok bool) {
 	switch v := value.(type) {
 	case nil:
@@ -388,7 +390,8 @@ func parseTime(value any) (t time.Time, ok bool) {
 	return t, false
 }
 
-// withName fills in the name, which may be left to the URL or path.
+// withName returns the file with its name, which the lock may leave out if it is the last part of
+// the URL or path.
 func (r *rawFile) withName(key string) (File, error) {
 	f, err := r.file(key)
 	if err != nil || f.Name != "" {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Portable returns a lock in which local files outside of the lock's directory go by their names
-// alone: where a machine keeps them is nobody's business, and their hashes say which they are.
+// Portable returns a lock in which local files outside the lock's directory are reduced to their
+// names. Their paths mean nothing on other machines, and their hashes identify them.
 func Portable(l *Lock) *Lock {
 	out := *l
 	out.Packages = slices.Clone(l.Packages)
@@ -31,7 +31,8 @@ func Portable(l *Lock) *Lock {
 	return &out
 }
 
-// inside returns a path from a lock's directory, or the name alone where it leads out of it.
+// inside returns a path relative to the lock's directory, or only the file name if the path leads
+// out of it.
 func inside(name string) string {
 	if name != "" && !filepath.IsLocal(filepath.FromSlash(name)) {
 		return path.Base(name)

@@ -1,8 +1,7 @@
 // Package pylock reads and writes lock files in the standard format of PEP 751 (pylock.toml).
 //
-// A Lock holds what mlenv works with. Keys that it has no use for (attestation-identities, other
-// tools' tables) are read over, as the standard allows, so a lock from pip or uv is as good an
-// input as one of mlenv's own.
+// A Lock holds what mlenv uses. Other keys (attestation-identities, tables of other tools) are
+// ignored, as the standard allows, so locks from pip or uv can be used like those from mlenv.
 package pylock
 
 import (
@@ -15,8 +14,8 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// ValidFileName reports whether a path ends in a name that the standard has for lock files, and
-// installers ask for: pylock.toml, or pylock.NAME.toml.
+// ValidFileName reports whether the last part of a path is a name that the standard allows for lock
+// files, and installers require: pylock.toml or pylock.NAME.toml.
 func ValidFileName(file string) bool {
 	name, ok := strings.CutPrefix(filepath.Base(file), "pylock.")
 	if name == "toml" {
@@ -32,7 +31,7 @@ const Version = "1.0"
 // Lock is one lock file.
 type Lock struct {
 	LockVersion      string          // "1.0"
-	Environments     []pep508.Marker // where the lock may be used; none: everywhere
+	Environments     []pep508.Marker // where the lock may be used; empty: everywhere
 	RequiresPython   pep440.Specifiers
 	Extras           []pep508.Name
 	DependencyGroups []string
@@ -50,7 +49,7 @@ type Package struct {
 	Marker         pep508.Marker
 	RequiresPython pep440.Specifiers
 	Dependencies   []Dependency
-	Index          string // URL of the index that it was found on
+	Index          string // URL of the index it was found on
 	VCS            *VCS
 	Directory      *Directory
 	Archive        *Archive
@@ -58,10 +57,10 @@ type Package struct {
 	Wheels         []File
 }
 
-// Dependency points at another package of the lock (PEP 751, packages.dependencies).
+// Dependency refers to another package in the lock (PEP 751, packages.dependencies).
 type Dependency struct {
 	Name    pep508.Name
-	Version pep440.Version // zero where the name is enough
+	Version pep440.Version // zero if the name is enough
 }
 
 // File is a wheel or an sdist. It has a URL, a Path or both.
@@ -70,7 +69,7 @@ type File struct {
 	URL        string
 	Path       string            // relative to the lock, slash-separated
 	Size       int64             // bytes; 0 where unknown
-	UploadTime time.Time         // UTC; zero where unknown
+	UploadTime time.Time         // UTC; zero if unknown
 	Hashes     map[string]string // algorithm to lower-case hex
 }
 
@@ -97,24 +96,24 @@ type Directory struct {
 // Tool is mlenv's own table, [tool.mlenv].
 type Tool struct {
 	SpecDigest string         // resolve.Spec's digest
-	Python     pep440.Version // exact or minor version locked for; zero in locks of others
-	Targets    []dist.Target  // sorted by their text; each has the Python above, which the file holds once
+	Python     pep440.Version // exact or minor version locked for; zero in locks of other tools
+	Targets    []dist.Target  // sorted by their text; all have the Python above, which the file holds once
 	BaseName   string         // image reference, "" if none was given
 	BaseDigest string         // "sha256:…"
 	Serve      string         // mlflow, mlserver or none
 	Requested  []pep508.Name  // root requirements, sorted
 
-	// ExcludeNewer is the time before which every file of an index was uploaded that the lock's
-	// versions were chosen from. It is a promise of the lock: whoever renews it without naming
-	// another time holds to it. Zero: there was no limit.
+	// ExcludeNewer is a limit on the files of indexes that the lock's versions were chosen from:
+	// all were uploaded before this time. It also applies when the lock is updated without giving
+	// another time. Zero means no limit.
 	ExcludeNewer time.Time
 
 	Yanked []Yanked // the packages whose version was yanked when the lock was made, in its order
 }
 
-// Yanked is a version that its project has withdrawn (PEP 592).
+// Yanked is a version that its project has yanked (PEP 592).
 type Yanked struct {
 	Name    pep508.Name
 	Version pep440.Version
-	Reason  string // "" where none was given
+	Reason  string // "" if none was given
 }

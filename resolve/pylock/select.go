@@ -12,35 +12,35 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// Pick is the file of one package of a lock that a target installs.
+// Pick is the file that a target installs for one package of a lock.
 type Pick struct {
 	Name      pep508.Name
 	Version   pep440.Version
-	File      File   // always with its Name
+	File      File   // its Name is always set
 	Index     string // URL of the index that listed it, "" where none did
-	DirectURL []byte // direct_url.json (PEP 610) where the lock has the wheel's own address
+	DirectURL []byte // direct_url.json (PEP 610) if the lock has the address of the wheel itself
 }
 
-// Why says why a target can install nothing of a package without running its code.
+// Why is the reason why a target cannot install a package without running its code.
 type Why int
 
 // The reasons.
 const (
-	OnlySource   Why = iota // it has a source distribution, or an archive of one
+	OnlySource   Why = iota // it only has a source distribution, or an archive of one
 	SourceTree              // it is a directory or in version control
 	OtherTargets            // its wheels are for other targets
-	NotAWheel               // its archive has the suffix of a wheel, but the name of none
-	OtherPython             // its Requires-Python leaves out the target's
-	NoFile                  // the lock names no file of it
+	NotAWheel               // its archive has the suffix of a wheel, but not a wheel's name
+	OtherPython             // its Requires-Python excludes the target's
+	NoFile                  // the lock has no file of it
 )
 
-// Unbuilt is a package of which a target can install no wheel.
+// Unbuilt is a package without a wheel that the target can install.
 type Unbuilt struct {
 	Package *Package
 	Why     Why
 }
 
-// String returns the package and what there is instead: "foo 1.0 (a source distribution)".
+// String returns the package and what it has instead: "foo 1.0 (a source distribution)".
 func (u Unbuilt) String() string {
 	return strings.TrimSpace(string(u.Package.Name)+" "+u.Package.Version.String()) + " (" + u.description() + ")"
 }
@@ -66,8 +66,8 @@ func (u Unbuilt) description() string {
 	return "no file"
 }
 
-// UnbuiltError says that a lock holds packages that have no wheel for the target. Their installation
-// would run code, which building an image never does.
+// UnbuiltError reports packages of a lock that have no wheel for the target. Installing them would
+// run their code, which building an image never does.
 type UnbuiltError struct {
 	Target   dist.Target
 	Packages []Unbuilt // in the lock's order
@@ -82,9 +82,9 @@ func (e *UnbuiltError) Error() string {
 	return fmt.Sprintf("no wheel for %s: %s", e.Target.Platform(), strings.Join(words, ", "))
 }
 
-// Select gives the wheel of every package of the lock that the target needs, sorted by name. A lock
-// that is not for the target is a *NotForError, and packages without a fitting wheel are an
-// *UnbuiltError.
+// Select returns the wheel of every package in the lock that the target needs, sorted by name. It
+// returns a *NotForError if the lock is not for the target, and an *UnbuiltError if packages have
+// no fitting wheel.
 func (l *Lock) Select(t dist.Target) ([]Pick, error) {
 	if err := l.isFor(t); err != nil {
 		return nil, err
@@ -96,10 +96,10 @@ func (l *Lock) Select(t dist.Target) ([]Pick, error) {
 	return picks, nil
 }
 
-// Choose is Select for those who want to know all that is wrong: it gives the wheels that fit, sorted
-// by name, and the packages without one, also of a lock that is not for the target. Of several
-// wheels it takes the one whose tags fit best, as installers do (PEP 425), then the one with the
-// greatest build number (PEP 427), then the first.
+// Choose is like Select but always returns everything: the wheels that fit, sorted by name, and the
+// packages without one, even if the lock is not for the target. Of several wheels it takes the one
+// whose tags fit best, as installers do (PEP 425), then the one with the greatest build number (PEP
+// 427), then the first.
 func (l *Lock) Choose(t dist.Target) (picks []Pick, unbuilt []Unbuilt) {
 	tags, env := t.TagSet(), t.Environment()
 	for i := range l.Packages {
@@ -118,7 +118,7 @@ func (l *Lock) Choose(t dist.Target) (picks []Pick, unbuilt []Unbuilt) {
 	return picks, unbuilt
 }
 
-// isFor tells whether the lock may be used on a target at all.
+// isFor returns a *NotForError if the lock may not be used on a target.
 func (l *Lock) isFor(t dist.Target) error {
 	if !t.FitsPython(l.RequiresPython) {
 		return &NotForError{What: "Python", Want: []string{l.RequiresPython.String()}, Target: t}
@@ -137,8 +137,8 @@ func (l *Lock) isFor(t dist.Target) error {
 	return &NotForError{What: "environment", Want: texts, Target: t}
 }
 
-// NotForError says that a lock may not be used on a target, by its requires-python or by its
-// environments.
+// NotForError reports that a lock may not be used on a target, because of its requires-python or
+// its environments.
 type NotForError struct {
 	What   string   // "Python" or "environment"
 	Want   []string // the versions, or the markers one of which must hold
@@ -153,7 +153,7 @@ func (e *NotForError) Error() string {
 	return fmt.Sprintf("the lock is for environments where %s, which %s with Python %s is not", want, e.Target.Platform(), e.Target.Python)
 }
 
-// choose returns a package's best wheel, or says why there is none.
+// choose returns the best wheel of a package, or the reason why there is none.
 func (p *Package) choose(t dist.Target, tags dist.TagSet) (best File, why Why, ok bool) {
 	files := p.Wheels
 	archived := p.Archive != nil && strings.HasSuffix(p.Archive.address(), ".whl")
@@ -184,7 +184,7 @@ func (p *Package) choose(t dist.Target, tags dist.TagSet) (best File, why Why, o
 	return best, why, ok
 }
 
-// source says what a package without wheels has instead.
+// source returns the reason why a package has no wheels: what it has instead.
 func (p *Package) source() Why {
 	switch {
 	case p.Archive != nil, p.Sdist != nil:
@@ -195,7 +195,7 @@ func (p *Package) source() Why {
 	return NoFile
 }
 
-// directURL is direct_url.json (PEP 610) of a package that the lock has by its own address.
+// directURL returns the direct_url.json (PEP 610) of a package that the lock lists by its own URL.
 func (p *Package) directURL() []byte {
 	if p.Archive == nil || p.Archive.URL == "" {
 		return nil
@@ -212,7 +212,7 @@ func (a *Archive) file() File {
 	return File{Name: path.Base(a.address()), URL: a.URL, Path: a.Path, Size: a.Size, Hashes: a.Hashes}
 }
 
-// address returns the path, or else the URL without what follows its path.
+// address returns the path, or else the URL without its query and fragment.
 func (a *Archive) address() string { return address(a.Path, a.URL) }
 
 func address(path, url string) string {
@@ -224,7 +224,8 @@ func address(path, url string) string {
 	return url
 }
 
-// FileName returns the file's name; a lock may leave it to the last part of where the file is.
+// FileName returns the name of the file. If the lock does not give it, that is the last part of the
+// path or URL.
 func (f File) FileName() string {
 	if f.Name != "" {
 		return f.Name
