@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"mlenv/resolve/pep440"
@@ -33,6 +32,7 @@ type Metadata struct {
 // packages are published and pip installs them.
 func ParseMetadata(data []byte) (*Metadata, error) {
 	m := &Metadata{}
+	extras := map[pep508.Name]bool{}
 	var name, version, expression, license string
 	for field, value := range fields(data) {
 		switch field {
@@ -51,7 +51,8 @@ func ParseMetadata(data []byte) (*Metadata, error) {
 		case "dynamic":
 			m.Dynamic = append(m.Dynamic, strings.ToLower(value))
 		case "provides-extra":
-			if extra := pep508.NormalizeName(value); !slices.Contains(m.ProvidesExtra, extra) {
+			if extra := pep508.NormalizeName(value); !extras[extra] {
+				extras[extra] = true
 				m.ProvidesExtra = append(m.ProvidesExtra, extra)
 			}
 		case "requires-dist":

@@ -45,13 +45,13 @@ const bigIndex = "https://index.example/simple/"
 func parseBig(tb testing.TB, data []byte) *page {
 	u, _ := url.Parse("https://index.example/simple/big/")
 	p := &page{URL: u.String(), Fetched: time.Unix(1700000000, 0), Fresh: 10 * time.Minute, ETag: `"x"`}
-	r := newReader("big", bigIndex)
+	r := newReader("big", bigIndex, nil)
 	err := parsePage(bytes.NewReader(data), "application/vnd.pypi.simple.v1+json", u, r.add)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	p.setFiles(r.files)
-	if err := p.encodeBody("big", bigIndex); err != nil {
+	if err := p.encodeBody("big", bigIndex, nil); err != nil {
 		tb.Fatal(err)
 	}
 	return p

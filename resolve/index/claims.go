@@ -64,7 +64,6 @@ func (c *Client) compare(path string, f dist.File) error {
 	data, err := wheelFileMetadata(path, f.Name)
 	var m *dist.Metadata
 	if err == nil {
-		data = headers(data)
 		m, err = parseMetadata(data, f)
 	}
 	if err != nil && !errors.As(err, new(*FormatError)) {

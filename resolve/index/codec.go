@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -141,7 +142,7 @@ func (e *encoder) file(f *dist.File) {
 }
 
 // encodeBody puts the files into the cache's form, from which they are decoded henceforth.
-func (p *page) encodeBody(name pep508.Name, index string) error {
+func (p *page) encodeBody(name pep508.Name, index string, b *budget) error {
 	n := 0
 	for _, g := range p.groups {
 		n += g.count
@@ -165,7 +166,12 @@ func (p *page) encodeBody(name pep508.Name, index string) error {
 	}
 	head.uint(uint64(len(p.groups)))
 	head.buf = append(append(head.buf, groups.buf...), files.buf...)
-	return p.setBody(string(head.buf), name, index)
+	return p.setBody(string(head.buf), name, index, b)
+}
+
+// cost is what a page takes that nobody has looked into.
+func (p *page) cost() int {
+	return len(p.body) + groupCost*(len(p.groups)+len(p.decoder.table))
 }
 
 // encode gives the cache's form of the page.
@@ -191,6 +197,8 @@ type decoder struct {
 	table    []string
 	versions []pep440.Version // by word, parsed when first met
 	tags     [][]dist.Tag     // by word, expanded when first met
+	budget   *budget          // that all this is taken of; nil: not counted
+	err      error            // of the budget
 }
 
 func (d *decoder) uint() uint64 {
@@ -275,6 +283,10 @@ func (d *decoder) wheelTags() []dist.Tag {
 			d.bad = true
 			return nil
 		}
+		if d.err = d.budget.spend(tagCost * len(w.Tags)); d.err != nil {
+			d.bad = true
+			return nil
+		}
 		d.tags[n] = w.Tags
 	}
 	return d.tags[n]
@@ -334,11 +346,11 @@ func (d *decoder) file(f *dist.File) {
 
 // files decodes the files of a group into the slice.
 func (d *decoder) files(files []dist.File, code string, name pep508.Name, index string) error {
-	d.s, d.bad = code, false
+	d.s, d.bad, d.err = code, false, nil
 	for i := range files {
 		files[i].Name, files[i].Index = name, index
 		if d.file(&files[i]); d.bad {
-			return errCodec
+			return cmp.Or(d.err, errCodec)
 		}
 	}
 	if d.s != "" {
@@ -347,8 +359,9 @@ func (d *decoder) files(files []dist.File, code string, name pep508.Name, index 
 	return nil
 }
 
-// decodePage reads what encode gave. name and index are put into every file.
-func decodePage(data []byte, name pep508.Name, index string) (*page, error) {
+// decodePage reads what encode gave. name and index are put into every file, and what is decoded later
+// is taken of the budget.
+func decodePage(data []byte, key pageKey, b *budget) (*page, error) {
 	d := &decoder{s: string(data)}
 	if d.uint() != codecVersion {
 		return nil, errCodec
@@ -360,12 +373,12 @@ func decodePage(data []byte, name pep508.Name, index string) (*page, error) {
 	if d.bad {
 		return nil, errCodec
 	}
-	return p, p.setBody(d.s, name, index)
+	return p, p.setBody(d.s, key.name, key.index, b)
 }
 
 // setBody makes an encoded body the page's, and reads its table and versions.
-func (p *page) setBody(body string, name pep508.Name, index string) error {
-	d := &decoder{s: body}
+func (p *page) setBody(body string, name pep508.Name, index string, b *budget) error {
+	d := &decoder{s: body, budget: b}
 	p.body, p.decoder, p.name, p.index = body, d, name, index
 	n := d.count()
 	d.table = make([]string, n)

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,15 +23,67 @@ import (
 func (c *Client) findLinks(ctx context.Context, name pep508.Name) ([]dist.File, error) {
 	var all []dist.File
 	for _, location := range c.s.FindLinks {
-		links, err := c.links.get(ctx, location, func(ctx context.Context) ([]link, error) {
-			return c.readLocation(ctx, location)
+		links, err := c.links.get(ctx, location, func(ctx context.Context) (*linkSet, error) {
+			links, err := c.readLocation(ctx, location)
+			return newLinkSet(links), err
 		})
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, projectFiles(links, name, "")...)
+		files, err := c.projectFiles(links.of(name), name, "")
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, files...)
 	}
 	return all, nil
+}
+
+// A linkSet is the links of one location, sorted so that those of a project lie together: a page may
+// have hundreds of thousands, and a model hundreds of projects.
+type linkSet struct {
+	keys  []string // the normalized file names
+	links []link
+}
+
+func newLinkSet(links []link) *linkSet {
+	type keyed struct {
+		key string
+		at  int
+	}
+	order := make([]keyed, len(links))
+	for i := range links {
+		order[i] = keyed{string(pep508.NormalizeName(links[i].filename)), i}
+	}
+	slices.SortFunc(order, func(a, b keyed) int { return cmp.Or(strings.Compare(a.key, b.key), cmp.Compare(a.at, b.at)) })
+	s := &linkSet{keys: make([]string, len(links)), links: make([]link, len(links))}
+	for to, from := range order {
+		s.keys[to], s.links[to] = from.key, links[from.at]
+	}
+	return s
+}
+
+// of gives the links whose names begin with that of a project. The project a has those of a-b among
+// them, which whoever reads the names leaves out.
+func (s *linkSet) of(name pep508.Name) []link {
+	prefix := string(name) + "-"
+	from, _ := slices.BinarySearch(s.keys, prefix)
+	to := from
+	for to < len(s.keys) && strings.HasPrefix(s.keys[to], prefix) {
+		to++
+	}
+	return s.links[from:to]
+}
+
+// collect gives what appends links to a list, and takes what they need of the budget.
+func collect(links *[]link, a *account) func(*link) error {
+	return func(l *link) error {
+		if err := a.spend(l.cost()); err != nil {
+			return err
+		}
+		*links = append(*links, *l)
+		return nil
+	}
 }
 
 // readLocation lists one find-links location: a directory, a page, or one file. A local one that
@@ -81,9 +134,11 @@ func (c *Client) remoteLinks(ctx context.Context, u *url.URL) ([]link, error) {
 			return &statusError{code: r.StatusCode, after: -1}
 		}
 		links = nil
+		account := account{budget: &c.budget}
 		in := &bounded{r: r.Body, left: maxPage}
-		err := parsePage(in, r.Header.Get("Content-Type"), r.Request.URL, func(l *link) { links = append(links, *l) })
+		err := parsePage(in, r.Header.Get("Content-Type"), r.Request.URL, collect(&links, &account))
 		if err != nil {
+			account.close(0)
 			return &FormatError{URL: redact(r.Request.URL), Err: err}
 		}
 		return nil
@@ -101,8 +156,10 @@ func (c *Client) localHTML(u *url.URL) ([]link, error) {
 	}
 	defer f.Close()
 	var links []link
-	err = parseHTML(&bounded{r: f, left: maxPage}, u, func(l *link) { links = append(links, *l) })
+	account := account{budget: &c.budget}
+	err = parseHTML(&bounded{r: f, left: maxPage}, u, collect(&links, &account))
 	if err != nil {
+		account.close(0)
 		return nil, &FormatError{URL: u.String(), Err: err}
 	}
 	return links, nil

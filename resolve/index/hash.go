@@ -5,7 +5,6 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/hex"
 	"hash"
 	"strings"
 
@@ -53,18 +52,4 @@ func sha256Of(f dist.File) string {
 		return ""
 	}
 	return sha
-}
-
-// checkHash compares data with the strongest of the hashes. No known hash is no error.
-func checkHash(url string, data []byte, hashes map[string]string) error {
-	name, want, make := strongest(hashes)
-	if make == nil {
-		return nil
-	}
-	h := make()
-	h.Write(data)
-	if got := hex.EncodeToString(h.Sum(nil)); got != want {
-		return &HashError{URL: Redact(url), Algorithm: name, Want: want, Got: got}
-	}
-	return nil
 }

@@ -15,7 +15,7 @@ const maxToken = 1 << 20
 
 // parseHTML reads a page as PEP 503 has it, with the attributes of PEP 592, 658 and 714, and calls
 // emit for each link. Any HTML page with links will do: find-links pages are read with it too.
-func parseHTML(r io.Reader, base *url.URL, emit func(*link)) error {
+func parseHTML(r io.Reader, base *url.URL, emit func(*link) error) error {
 	z := html.NewTokenizer(r)
 	z.SetMaxBuf(maxToken)
 	links := linker{base: base}
@@ -36,7 +36,9 @@ func parseHTML(r io.Reader, base *url.URL, emit func(*link)) error {
 				}
 			case atom.A:
 				if l := anchor(z, more, links); l != nil {
-					emit(l)
+					if err := emit(l); err != nil {
+						return err
+					}
 				}
 			case atom.Meta:
 				if v := metaVersion(z, more); v != "" && !strings.HasPrefix(v, "1.") {

@@ -35,7 +35,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"mlenv/resolve/cache"
@@ -120,16 +119,15 @@ type Client struct {
 	store    *cache.Store // nil if there is none
 	indexes  []*url.URL   // without credentials
 	pages    memo[pageKey, *page]
-	links    memo[string, []link]
+	links    memo[string, *linkSet]
 	metadata memo[string, *dist.Metadata]
 	files    memo[string, string]
 	claims   claims
+	budget   budget // of what pages and metadata take
 	roots    memo[string, bool]
 	projects memo[pep508.Name, *page]
 	lists    memo[pep508.Name, []dist.File]
-
-	salting sync.Once
-	salt    []byte // of identity
+	salt     salt
 }
 
 type pageKey struct {

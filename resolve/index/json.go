@@ -11,7 +11,7 @@ import (
 
 // parseJSON reads a page as PEP 691 has it, with the fields of PEP 700 and 714, as a stream, and
 // calls emit for each file. The link is emit's only until it returns.
-func parseJSON(r io.Reader, base *url.URL, emit func(*link)) error {
+func parseJSON(r io.Reader, base *url.URL, emit func(*link) error) error {
 	p := &jsonParser{s: newScanner(r), links: linker{base}, shared: map[string]string{}, emit: emit}
 	err := p.s.object(func(key string) error {
 		switch key {
@@ -28,12 +28,17 @@ func parseJSON(r io.Reader, base *url.URL, emit func(*link)) error {
 	return p.s.finish()
 }
 
+const (
+	maxShared = 10_000 // strings that are remembered since other files may have them too
+	maxHashes = 16     // of one file
+)
+
 type jsonParser struct {
 	s      *scanner
 	links  linker
 	shared map[string]string // strings that many files have
 	block  strings.Builder   // where the others lie, many in one allocation
-	emit   func(*link)
+	emit   func(*link) error
 }
 
 func (p *jsonParser) meta() error {
@@ -79,7 +84,9 @@ func (p *jsonParser) share() (string, error) {
 	v, ok := p.shared[string(b)]
 	if !ok {
 		v = string(b)
-		p.shared[v] = v
+		if len(p.shared) < maxShared {
+			p.shared[v] = v
+		}
 	}
 	return v, nil
 }
@@ -150,8 +157,7 @@ func (p *jsonParser) file() error {
 	if len(l.hashes) == 0 {
 		l.hashes = fragmentHash(fragment)
 	}
-	p.emit(&l)
-	return nil
+	return p.emit(&l)
 }
 
 // hashes takes an object of hashes; or true or false, as the metadata fields may have it.
@@ -168,7 +174,7 @@ func (p *jsonParser) hashes() (is bool, m map[string]string, err error) {
 	}
 	err = p.s.object(func(key string) error {
 		v, err := p.text()
-		if v != "" {
+		if v != "" && len(m) < maxHashes {
 			if m == nil {
 				m = make(map[string]string, 1)
 			}

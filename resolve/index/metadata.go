@@ -2,12 +2,14 @@ package index
 
 import (
 	"archive/tar"
-	"archive/zip"
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"net/http"
 	"net/url"
@@ -19,8 +21,14 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// maxMetadata bounds a METADATA file. Long descriptions are tens of kilobytes.
-const maxMetadata = 16 << 20
+const (
+	// maxMetadata bounds a METADATA file. Long descriptions are tens of kilobytes.
+	maxMetadata = 16 << 20
+	// maxHeaders bounds the part of it that counts. Packages with hundreds of extras have 100 KB.
+	maxHeaders = 1 << 20
+	// maxSdist bounds how far a source distribution is inflated in the search for its PKG-INFO.
+	maxSdist = 4 << 30
+)
 
 // Metadata gives the core metadata of a file, in the cheapest way that there is: the cache (of a file
 // that was seen whole its own METADATA, else what this source has said of it), the
@@ -63,6 +71,9 @@ func (c *Client) readMetadata(ctx context.Context, u *url.URL, f dist.File) (*di
 	}
 	for _, record := range records {
 		if data, err := c.store.Read(record); err == nil {
+			if err := c.budget.spend(metadataCost * len(data)); err != nil {
+				return nil, err
+			}
 			if m, err := parseMetadata(data, f); err == nil {
 				return m, nil
 			}
@@ -72,7 +83,9 @@ func (c *Client) readMetadata(ctx context.Context, u *url.URL, f dist.File) (*di
 	if err != nil {
 		return nil, err
 	}
-	data = headers(data)
+	if err := c.budget.spend(metadataCost * len(data)); err != nil {
+		return nil, err
+	}
 	m, err := parseMetadata(data, f)
 	if err != nil {
 		return nil, err
@@ -146,11 +159,18 @@ func (c *Client) besideFile(ctx context.Context, u *url.URL, f dist.File) (data 
 	if at.RawPath != "" {
 		at.RawPath += ".metadata"
 	}
+	var sum hash.Hash // of all of it
 	err = c.t.do(ctx, request{url: &at, gzip: true, use: func(r *http.Response) (err error) {
 		switch r.StatusCode {
 		case http.StatusOK:
 			keep = c.sameSource(r)
-			data, err = io.ReadAll(&bounded{r: r.Body, left: maxMetadata})
+			body := io.Reader(r.Body)
+			sum = nil
+			if _, _, make := strongest(f.MetadataHashes); make != nil {
+				sum = make()
+				body = io.TeeReader(body, sum)
+			}
+			data, err = readHeaders(body)
 			if errors.Is(err, errTooLarge) {
 				return &FormatError{URL: redact(&at), Err: err}
 			}
@@ -163,7 +183,13 @@ func (c *Client) besideFile(ctx context.Context, u *url.URL, f dist.File) (data 
 	if err != nil {
 		return nil, false, err
 	}
-	return data, keep, checkHash(at.String(), data, f.MetadataHashes)
+	if sum != nil {
+		name, want, _ := strongest(f.MetadataHashes)
+		if got := hex.EncodeToString(sum.Sum(nil)); got != want {
+			return nil, false, &HashError{URL: redact(&at), Algorithm: name, Want: want, Got: got}
+		}
+	}
+	return data, keep, nil
 }
 
 // wholeMetadata reads the metadata out of the downloaded file.
@@ -187,6 +213,7 @@ func (c *Client) wholeMetadata(ctx context.Context, f dist.File) ([]byte, error)
 	return data, err
 }
 
+// wheelFileMetadata reads the metadata of a wheel on the disk.
 func wheelFileMetadata(file string, name pep508.Name) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -197,40 +224,15 @@ func wheelFileMetadata(file string, name pep508.Name) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	z, err := zip.NewReader(f, info.Size())
+	entry, err := metadataEntry(f, info.Size(), name)
 	if err != nil {
 		return nil, err
 	}
-	return zipMetadata(z, name)
-}
-
-// zipMetadata reads the METADATA of a wheel: of its one .dist-info directory or, should it carry
-// others, of the one that has the project's name.
-func zipMetadata(z *zip.Reader, name pep508.Name) ([]byte, error) {
-	var found *zip.File
-	others := false
-	for _, f := range z.File {
-		dir, ok := strings.CutSuffix(f.Name, ".dist-info/METADATA")
-		if !ok || strings.Contains(dir, "/") {
-			continue
-		}
-		project, _, _ := strings.Cut(dir, "-")
-		if pep508.NormalizeName(project) == name || name == "" {
-			found, others = f, false
-			break
-		}
-		others = found != nil
-		found = f
-	}
-	if found == nil || others {
-		return nil, errors.New("the wheel has no METADATA of its own")
-	}
-	r, err := found.Open()
+	content, err := entry.open(f, info.Size())
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	return io.ReadAll(&bounded{r: r, left: maxMetadata})
+	return readHeaders(content)
 }
 
 // sdistMetadata reads the PKG-INFO at the top of a source distribution, if it can be relied on.
@@ -244,7 +246,7 @@ func sdistMetadata(file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for t := tar.NewReader(z); ; {
+	for t := tar.NewReader(&bounded{r: z, left: maxSdist}); ; {
 		h, err := t.Next()
 		if err == io.EOF {
 			return nil, ErrNoMetadata
@@ -256,7 +258,7 @@ func sdistMetadata(file string) ([]byte, error) {
 		if base != "PKG-INFO" || strings.Count(dir, "/") != 1 {
 			continue
 		}
-		data, err := io.ReadAll(&bounded{r: t, left: maxMetadata})
+		data, err := readHeaders(t)
 		if err != nil {
 			return nil, err
 		}
@@ -282,22 +284,34 @@ func reliable(data []byte) error {
 	return nil
 }
 
-// headers leaves out of metadata what is most of it and never asked for: the description, as body
-// or as field.
-func headers(data []byte) []byte {
+// readHeaders reads metadata to its end, but keeps only what is asked for: the fields, and not the
+// description, as body or as field, which is most of it.
+func readHeaders(r io.Reader) ([]byte, error) {
+	in := bufio.NewReaderSize(&bounded{r: r, left: maxMetadata}, 32<<10)
 	var out bytes.Buffer
-	skipping := false
-	for line := range bytes.Lines(data) {
-		if len(bytes.TrimRight(line, "\r\n")) == 0 {
-			break
+	skipping, begins := false, true
+	for {
+		part, err := in.ReadSlice('\n') // of a long line only a part
+		if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
+			return nil, err
 		}
-		if line[0] != ' ' && line[0] != '\t' {
-			key, _, _ := bytes.Cut(line, []byte(":"))
+		if begins && len(bytes.TrimRight(part, "\r\n")) == 0 {
+			_, err := io.Copy(io.Discard, in)
+			return out.Bytes(), err
+		}
+		if begins && part[0] != ' ' && part[0] != '\t' {
+			key, _, _ := bytes.Cut(part, []byte(":"))
 			skipping = bytes.EqualFold(key, []byte("Description"))
 		}
 		if !skipping {
-			out.Write(line)
+			if out.Len()+len(part) > maxHeaders {
+				return nil, errTooLarge
+			}
+			out.Write(part)
 		}
+		if err == io.EOF {
+			return out.Bytes(), nil
+		}
+		begins = err == nil
 	}
-	return out.Bytes()
 }

@@ -62,6 +62,9 @@ func (p *page) files(i int) ([]dist.File, error) {
 	defer p.mu.Unlock()
 	g := &p.groups[i]
 	if g.files == nil && g.count > 0 {
+		if err := p.decoder.budget.spend(g.count*fileCost + len(g.code)); err != nil {
+			return nil, &FormatError{URL: p.URL, Err: err}
+		}
 		files := make([]dist.File, g.count)
 		if err := p.decoder.files(files, g.code, p.name, p.index); err != nil {
 			return nil, &FormatError{URL: p.URL, Err: err}
@@ -122,52 +125,63 @@ func fewTags(tags string) bool {
 type reader struct {
 	project pep508.Name
 	index   string
+	account *account // what all this takes; may be nil
 	heads   map[string]dist.File
 	tags    map[string][]dist.Tag
 	files   []dist.File
 	passed  bool // over a file that looks like a distribution
 }
 
-func newReader(project pep508.Name, index string) *reader {
-	return &reader{project: project, index: index, heads: map[string]dist.File{}, tags: map[string][]dist.Tag{}}
+func newReader(project pep508.Name, index string, a *account) *reader {
+	return &reader{project: project, index: index, account: a, heads: map[string]dist.File{}, tags: map[string][]dist.Tag{}}
 }
 
 // add takes a link. It passes over what is no distribution of the project: eggs, installers,
-// signatures, names and versions outside of the standards, other projects.
-func (r *reader) add(l *link) {
-	f, ok := r.named(l)
+// signatures, names and versions outside of the standards, other projects. The error is a *MemoryError.
+func (r *reader) add(l *link) error {
+	f, ok, err := r.named(l)
+	if err != nil {
+		return err
+	}
 	if !ok {
 		r.passed = r.passed || dist.LikelyFile(l.filename)
-		return
+		return nil
+	}
+	if err := r.account.spend(l.cost()); err != nil {
+		return err
 	}
 	f.Index, f.Size, f.Hashes = r.index, l.size, l.hashes
 	f.RequiresPython, f.UploadTime = l.requiresPython, l.uploaded
 	f.Yanked, f.YankedReason = l.yanked, l.reason
 	f.HasMetadata, f.MetadataHashes = l.hasMetadata, l.metadataHashes
 	r.files = append(r.files, f)
+	return nil
 }
 
 // named gives what the file name says.
-func (r *reader) named(l *link) (dist.File, bool) {
+func (r *reader) named(l *link) (dist.File, bool, error) {
 	tags := wheelTags(l.filename)
 	if len(l.filename) > maxFilename || !fewTags(tags) {
-		return dist.File{}, false
+		return dist.File{}, false, nil
 	}
 	head := l.filename[:max(len(l.filename)-len(tags)-len(".whl"), 0)]
 	if f, ok := r.heads[head]; ok && f.Wheel && strings.HasSuffix(l.filename, ".whl") {
 		if t, ok := r.tags[tags]; ok {
 			f.Filename, f.URL, f.Tags = l.filename, l.url, t
-			return f, true
+			return f, true, nil
 		}
 	}
 	f, err := dist.NewFile(r.project, l.filename, l.url)
 	if err != nil {
-		return f, false
+		return f, false, nil
 	}
 	if f.Wheel {
+		if err := r.account.spend(tagCost * len(f.Tags)); err != nil {
+			return f, false, err
+		}
 		r.heads[head], r.tags[tags] = f, f.Tags
 	}
-	return f, true
+	return f, true, nil
 }
 
 // sorted orders files by version, then file name; where both are equal the order stays.

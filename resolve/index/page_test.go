@@ -30,7 +30,7 @@ func mustURL(raw string) *url.URL {
 func parsed(t testing.TB, media, text, base string) []link {
 	t.Helper()
 	var all []link
-	if err := parsePage(strings.NewReader(text), media, mustURL(base), func(l *link) { all = append(all, *l) }); err != nil {
+	if err := parsePage(strings.NewReader(text), media, mustURL(base), func(l *link) error { all = append(all, *l); return nil }); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
 	return all
@@ -92,16 +92,16 @@ func TestJSON(t *testing.T) {
 		t.Errorf("-want +got:\n%s", d)
 	}
 	var slow []link
-	err := parseJSON(iotest.OneByteReader(strings.NewReader(page)), mustURL("https://index.example/simple/a/"), func(l *link) { slow = append(slow, *l) })
+	err := parseJSON(iotest.OneByteReader(strings.NewReader(page)), mustURL("https://index.example/simple/a/"), func(l *link) error { slow = append(slow, *l); return nil })
 	if err != nil || !reflect.DeepEqual(slow, got) {
 		t.Errorf("byte by byte: %v, %+v", err, slow)
 	}
 	broken := iotest.TimeoutReader(iotest.HalfReader(strings.NewReader(page)))
-	if err := parseJSON(broken, mustURL("https://index.example/"), func(*link) {}); err != iotest.ErrTimeout {
+	if err := parseJSON(broken, mustURL("https://index.example/"), func(*link) error { return nil }); err != iotest.ErrTimeout {
 		t.Errorf("a read error is reported as %v", err)
 	}
 	for i := range page {
-		if err := parseJSON(strings.NewReader(page[:i]), mustURL("https://index.example/"), func(*link) {}); err == nil {
+		if err := parseJSON(strings.NewReader(page[:i]), mustURL("https://index.example/"), func(*link) error { return nil }); err == nil {
 			t.Errorf("cut after %d bytes: no error", i)
 		}
 	}
@@ -183,7 +183,7 @@ func FuzzHTML(f *testing.F) {
 	f.Add([]byte(`<base href="x/"><a href="../a-1.tar.gz#sha256=00" data-yanked="x" data-requires-python="&gt;3">a</a>`))
 	f.Add([]byte(`<meta name="pypi:repository-version" content="1.0"><A HREF=//h/p data-core-metadata>`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		parseHTML(bytes.NewReader(data), mustURL("https://x.example/simple/a/"), func(l *link) {
+		parseHTML(bytes.NewReader(data), mustURL("https://x.example/simple/a/"), func(l *link) error {
 			u, err := url.Parse(l.url)
 			if err != nil || u.User != nil || u.Scheme != "http" && u.Scheme != "https" || u.Fragment != "" || u.Host == "" {
 				t.Errorf("link %q: %v", l.url, err)
@@ -191,6 +191,7 @@ func FuzzHTML(f *testing.F) {
 			if l.filename == "" || strings.Contains(l.filename, "/") && !strings.Contains(l.url, "%2F") && !strings.Contains(l.url, "%2f") {
 				t.Errorf("file name %q of %q", l.filename, l.url)
 			}
+			return nil
 		})
 	})
 }
@@ -200,7 +201,7 @@ func FuzzDecodePage(f *testing.F) {
 	f.Add(bigPage(f, 3).encode())
 	f.Add((&page{Missing: true}).encode())
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := decodePage(data, "big", bigIndex)
+		p, err := decodePage(data, pageKey{bigIndex, "big"}, nil)
 		if err != nil {
 			return
 		}
@@ -227,9 +228,11 @@ func TestHostileFilenames(t *testing.T) {
 		"a-1-py3-none-any.whl.asc": false,
 		"../a-1.tar.gz":            false,
 	} {
-		r := newReader("a", "i")
+		r := newReader("a", "i", nil)
 		for range 2 {
-			r.add(&link{filename: name, url: "https://f.example/x"})
+			if err := r.add(&link{filename: name, url: "https://f.example/x"}); err != nil {
+				t.Error(err)
+			}
 		}
 		if len(r.files) != 0 != want || want && !reflect.DeepEqual(r.files[0], r.files[1]) {
 			t.Errorf("%s: %+v", name, r.files)
@@ -264,10 +267,10 @@ func TestCodec(t *testing.T) {
 	}
 	p := &page{URL: "https://u.example/", ETag: `W/"x"`, Modified: "yesterday", Fetched: time.Unix(1700000000, 0), Fresh: time.Hour}
 	p.setFiles(files)
-	if err := p.encodeBody("a", "https://i.example/"); err != nil {
+	if err := p.encodeBody("a", "https://i.example/", nil); err != nil {
 		t.Fatal(err)
 	}
-	q, err := decodePage(p.encode(), "a", "https://i.example/")
+	q, err := decodePage(p.encode(), pageKey{"https://i.example/", "a"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,8 +65,8 @@ func (c *Client) cachedPage(record string, key pageKey) *page {
 	if err != nil {
 		return nil
 	}
-	p, err := decodePage(data, key.name, key.index)
-	if err != nil {
+	p, err := decodePage(data, key, &c.budget)
+	if err != nil || c.budget.spend(p.cost()) != nil {
 		return nil
 	}
 	return p
@@ -149,7 +149,10 @@ func (c *Client) readPage(r *http.Response, index *url.URL, name pep508.Name, ol
 		return nil, &statusError{code: r.StatusCode, after: -1}
 	}
 	p := &page{URL: withoutUser(r.Request.URL)}
-	links := newReader(name, index.String())
+	account := account{budget: &c.budget}
+	kept := 0
+	defer func() { account.close(kept) }()
+	links := newReader(name, index.String(), &account)
 	start := &beginning{r: &bounded{r: r.Body, left: maxPage}}
 	err := parsePage(start, r.Header.Get("Content-Type"), r.Request.URL, links.add)
 	if err == nil && len(links.files) == 0 && !links.passed && !start.ofIndex() {
@@ -157,7 +160,10 @@ func (c *Client) readPage(r *http.Response, index *url.URL, name pep508.Name, ol
 	}
 	if err == nil {
 		p.setFiles(links.files)
-		err = p.encodeBody(name, index.String())
+		err = p.encodeBody(name, index.String(), &c.budget)
+	}
+	if err == nil {
+		kept = min(p.cost(), account.spent)
 	}
 	if err != nil {
 		return nil, &FormatError{URL: redact(r.Request.URL), Err: err}
@@ -200,7 +206,7 @@ func (c *Client) stamp(p *page, h http.Header) bool {
 }
 
 // parsePage reads a page in the form that its media type names.
-func parsePage(r io.Reader, contentType string, base *url.URL, emit func(*link)) error {
+func parsePage(r io.Reader, contentType string, base *url.URL, emit func(*link) error) error {
 	media, _, _ := mime.ParseMediaType(contentType)
 	if v, ok := strings.CutPrefix(media, "application/vnd.pypi.simple."); ok && !strings.HasPrefix(v, "v1+") && !strings.HasPrefix(v, "latest+") {
 		return fmt.Errorf("media type %s is of another version of the repository API", media)
@@ -270,15 +276,18 @@ func (c *Client) localPage(index *url.URL, name pep508.Name) (*page, error) {
 		return nil, err
 	}
 	p := &page{URL: u.String()}
-	p.setFiles(projectFiles(links, name, index.String()))
-	return p, nil
+	files, err := c.projectFiles(links, name, index.String())
+	p.setFiles(files)
+	return p, err
 }
 
 // projectFiles picks the files of one project from links.
-func projectFiles(links []link, name pep508.Name, index string) []dist.File {
-	r := newReader(name, index)
+func (c *Client) projectFiles(links []link, name pep508.Name, index string) ([]dist.File, error) {
+	r := newReader(name, index, &account{budget: &c.budget})
 	for i := range links {
-		r.add(&links[i])
+		if err := r.add(&links[i]); err != nil {
+			return nil, err
+		}
 	}
-	return r.files
+	return r.files, nil
 }

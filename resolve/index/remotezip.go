@@ -1,7 +1,6 @@
 package index
 
 import (
-	"archive/zip"
 	"context"
 	"errors"
 	"fmt"
@@ -17,8 +16,10 @@ const (
 	// tailSize is what is asked for first: the directory and the .dist-info, which good builders
 	// write last, of most wheels.
 	tailSize = 64 << 10
-	// maxDirectory bounds one read of a remote wheel; the directory of 100,000 files is 10 MB.
-	maxDirectory = 32 << 20
+	// maxRemote bounds what is read of a remote wheel in parts, and maxRequests in how many: of a wheel
+	// that takes more, all is downloaded, which needs no memory. The directory of 80,000 files is 8 MB.
+	maxRemote   = 8 << 20
+	maxRequests = 16
 )
 
 // errNoRanges says that a wheel cannot be read in parts and must be downloaded.
@@ -35,17 +36,24 @@ func (c *Client) remoteMetadata(ctx context.Context, u *url.URL, f dist.File) (d
 	if f.Size > 0 && r.size != f.Size {
 		return nil, false, &HashError{URL: redact(u), Algorithm: "size", Want: fmt.Sprint(f.Size), Got: fmt.Sprint(r.size)}
 	}
-	z, err := zip.NewReader(r, r.size)
+	account := account{budget: &c.budget}
+	defer account.close(0)
+	r.account = &account
+	entry, err := metadataEntry(r, r.size, f.Name)
 	r.directoryRead = true
 	if err == nil {
-		if data, err = zipMetadata(z, f.Name); err == nil {
-			return data, r.own, nil
+		var content io.Reader
+		if content, err = entry.open(r, r.size); err == nil {
+			data, err = readHeaders(content)
 		}
 	}
-	if r.err != nil { // what the network said, which archive/zip may have hidden
+	if r.err != nil { // what the network said, in the words of who was reading
 		return nil, false, r.err
 	}
-	return nil, false, &FormatError{URL: redact(u), Err: err}
+	if err != nil {
+		return nil, false, &FormatError{URL: redact(u), Err: err}
+	}
+	return data, r.own, nil
 }
 
 // span is a part of a remote file that is known.
@@ -67,6 +75,10 @@ type remoteFile struct {
 	spans []span // sorted, apart from one another
 	err   error
 	own   bool // every part is the URL's own, see sameSource
+
+	account  *account // for the spans; nil until there is one
+	read     int64    // bytes of all spans
+	requests int
 
 	directoryRead bool // what is read from now on are entries
 }
@@ -100,7 +112,7 @@ func (r *remoteFile) until(at, need int64) int64 {
 		if s.from <= at {
 			continue
 		}
-		if !r.directoryRead && s.from-at <= maxDirectory {
+		if !r.directoryRead && s.from-at <= maxRemote {
 			return s.from
 		}
 		return min(end, s.from)
@@ -108,12 +120,28 @@ func (r *remoteFile) until(at, need int64) int64 {
 	return end
 }
 
+// afford makes sure that another part of at most n bytes stays within the bounds.
+func (r *remoteFile) afford(n int64) error {
+	r.requests++
+	r.read += n
+	if r.requests > maxRequests || r.read > maxRemote {
+		return errNoRanges
+	}
+	if r.account == nil {
+		return nil // the tail, which is small
+	}
+	return r.account.spend(int(n))
+}
+
 // fetch adds the bytes [from, to) to what is known; a negative from stands for the last -from
 // bytes of the file.
 func (r *remoteFile) fetch(from, to int64) error {
-	spec := fmt.Sprintf("bytes=%d-%d", from, to-1)
+	spec, most := fmt.Sprintf("bytes=%d-%d", from, to-1), to-from
 	if from < 0 {
-		spec = fmt.Sprintf("bytes=%d", from)
+		spec, most = fmt.Sprintf("bytes=%d", from), -from
+	}
+	if err := r.afford(most); err != nil {
+		return err
 	}
 	var s span
 	err := r.c.t.do(r.ctx, request{
@@ -141,9 +169,12 @@ func (r *remoteFile) fetch(from, to int64) error {
 			if tag := resp.Header.Get("ETag"); tag != "" && tag[0] == '"' {
 				r.etag = tag
 			}
-			data, err := io.ReadAll(&bounded{r: resp.Body, left: maxDirectory + tailSize})
+			data, err := io.ReadAll(&bounded{r: resp.Body, left: most + 1})
 			if err != nil {
 				return err
+			}
+			if int64(len(data)) > most {
+				return errNoRanges
 			}
 			if len(data) == 0 || at+int64(len(data)) > total || from < 0 && at+int64(len(data)) != total {
 				return errNoRanges

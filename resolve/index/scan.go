@@ -13,7 +13,7 @@ import (
 const (
 	scanBuffer = 64 << 10
 	// maxString bounds one string or number of a page.
-	maxString = 4 << 20
+	maxString = 1 << 20
 	maxKeys   = 100 // remembered
 	// maxDepth bounds the nesting of what is passed over.
 	maxDepth = 10000

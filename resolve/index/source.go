@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
+
+	"mlenv/resolve/cache"
 )
 
 // guard says what stands between us and somebody on the way to a server.
@@ -53,20 +56,31 @@ func (c *Client) identity(u *url.URL, index string) string {
 	if !ok {
 		return ""
 	}
-	c.salting.Do(func() {
-		var err error
-		if c.store != nil {
-			c.salt, err = c.store.Salt()
-		}
-		if c.salt == nil || err != nil {
-			// Nothing that needs credentials is then found by the next run.
-			c.salt = make([]byte, sha256.Size)
-			rand.Read(c.salt) // never fails
-		}
-	})
-	mac := hmac.New(sha256.New, c.salt)
+	mac := hmac.New(sha256.New, c.salt.of(c.store))
 	fmt.Fprintf(mac, "%d:%s%s", len(k.User), k.User, k.Password)
 	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// salt is the secret of identities.
+type salt struct {
+	once  sync.Once
+	bytes []byte
+}
+
+// of gives the cache's own or, where there is none, one of this client.
+func (s *salt) of(store *cache.Store) []byte {
+	s.once.Do(func() {
+		var err error
+		if store != nil {
+			s.bytes, err = store.Salt()
+		}
+		if s.bytes == nil || err != nil {
+			// Nothing that needs credentials is then found by the next run.
+			s.bytes = make([]byte, sha256.Size)
+			rand.Read(s.bytes) // never fails
+		}
+	})
+	return s.bytes
 }
 
 // sameSource reports whether all hops of an answer were guarded as well as the first, and none took
