@@ -11,38 +11,47 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// record describes where a flavor records the version of its library.
+// record is the place where a flavor writes the version of its library. What each key holds was read
+// in MLflow's source by .ci/oracle/flavor_versions.py.
 type record struct {
 	flavor, key string
-	libraries   []pep508.Name // any of them is the library
+	versionOf   []pep508.Name // the version is that of one of them
+	libraries   []pep508.Name // others that bring the library too, with versions of their own
 }
 
+var tensorflows = []pep508.Name{"tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-macos", "tf-nightly"}
+
 var records = []record{
-	{"sklearn", "sklearn_version", []pep508.Name{"scikit-learn", "scikit-learn-intelex"}},
-	{"xgboost", "xgb_version", []pep508.Name{"xgboost", "xgboost-cpu"}},
-	{"lightgbm", "lgb_version", []pep508.Name{"lightgbm"}},
-	{"catboost", "catboost_version", []pep508.Name{"catboost"}},
-	{"pytorch", "pytorch_version", []pep508.Name{"torch"}},
-	{"tensorflow", "tensorflow_version", []pep508.Name{"tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-macos", "tf-nightly"}},
-	{"tensorflow", "keras_version", []pep508.Name{"keras", "tensorflow", "tensorflow-cpu"}},
-	{"keras", "keras_version", []pep508.Name{"keras", "tensorflow", "tensorflow-cpu"}},
-	{"onnx", "onnx_version", []pep508.Name{"onnx"}},
-	{"spark", "pyspark_version", []pep508.Name{"pyspark"}},
-	{"statsmodels", "statsmodels_version", []pep508.Name{"statsmodels"}},
-	{"prophet", "prophet_version", []pep508.Name{"prophet"}},
-	{"spacy", "spacy_version", []pep508.Name{"spacy"}},
-	{"fastai", "fastai_version", []pep508.Name{"fastai"}},
-	{"transformers", "transformers_version", []pep508.Name{"transformers"}},
-	{"sentence_transformers", "sentence_transformers_version", []pep508.Name{"sentence-transformers"}},
-	{"langchain", "langchain_version", []pep508.Name{"langchain", "langchain-core", "langchain-community"}},
-	{"llama_index", "llama_index_version", []pep508.Name{"llama-index", "llama-index-core"}},
-	{"openai", "openai_version", []pep508.Name{"openai"}},
-	{"dspy", "dspy_version", []pep508.Name{"dspy", "dspy-ai"}},
-	{"h2o", "h2o_version", []pep508.Name{"h2o"}},
-	{"paddle", "paddle_version", []pep508.Name{"paddlepaddle", "paddlepaddle-gpu"}},
-	{"pmdarima", "pmdarima_version", []pep508.Name{"pmdarima"}},
-	{"shap", "shap_version", []pep508.Name{"shap"}},
-	{"diviner", "diviner_version", []pep508.Name{"diviner"}},
+	{"sklearn", "sklearn_version", []pep508.Name{"scikit-learn"}, []pep508.Name{"scikit-learn-intelex"}},
+	{"xgboost", "xgb_version", []pep508.Name{"xgboost", "xgboost-cpu"}, nil},
+	{"lightgbm", "lgb_version", []pep508.Name{"lightgbm"}, nil},
+	{"catboost", "catboost_version", []pep508.Name{"catboost"}, nil},
+	{"pytorch", "pytorch_version", []pep508.Name{"torch"}, nil},
+	{"tensorflow", "tensorflow_version", tensorflows, nil},
+	// Until 2.13 that of keras, afterwards that of TensorFlow, whatever its name says.
+	{"tensorflow", "keras_version", append([]pep508.Name{"keras"}, tensorflows...), nil},
+	{"keras", "keras_version", []pep508.Name{"keras"}, tensorflows},
+	{"onnx", "onnx_version", []pep508.Name{"onnx"}, nil},
+	{"spark", "pyspark_version", []pep508.Name{"pyspark"}, []pep508.Name{"databricks-connect"}},
+	{"johnsnowlabs", "pyspark_version", []pep508.Name{"pyspark"}, []pep508.Name{"databricks-connect", "johnsnowlabs", "johnsnowlabs-for-databricks"}},
+	{"mleap", "mleap_version", []pep508.Name{"mleap"}, nil},
+	{"gluon", "mxnet_version", []pep508.Name{"mxnet"}, nil},
+	{"statsmodels", "statsmodels_version", []pep508.Name{"statsmodels"}, nil},
+	{"prophet", "prophet_version", []pep508.Name{"prophet"}, nil},
+	{"spacy", "spacy_version", []pep508.Name{"spacy"}, nil},
+	{"fastai", "fastai_version", []pep508.Name{"fastai"}, nil},
+	{"transformers", "transformers_version", []pep508.Name{"transformers"}, nil},
+	{"diffusers", "diffusers_version", []pep508.Name{"diffusers"}, nil},
+	{"sentence_transformers", "sentence_transformers_version", []pep508.Name{"sentence-transformers"}, nil},
+	{"langchain", "langchain_version", []pep508.Name{"langchain"}, []pep508.Name{"langchain-core", "langchain-community"}},
+	// llama_index.core.__version__: llama-index is released less often.
+	{"llama_index", "llama_index_version", []pep508.Name{"llama-index-core"}, []pep508.Name{"llama-index"}},
+	{"openai", "openai_version", []pep508.Name{"openai"}, nil},
+	{"h2o", "h2o_version", []pep508.Name{"h2o"}, nil},
+	{"paddle", "paddle_version", []pep508.Name{"paddlepaddle", "paddlepaddle-gpu"}, nil},
+	{"pmdarima", "pmdarima_version", []pep508.Name{"pmdarima"}, nil},
+	{"shap", "shap_version", []pep508.Name{"shap"}, nil},
+	{"diviner", "diviner_version", []pep508.Name{"diviner"}, nil},
 }
 
 // flavors compares the versions that MLmodel records with what is required and locked.
@@ -54,8 +63,8 @@ func (c *checker) flavors() {
 	}
 	pyfunc := c.in.Model.Flavor("python_function")
 	if v := pyfunc.Get("cloudpickle_version"); v.Text != "" && pyfunc.Get("python_model").Text != "" {
-		// Every mlflow depends on cloudpickle, so it need not be a requirement.
-		c.recorded(record{"python_function", "cloudpickle_version", []pep508.Name{"cloudpickle"}}, v, false)
+		// Every mlflow brings cloudpickle, so that it need not be required.
+		c.recorded(record{"python_function", "cloudpickle_version", []pep508.Name{"cloudpickle"}, nil}, v, false)
 	}
 	c.mlflowFeatures()
 }
@@ -65,34 +74,49 @@ func (c *checker) recorded(r record, v model.Value, needed bool) {
 	if err != nil {
 		return
 	}
-	from := c.from(v)
-	present := false
-	for i, name := range r.libraries {
-		for _, q := range c.in.Spec.Requirements {
-			if q.Name != name {
-				continue
-			}
-			present = true
-			if i == 0 && !q.Specifier.Match(version) && !q.Specifier.Match(version.Public()) {
-				c.find(finding.FlavorVersionExcluded, string(name), append(from, q.From...),
-					"the %s flavor was saved with %s %s, but %s is required", r.flavor, q.Name, v.Text, q.Line())
-			}
-		}
-		if p := c.locked(name); p != nil {
-			present = true
-			if i == 0 && !p.Version.IsZero() && p.Version.Public().Compare(version.Public()) != 0 {
-				c.find(finding.FlavorVersionNotLocked, string(name), append(from, c.lockOrigin(name)),
-					"the %s flavor was saved with %s %s, but the lock has %s", r.flavor, name, v.Text, p.Version)
-			}
-		}
-		present = present || slices.ContainsFunc(c.in.Spec.Conda.Packages, func(p resolve.CondaPackage) bool {
-			return p.Name == string(name) || p.Name == "pytorch" && name == "torch" || p.Name == "py-xgboost" && name == "xgboost"
-		})
+	// A version that fits any of those whose it may be is no finding of the others.
+	var found finding.List
+	present, fits := false, false
+	for _, name := range r.versionOf {
+		there, ok, against := c.compareRecorded(r, v, version, name)
+		present, fits = present || there, fits || there && ok
+		found = append(found, against...)
+	}
+	if !fits {
+		c.findings = append(c.findings, found...)
+	}
+	for _, name := range r.libraries {
+		present = present || c.isThere(name)
 	}
 	if !present && needed {
-		c.find(finding.FlavorLibraryMissing, string(r.libraries[0]), from,
-			"the %s flavor was saved with %s %s, which no requirement names", r.flavor, r.libraries[0], v.Text)
+		c.find(finding.FlavorLibraryMissing, string(r.versionOf[0]), c.from(v),
+			"the %s flavor was saved with %s %s, which no requirement names", r.flavor, r.versionOf[0], v.Text)
 	}
+}
+
+// compareRecorded compares a recorded version with what is required and locked of one distribution. ok
+// reports that it fits; there, that the distribution is required, locked or a package for conda.
+func (c *checker) compareRecorded(r record, v model.Value, version pep440.Version, name pep508.Name) (there, ok bool, against finding.List) {
+	for _, q := range c.in.Spec.Requirements {
+		if q.Name == name && !q.Specifier.Match(version) && !q.Specifier.Match(version.Public()) {
+			against.Add(finding.FlavorVersionExcluded, string(name), append(c.from(v), q.From...),
+				"the %s flavor was saved with %s %s, but %s is required", r.flavor, q.Name, v.Text, q.Line())
+		}
+	}
+	if p := c.locked(name); p != nil && !p.Version.IsZero() && p.Version.Public().Compare(version.Public()) != 0 {
+		against.Add(finding.FlavorVersionNotLocked, string(name), append(c.from(v), c.lockOrigin(name)),
+			"the %s flavor was saved with %s %s, but the lock has %s", r.flavor, name, v.Text, p.Version)
+	}
+	return c.isThere(name), len(against) == 0, against
+}
+
+// isThere reports that a distribution is required, locked or a package for conda.
+func (c *checker) isThere(name pep508.Name) bool {
+	return c.locked(name) != nil ||
+		slices.ContainsFunc(c.in.Spec.Requirements, func(q resolve.Requirement) bool { return q.Name == name }) ||
+		slices.ContainsFunc(c.in.Spec.Conda.Packages, func(p resolve.CondaPackage) bool {
+			return p.Name == string(name) || condaNames[p.Name] == string(name)
+		})
 }
 
 // feature is something in a model that MLflow supports since a certain version. Each version was
