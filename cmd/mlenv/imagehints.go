@@ -12,6 +12,7 @@ import (
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/sink"
+	"mlenv/resolve/dist"
 	"mlenv/resolve/lock"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
@@ -35,6 +36,7 @@ func imageHint(err error) string {
 		unnamed   *imagebuild.ManifestError
 		newer     *lock.NewerError
 		notFor    *pylock.NotForError
+		symbols   *dist.SymbolsError
 	)
 	switch {
 	case errors.As(err, &building):
@@ -61,6 +63,8 @@ func imageHint(err error) string {
 		return baseHint(noBase)
 	case errors.As(err, &unserved):
 		return "lock again with mlenv lock --serve " + string(unserved.Serve) + ", or give the --serve of the lock"
+	case errors.As(err, &symbols):
+		return "build the wheel in a container of the base, or of one with an older C library (docs/sources.md has the commands); or give a --base with a newer one"
 	case errors.As(err, &newer):
 		return "lock again with mlenv lock --exclude-newer, with the same time"
 	case errors.As(err, &engine):

@@ -13,6 +13,7 @@ import (
 	"mlenv/resolve"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/index"
+	"mlenv/resolve/lock"
 	"mlenv/resolve/model"
 	"mlenv/resolve/serving"
 )
@@ -101,6 +102,9 @@ func (r *imageRun) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if err := r.findLock(ctx); err != nil {
+		return err
+	}
+	if err := lock.Loadable(ctx, r.client, r.locked.Lock, r.locked.Dir, base.Targets(r.bases)); err != nil {
 		return err
 	}
 	var needs []base.Need

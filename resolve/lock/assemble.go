@@ -3,6 +3,7 @@ package lock
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -69,7 +70,7 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 		}
 		l.Packages = append(l.Packages, p)
 	}
-	return l, s.verify(l)
+	return l, errors.Join(s.verify(l), s.checkLocal(l))
 }
 
 // yanked lists the entries that their projects have withdrawn.

@@ -1,9 +1,13 @@
 package lock
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -376,5 +380,52 @@ func TestConflictIsNotBuildable(t *testing.T) {
 	var none *NoSolutionError
 	if !errors.As(err, &none) || len(none.Buildable) > 0 {
 		t.Errorf("%v, buildable %q", err, none.Buildable)
+	}
+}
+
+// A wheel that nobody has checked for the C library that it needs is read when it is locked.
+func TestWheelForANewerLibc(t *testing.T) {
+	library, err := os.ReadFile("../dist/testdata/needs-glibc-2.36.so")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var data bytes.Buffer
+	z := zip.NewWriter(&data)
+	for name, text := range map[string]string{"a/_native.so": string(library), "a-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: a\nVersion: 1.0\n"} {
+		e, err := z.Create(name)
+		if err == nil {
+			_, err = e.Write([]byte(text))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for libc, fits := range map[string]bool{"glibc:2.36": true, "glibc:2.31": false} {
+		u := reads(t, "a 1.0\n\t!nohash\n\t!wheel cp311-cp311-linux_x86_64\n")
+		u.content = data.Bytes()
+		p := problem(t, "a")
+		if p.Targets[0].Libc, err = dist.ParseLibc(libc); err != nil {
+			t.Fatal(err)
+		}
+		f := &u.files["a"][0]
+		path, err := u.Fetch(t.Context(), *f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := Solve(t.Context(), u, p)
+		if err != nil {
+			t.Fatalf("what is on an index is looked at when an image is built: %v", err)
+		}
+		var symbols *dist.SymbolsError
+		if err := Loadable(t.Context(), u, l, p.Dir, p.Targets); fits != (err == nil) || !fits && !errors.As(err, &symbols) {
+			t.Errorf("of an index, on %s: %v", libc, err)
+		}
+		f.URL = "file://" + filepath.ToSlash(path)
+		if _, err := Solve(t.Context(), u, p); fits != (err == nil) || !fits && !errors.As(err, &symbols) {
+			t.Errorf("of a folder, on %s: %v", libc, err)
+		}
 	}
 }

@@ -44,6 +44,7 @@ type universe struct {
 	metadata map[string]*dist.Metadata // by file name
 	broken   map[string]bool
 	dir      string // where files lie that are fetched
+	content  []byte // of every file; nil: its name
 }
 
 func (u *universe) Versions(_ context.Context, name pep508.Name) (vs []pep440.Version, _ error) {
@@ -79,7 +80,11 @@ func (u *universe) Metadata(_ context.Context, f dist.File) (*dist.Metadata, err
 
 func (u *universe) Fetch(_ context.Context, f dist.File) (string, error) {
 	name := filepath.Join(u.dir, f.Filename)
-	return name, os.WriteFile(name, []byte(f.Filename), 0o666)
+	content := u.content
+	if content == nil {
+		content = []byte(f.Filename)
+	}
+	return name, os.WriteFile(name, content, 0o666)
 }
 
 // entry is one version while it is read.
