@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,6 +37,7 @@ type checkOptions struct {
 	online         bool
 	date           string
 	listRules      bool
+	explain        string
 	target         string
 }
 
@@ -53,42 +55,110 @@ func checkCommand(a *app) *cli.Command {
 	bindTarget(s, &o.target, "say what the `PLATFORM` would refuse of the model's image, as mlenv image --target builds it")
 	s.text(&o.date, "date", "check as of `YYYY-MM-DD` instead of today")
 	s.on(&o.listRules, "list-rules", "print the rules and exit")
+	s.text(&o.explain, "explain", "print what there is to say of the rule `RULE`, and exit")
 	o.lock.bind(s, &o.model.index)
 	o.model.bind(s, "check")
 	return &cli.Command{
 		Name:      "check",
 		Usage:     "find what would go wrong with a model before it is deployed",
-		ArgsUsage: "MODEL",
+		ArgsUsage: "MODEL...",
 		Description: "Compares what MODEL, a model directory or its MLmodel file, declares with what its files hold,\n" +
 			"with a lock and with a policy. Needs no network unless --online is given. With --target it says\n" +
-			"what a platform would refuse, and MODEL may be an image too. docs/rules.md describes the rules. Exits with 2 if there are findings at or above --fail-on.",
+			"what a platform would refuse, and MODEL may be an image too. docs/rules.md\n" +
+			"describes the rules, --explain one of them. Several MODELs are checked each for itself. Exits with 2\n" +
+			"if there are findings at or above --fail-on.",
 		Flags:  s.flags,
 		Action: s.action(func(ctx context.Context, args []string) error { return a.check(ctx, args, o) }),
 	}
 }
 
 func (a *app) check(ctx context.Context, args []string, o *checkOptions) error {
-	if o.listRules {
+	switch {
+	case o.listRules:
 		_, err := a.stdout.Write(listRules(finding.Rules()))
 		return err
+	case o.explain != "":
+		return a.explainRule(o.explain)
+	case len(args) > 1:
+		return a.checkAll(ctx, args, o)
 	}
-	r := &checkRun{app: a, o: o}
-	if err := r.prepare(args); err != nil {
-		return err
-	}
-	found, err := r.check(ctx, args)
+	found, data, err := a.checkOne(ctx, args, o)
 	if err != nil {
 		return err
 	}
-	if err := r.write(ctx, found); err != nil {
-		return err
+	return a.finishCheck(ctx, o, data, found)
+}
+
+// checkOne checks one model, and returns the findings that count and the report.
+func (a *app) checkOne(ctx context.Context, args []string, o *checkOptions) (count int, data []byte, err error) {
+	r := &checkRun{app: a, o: o}
+	if err := r.prepare(args); err != nil {
+		return 0, nil, err
+	}
+	found, err := r.check(ctx, args)
+	if err != nil {
+		return 0, nil, err
 	}
 	if s := r.threshold(); s != "" {
-		if n := found.Findings.AtLeast(s); n > 0 {
-			return &findingsError{count: n}
-		}
+		count = found.Findings.AtLeast(s)
 	}
-	return nil
+	data, err = r.report(found)
+	return count, data, err
+}
+
+// checkAll checks several models, each for itself, and writes their reports in one: as text below each
+// other, as JSON in a list.
+func (a *app) checkAll(ctx context.Context, models []string, o *checkOptions) error {
+	switch {
+	case o.format == "sarif" || o.format == "junit":
+		return &usageError{msg: "--format " + o.format + " is of one MODEL", hint: "run mlenv check once for each"}
+	case o.lockFile != "":
+		return &usageError{msg: "--lock is of one MODEL, but there is also " + strconv.Quote(models[1])}
+	}
+	var all [][]byte
+	total := 0
+	for _, model := range models {
+		count, data, err := a.checkOne(ctx, []string{model}, o)
+		if err != nil {
+			return fmt.Errorf("checking %s: %w", model, err)
+		}
+		total += count
+		if o.format == "text" {
+			data = append([]byte(filepath.ToSlash(model)+":\n"), data...)
+		}
+		all = append(all, bytes.TrimRight(data, "\n"))
+	}
+	switch o.format {
+	case "json":
+		return a.finishCheck(ctx, o, slices.Concat([]byte("[\n"), bytes.Join(all, []byte(",\n")), []byte("\n]\n")), total)
+	case "text":
+		return a.finishCheck(ctx, o, append(bytes.Join(all, []byte("\n\n")), '\n'), total)
+	}
+	return a.finishCheck(ctx, o, append(bytes.Join(all, []byte("\n")), '\n'), total)
+}
+
+// finishCheck writes the report. The error is of the findings that count.
+func (a *app) finishCheck(ctx context.Context, o *checkOptions, data []byte, count int) (err error) {
+	if o.output == "-" {
+		_, err = a.stdout.Write(data)
+	} else {
+		err = writeOutput(ctx, o.output, data)
+	}
+	if err == nil && count > 0 {
+		err = &findingsError{count: count}
+	}
+	return err
+}
+
+// explainRule prints what there is to say of a rule.
+func (a *app) explainRule(id string) error {
+	rule, ok := finding.Lookup(finding.ID(id))
+	if !ok {
+		return &usageError{msg: fmt.Sprintf("there is no rule %q", id), hint: "mlenv check --list-rules prints them"}
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s (%s, %s)\n\n%s.\n\n%s\n", rule.ID, rule.Category, rule.Severity,
+		strings.ToUpper(rule.Summary[:1])+rule.Summary[1:], rule.Help)
+	return err
 }
 
 // checkRun is one run of the command.
@@ -200,10 +270,10 @@ func (r *checkRun) threshold() finding.Severity {
 	return ""
 }
 
-// write writes the report.
-func (r *checkRun) write(ctx context.Context, found *check.Report) error {
+// report is the report of one model.
+func (r *checkRun) report(found *check.Report) ([]byte, error) {
 	out := &report.Report{
-		Model: filepath.ToSlash(r.model), Tool: "mlenv " + versionNumber(),
+		Model: filepath.ToSlash(r.model), Tool: "mlenv " + versionNumber(), Ran: ranRules(r.in),
 		Findings: found.Findings, Excepted: found.Excepted, Rules: finding.Rules(), FailOn: r.threshold(),
 	}
 	if r.in.Lock != nil && r.in.Lock.Name != "" {
@@ -216,15 +286,23 @@ func (r *checkRun) write(ctx context.Context, found *check.Report) error {
 	if r.o.output == "-" {
 		paint = r.app.reportPaint()
 	}
-	data, err := out.Format(r.o.format, paint)
-	if err != nil {
-		return err
+	return out.Format(r.o.format, paint)
+}
+
+// ranRules counts the rules that could be applied, and names the flags that would have let all be.
+func ranRules(in check.Input) report.Ran {
+	rules, lacking := check.NotRun(in)
+	out := report.Ran{Rules: rules}
+	for _, need := range []struct {
+		check.Need
+		flag string
+	}{{check.NeedsLock, "--lock"}, {check.NeedsOnline, "--online"}, {check.NeedsBase, "--base"}, {check.NeedsAdvisories, "--osv"}, {check.NeedsPolicy, "--policy"}} {
+		if n := lacking[need.Need]; n > 0 {
+			out.NotRun += n
+			out.Needs = append(out.Needs, need.flag)
+		}
 	}
-	if r.o.output == "-" {
-		_, err = r.app.stdout.Write(data)
-		return err
-	}
-	return writeOutput(ctx, r.o.output, data)
+	return out
 }
 
 // reportPaint gives the styles of a report their colours.

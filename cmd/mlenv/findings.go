@@ -51,8 +51,8 @@ func (a *app) report(findings finding.List, failOn finding.Severity) error {
 		}
 	}
 	if len(findings) > 0 {
-		s.print("%s, %s, %s", plural(findings.Count(finding.Error), "error"),
-			plural(findings.Count(finding.Warning), "warning"), plural(findings.Count(finding.Info), "note"))
+		s.print("%s, %s, %d info", plural(findings.Count(finding.Error), "error"),
+			plural(findings.Count(finding.Warning), "warning"), findings.Count(finding.Info))
 	}
 	if failOn == "" {
 		return nil

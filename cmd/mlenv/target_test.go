@@ -51,7 +51,7 @@ func TestCheckTarget(t *testing.T) {
 		{[]string{w.model, "--target", "vertex", "--platform", "linux/arm64"}, exitFindings, []string{"target-architecture"}},
 		{[]string{w.model, "--target", "kubernetes", "--serve", "none"}, exitFindings, []string{"target-server"}},
 		{[]string{oci, "--target", "sagemaker"}, exitFindings, []string{"target-manifest", "target-wants-root"}},
-		{[]string{docker, "--target", "sagemaker"}, exitOK, []string{"nothing found"}},
+		{[]string{docker, "--target", "sagemaker"}, exitOK, []string{"0 findings"}},
 		{[]string{docker, "--target", "kubernetes"}, exitFindings, []string{"target-refuses-root"}},
 		{[]string{docker}, exitFailure, nil}, // without --target it is the name of a model
 	} {

@@ -20,8 +20,16 @@ type Report struct {
 	Excepted []check.Excepted
 	FailOn   finding.Severity // the threshold; "" where nothing fails
 	Rules    []finding.Rule   // all that could have been found
+	// Ran tells, where its Rules are more than 0, how many rules were applied.
+	Ran Ran
 	// Outside are the files of origins that are not in the model, such as the lock.
 	Outside []string
+}
+
+// Ran tells how many rules there were to be applied, and how many of them could not be.
+type Ran struct {
+	Rules, NotRun int
+	Needs         []string // what would have let them run, in the words of whoever asks for the report
 }
 
 // Formats lists the names that Format takes; the first is the default.

@@ -36,21 +36,22 @@ func severityStyle(s finding.Severity) Style {
 	return NoteStyle
 }
 
-// group is the findings of one file.
+// group is the findings of one severity in one file.
 type group struct {
+	severity finding.Severity
 	file     string // "" for those that stand nowhere
 	findings []finding.Finding
 }
 
-// groups orders findings by file, MLmodel first, then by line.
+// groups orders findings by severity, the worst first, then by file, MLmodel first, then by line.
 func groups(findings []finding.Finding) []group {
 	var out []group
 	for _, f := range findings {
 		o, _ := place(f)
-		i := slices.IndexFunc(out, func(g group) bool { return g.file == o.File })
+		i := slices.IndexFunc(out, func(g group) bool { return g.file == o.File && g.severity == f.Severity })
 		if i < 0 {
 			i = len(out)
-			out = append(out, group{file: o.File})
+			out = append(out, group{severity: f.Severity, file: o.File})
 		}
 		out[i].findings = append(out[i].findings, f)
 	}
@@ -63,8 +64,17 @@ func groups(findings []finding.Finding) []group {
 		}
 		return 1
 	}
+	worse := func(a, b finding.Severity) int {
+		switch {
+		case a == b:
+			return 0
+		case a.AtLeast(b):
+			return -1
+		}
+		return 1
+	}
 	slices.SortStableFunc(out, func(a, b group) int {
-		return cmp.Or(cmp.Compare(order(a.file), order(b.file)), cmp.Compare(a.file, b.file))
+		return cmp.Or(worse(a.severity, b.severity), cmp.Compare(order(a.file), order(b.file)), cmp.Compare(a.file, b.file))
 	})
 	for _, g := range out {
 		slices.SortStableFunc(g.findings, func(a, b finding.Finding) int {
@@ -82,6 +92,7 @@ func (r *Report) text(paint Paint) []byte {
 		paint = func(_ Style, s string) string { return s }
 	}
 	var b strings.Builder
+	helped := map[finding.ID]bool{} // what helps against a rule is said once
 	for _, g := range groups(r.Findings) {
 		title := g.file
 		if title == "" {
@@ -96,6 +107,10 @@ func (r *Report) text(paint Paint) []byte {
 			}
 			shown = o
 			writeFinding(&b, f, o, paint)
+			if help := r.rule(f.Rule).Help; help != "" && !helped[f.Rule] {
+				helped[f.Rule] = true
+				fmt.Fprintf(&b, "    %s %s\n", paint(Faint, "help:"), help)
+			}
 		}
 		b.WriteByte('\n')
 	}
@@ -127,15 +142,11 @@ func printableLines(text string) string {
 }
 
 func writeFinding(b *strings.Builder, f finding.Finding, shown finding.Origin, paint Paint) {
-	severity := string(f.Severity)
-	if f.Severity == finding.Info {
-		severity = "note"
-	}
 	message := strings.ReplaceAll(printableLines(f.Message), "\n", "\n    ")
 	if shown.Line > 0 && shown.Text == "" {
 		message = fmt.Sprintf("line %d: %s", shown.Line, message)
 	}
-	fmt.Fprintf(b, "  %s %s %s\n", paint(severityStyle(f.Severity), severity+":"), message, paint(Faint, "["+string(f.Rule)+"]"))
+	fmt.Fprintf(b, "  %s %s %s\n", paint(severityStyle(f.Severity), string(f.Severity)+":"), message, paint(Faint, "["+string(f.Rule)+"]"))
 	for _, o := range others(f, shown) {
 		line := "    also " + printable.Line(o.String())
 		if o.Text != "" && o.File != shown.File {
@@ -145,14 +156,29 @@ func writeFinding(b *strings.Builder, f finding.Finding, shown finding.Origin, p
 	}
 }
 
+// summary counts the findings, and the rules that could not find any.
 func (r *Report) summary() string {
-	errors, warnings, notes := r.counts()
-	s := "nothing found"
+	errors, warnings, infos := r.counts()
+	s := "0 findings"
 	if len(r.Findings) > 0 {
-		s = plural(errors, "error") + ", " + plural(warnings, "warning") + ", " + plural(notes, "note")
+		s = plural(errors, "error") + ", " + plural(warnings, "warning") + ", " + fmt.Sprintf("%d info", infos)
 	}
 	if n := len(r.Excepted); n > 0 {
 		s += " (" + plural(n, "finding") + " excepted by the policy)"
 	}
+	if r.Ran.Rules > 0 {
+		s += fmt.Sprintf("; %d rules", r.Ran.Rules)
+	}
+	if r.Ran.NotRun > 0 {
+		s += fmt.Sprintf(", %d not run: they need %s", r.Ran.NotRun, orList(r.Ran.Needs))
+	}
 	return s + "\n"
+}
+
+func orList(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
