@@ -18,29 +18,30 @@ import (
 )
 
 // authorizer makes requests to one repository with the credentials that its registry asks for.
-// go-containerregistry has such a transport, too. That one decides by GET /v2/ alone, takes the
-// first of several challenges, and asks for one token for everything, which a repository that
-// layers are mounted from can spoil for the whole push. Here every answer of 401 counts, a token is
-// kept for each set of scopes, and a mount that is refused becomes an upload.
+// go-containerregistry has such a transport too, but it looks only at the response to GET /v2/,
+// uses only the first of several challenges, and gets one token for everything, so that a
+// repository to mount layers from can make the whole push fail. This one handles every response
+// with status 401, keeps a token for each set of scopes, and turns a mount that is denied into an
+// upload.
 type authorizer struct {
-	next     http.RoundTripper // to the registry and to the server of its tokens
+	next     http.RoundTripper // for the registry and its token server
 	repo     name.Repository
-	scope    string // what is done with the repository
+	scope    string // access to the repository, such as transport.PushScope
 	keychain authn.Keychain
 
-	mu      sync.Mutex
-	auth    authn.Authenticator // nil: the keychain was not asked yet
-	ways    []challenge         // in which the registry lets itself be asked; none: it takes all
-	extra   []string            // scopes that it wants beyond the repository's
-	headers map[string]string   // Authorization, by the scopes that it is good for
-	unfit   map[string]bool     // repositories that nothing can be mounted from
+	mu          sync.Mutex
+	auth        authn.Authenticator // nil if the keychain was not asked yet
+	challenges  []challenge         // of the registry; empty: it requires no credentials
+	extra       []string            // scopes that the registry requires in addition
+	headers     map[string]string   // Authorization headers by scopes
+	unmountable map[string]bool     // repositories from which nothing can be mounted
 }
 
 // RoundTrip implements http.RoundTripper.
 func (a *authorizer) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case !sameHost(r.URL, a.repo.RegistryStr()):
-		return a.elsewhere(r)
+		return a.otherHost(r)
 	case r.Method == http.MethodGet && r.URL.Path == "/v2/":
 		return a.ping(r)
 	case r.Method == http.MethodPost && r.URL.Query().Get("mount") != "":
@@ -49,7 +50,8 @@ func (a *authorizer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a.send(r, a.scope)
 }
 
-// sameHost tells whether a URL is of a registry, with or without its scheme's port.
+// sameHost reports whether a URL is on a registry's host, with or without the default port of its
+// scheme.
 func sameHost(u *url.URL, registry string) bool {
 	if port := map[string]string{"http": "80", "https": "443"}[u.Scheme]; u.Port() == "" && u.Host != registry {
 		return net.JoinHostPort(u.Hostname(), port) == registry
@@ -59,17 +61,17 @@ func sameHost(u *url.URL, registry string) bool {
 	return u.Host == registry
 }
 
-// ping asks which challenges there are, and hides them from go-containerregistry, which then leaves
-// it to us to answer them.
+// ping reads the registry's challenges and hides them from go-containerregistry, which would
+// otherwise answer them itself.
 func (a *authorizer) ping(r *http.Request) (*http.Response, error) {
 	resp, err := a.next.RoundTrip(r)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
 	a.mu.Lock()
-	a.ways = parseChallenges(resp.Header)
+	a.challenges = parseChallenges(resp.Header)
 	if resp.Header.Get("WWW-Authenticate") == "" {
-		a.ways = []challenge{{scheme: "basic"}} // what clients do who were told nothing
+		a.challenges = []challenge{{scheme: "basic"}} // what clients do if there is no challenge
 	}
 	a.mu.Unlock()
 	discard(resp)
@@ -80,8 +82,9 @@ func (a *authorizer) ping(r *http.Request) (*http.Response, error) {
 	return &open, nil
 }
 
-// send makes a request with what its scopes take. Where the registry answers 401, it was not asked
-// so yet, or a token has expired: the request is repeated with fresh credentials, once.
+// send makes a request with credentials for its scopes. If the registry answers 401, there were no
+// credentials for them yet or a token has expired: the request is repeated once with fresh
+// credentials.
 func (a *authorizer) send(r *http.Request, scopes ...string) (*http.Response, error) {
 	used, err := a.header(r, scopes)
 	if err != nil {
@@ -97,18 +100,18 @@ func (a *authorizer) send(r *http.Request, scopes ...string) (*http.Response, er
 		return nil, err
 	}
 	if fresh == "" || fresh == used && strings.HasPrefix(fresh, "Basic ") {
-		return resp, nil // the same password would get the same answer
+		return resp, nil // the same password would get the same response
 	}
 	again, ok := rewind(r)
 	if !ok {
-		return resp, nil // the caller's next try has the fresh credentials
+		return resp, nil // the caller's next try will use the fresh credentials
 	}
 	discard(resp)
 	return a.next.RoundTrip(authorized(again, fresh))
 }
 
-// authorized is a request with credentials. It is a copy: http.Client takes the headers of the
-// original along to wherever it is redirected.
+// authorized returns a copy of a request with credentials. The original must not have them:
+// http.Client copies its headers to redirects, which may lead to other hosts.
 func authorized(r *http.Request, header string) *http.Request {
 	if header == "" {
 		return r
@@ -118,20 +121,20 @@ func authorized(r *http.Request, header string) *http.Request {
 	return out
 }
 
-// learn takes in the challenges of a 401, and forgets the credentials that it was the answer to. It
-// reports whether another try makes sense.
+// learn remembers the challenges of a 401 response and forgets the rejected credentials. It reports
+// whether another try makes sense.
 func (a *authorizer) learn(resp *http.Response, used string, scopes []string) bool {
-	ways := parseChallenges(resp.Header)
-	bearer, isBearer := find(ways, "bearer")
-	if _, isBasic := find(ways, "basic"); !isBasic && !isBearer {
+	challenges := parseChallenges(resp.Header)
+	bearer, isBearer := find(challenges, "bearer")
+	if _, isBasic := find(challenges, "basic"); !isBasic && !isBearer {
 		return false
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.ways = ways
+	a.challenges = challenges
 	maps.DeleteFunc(a.headers, func(_, header string) bool { return header == used })
-	// A registry that names its repositories otherwise than its URLs do says so here. What it says
-	// of a mount is of no use to other requests.
+	// Some registries name repositories differently in scopes than in URLs, and say so here. The
+	// scope of a mount is of no use to other requests.
 	wanted := bearer.params["scope"]
 	if used != "" && wanted != "" && len(scopes) == 1 && !slices.Contains(a.extra, wanted) && !covers(scopes[0], wanted) {
 		a.extra = append(a.extra, wanted)
@@ -139,7 +142,7 @@ func (a *authorizer) learn(resp *http.Response, used string, scopes []string) bo
 	return true
 }
 
-// covers tells whether a scope allows all that another does: "repository:a:push,pull" and
+// covers reports whether a scope includes another, as "repository:a:push,pull" includes
 // "repository:a:pull".
 func covers(scope, other string) bool {
 	what, may := cutActions(scope)
@@ -152,15 +155,15 @@ func cutActions(scope string) (what string, actions []string) {
 	return scope[:at], strings.Split(strings.TrimPrefix(scope[at:], ":"), ",")
 }
 
-// header gives the Authorization for a request of some scopes, "" where there is nothing to say: the
-// registry has not asked, or there are no credentials to answer it with.
+// header returns the Authorization header for a request with some scopes. It returns "" if the
+// registry has not asked for credentials, or if there are none.
 func (a *authorizer) header(r *http.Request, scopes []string) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.ways) == 0 {
+	if len(a.challenges) == 0 {
 		return "", nil
 	}
-	scopes = slices.Concat(a.extra, scopes) // first: some servers look at one alone
+	scopes = slices.Concat(a.extra, scopes) // extra first, because some servers only use the first scope
 	key := strings.Join(scopes, " ")
 	if header, ok := a.headers[key]; ok {
 		return header, nil
@@ -176,8 +179,9 @@ func (a *authorizer) header(r *http.Request, scopes []string) (string, error) {
 	return header, nil
 }
 
-// answer answers the challenges. A token is asked for before a password is sent with every request;
-// where none is given and the registry takes passwords too, the password has to do.
+// answer returns the Authorization header that answers the challenges. A token is better than
+// sending the password with every request. The password is only used if there is no token and the
+// registry accepts passwords too.
 func (a *authorizer) answer(r *http.Request, scopes []string) (string, error) {
 	if a.auth == nil {
 		a.auth = authn.Anonymous
@@ -195,7 +199,7 @@ func (a *authorizer) answer(r *http.Request, scopes []string) (string, error) {
 		return "", err
 	}
 	password := passwordHeader(config)
-	bearer, ok := find(a.ways, "bearer")
+	bearer, ok := find(a.challenges, "bearer")
 	if !ok {
 		return password, nil
 	}
@@ -203,7 +207,7 @@ func (a *authorizer) answer(r *http.Request, scopes []string) (string, error) {
 		return "Bearer " + config.RegistryToken, nil
 	}
 	token, err := exchange(r, a.repo.Registry, a.auth, a.next, bearer, scopes)
-	if _, basic := find(a.ways, "basic"); basic && password != "" && isRefusal(err) {
+	if _, basic := find(a.challenges, "basic"); basic && password != "" && isRefusal(err) {
 		return password, nil
 	}
 	if err != nil {
@@ -227,13 +231,13 @@ func passwordHeader(c *authn.AuthConfig) string {
 	return ""
 }
 
-// exchange asks the server that a challenge names for a token.
+// exchange asks the token server named in a challenge for a token.
 func exchange(r *http.Request, of name.Registry, auth authn.Authenticator, next http.RoundTripper, c challenge, scopes []string) (*transport.Token, error) {
 	return transport.Exchange(r.Context(), of, auth, next, scopes,
 		&transport.Challenge{Scheme: c.scheme, Parameters: c.params, Insecure: r.URL.Scheme == "http"})
 }
 
-// bearerHeader takes a token by either of the names that servers have for it.
+// bearerHeader returns the header for a token. Servers return the token under one of two names.
 func bearerHeader(t *transport.Token) string {
 	if t.AccessToken != "" {
 		return "Bearer " + t.AccessToken
@@ -241,21 +245,21 @@ func bearerHeader(t *transport.Token) string {
 	return "Bearer " + t.Token
 }
 
-// isRefusal tells whether a server has said no, and would say it again.
+// isRefusal reports whether a server has denied a request permanently.
 func isRefusal(err error) bool {
 	var answer *transport.Error
 	return errors.As(err, &answer) && answer.StatusCode >= 400 && answer.StatusCode < 500 &&
 		answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode != http.StatusRequestTimeout
 }
 
-// mount asks for a mount, with a token of its own that covers both repositories. A registry or a
-// server of tokens that refuses it has done no harm: the request is then made for an upload.
+// mount asks for a mount, with a token of its own for both repositories. If the registry or the
+// token server denies it, the request is repeated as one for an upload.
 func (a *authorizer) mount(r *http.Request) (*http.Response, error) {
 	from := r.URL.Query().Get("from")
 	a.mu.Lock()
-	unfit := a.unfit[from]
+	unmountable := a.unmountable[from]
 	a.mu.Unlock()
-	if !unfit && from != "" {
+	if !unmountable && from != "" {
 		resp, err := a.send(r, a.scope, "repository:"+from+":"+transport.PullScope)
 		if err == nil && (resp.StatusCode < 400 || resp.StatusCode >= 500) || err != nil && !isRefusal(err) {
 			return resp, err
@@ -264,10 +268,10 @@ func (a *authorizer) mount(r *http.Request) (*http.Response, error) {
 			discard(resp)
 		}
 		a.mu.Lock()
-		if a.unfit == nil {
-			a.unfit = map[string]bool{}
+		if a.unmountable == nil {
+			a.unmountable = map[string]bool{}
 		}
-		a.unfit[from] = true
+		a.unmountable[from] = true
 		a.mu.Unlock()
 	}
 	plain := r.Clone(r.Context())
@@ -279,9 +283,9 @@ func (a *authorizer) mount(r *http.Request) (*http.Response, error) {
 	return a.send(plain, a.scope)
 }
 
-// elsewhere makes a request to a host that the registry has sent us to. Our credentials are none of
-// its business; a token that anybody gets can be asked for.
-func (a *authorizer) elsewhere(r *http.Request) (*http.Response, error) {
+// otherHost makes a request to another host that the registry redirects to. It must not get our
+// credentials, but we may ask it for an anonymous token.
+func (a *authorizer) otherHost(r *http.Request) (*http.Response, error) {
 	resp, err := a.next.RoundTrip(r)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
@@ -300,8 +304,8 @@ func (a *authorizer) elsewhere(r *http.Request) (*http.Response, error) {
 	return a.next.RoundTrip(authorized(again, bearerHeader(token)))
 }
 
-// discard reads an answer to its end, within reason, so that its connection can be used again.
+// discard reads the rest of a response, up to a limit, so that its connection can be reused.
 func discard(resp *http.Response) {
-	_, _ = io.CopyN(io.Discard, resp.Body, 1<<16) // an error means a connection the less
+	_, _ = io.CopyN(io.Discard, resp.Body, 1<<16) // after an error the connection is just not reused
 	resp.Body.Close()
 }

@@ -10,12 +10,12 @@ import (
 	"sync"
 )
 
-// CertTransport trusts, beyond the system's certificates, those that directories hold for a host:
-// DIR/HOST[:PORT]/*.crt, and client certificates as *.cert with *.key, as Docker's and podman's
-// certs.d have them.
+// CertTransport is a transport that trusts additional certificates for a host, which it finds in
+// directories with the structure of Docker's and podman's certs.d: DIR/HOST[:PORT]/*.crt, and
+// client certificates in *.cert with *.key.
 type CertTransport struct {
 	Dirs []string
-	Next http.RoundTripper // for hosts without certificates of their own; a copy of it is changed for others
+	Next http.RoundTripper // for hosts without certificates of their own; others get a modified copy
 
 	mu    sync.Mutex
 	hosts map[string]http.RoundTripper
@@ -86,13 +86,13 @@ func (c *CertTransport) build(host string) (http.RoundTripper, error) {
 	return own, nil
 }
 
-// TrustFile adds the certificates of a file in PEM to those that a configuration trusts, beside the
-// system's.
+// TrustFile makes a configuration trust the certificates in a PEM file, in addition to those of the
+// system.
 func TrustFile(config *tls.Config, name string) error {
 	if config.RootCAs == nil {
 		pool, err := x509.SystemCertPool()
 		if err != nil {
-			pool = x509.NewCertPool() // a machine without any
+			pool = x509.NewCertPool() // a machine without system certificates
 		}
 		config.RootCAs = pool
 	}
@@ -101,7 +101,7 @@ func TrustFile(config *tls.Config, name string) error {
 		return err
 	}
 	if !config.RootCAs.AppendCertsFromPEM(data) {
-		return fmt.Errorf("%s holds no certificate in PEM", name)
+		return fmt.Errorf("%s contains no certificate in PEM", name)
 	}
 	return nil
 }

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// challenge is one way in which a server lets itself be asked (RFC 9110, section 11.6.1).
+// challenge is one way to authenticate that a server offers (RFC 9110, section 11.6.1).
 type challenge struct {
 	scheme string            // in lower case: "basic", "bearer"
-	params map[string]string // by names in lower case
+	params map[string]string // by lower-case name
 }
 
-// parseChallenges reads the WWW-Authenticate headers of an answer. There can be several headers,
-// several challenges in one of them, and parameters after each; what cannot be understood is left
-// out, as another challenge may do.
+// parseChallenges reads the WWW-Authenticate headers of a response. There can be several headers,
+// several challenges in each, and parameters after each challenge. Whatever cannot be parsed is
+// skipped, as another challenge may be usable.
 func parseChallenges(h http.Header) []challenge {
 	var out []challenge
 	for _, line := range h.Values("WWW-Authenticate") {
@@ -24,7 +24,7 @@ func parseChallenges(h http.Header) []challenge {
 
 func parseChallengeLine(s string) (out []challenge) {
 	for {
-		// "=" also ends the token68 that some schemes have instead of parameters.
+		// Some schemes have a token68 instead of parameters, which may end in "=".
 		s = strings.TrimLeft(s, " \t,=")
 		word, rest := cutToken(s)
 		if word == "" {
@@ -42,7 +42,7 @@ func parseChallengeLine(s string) (out []challenge) {
 	}
 }
 
-// cutToken takes a token off (RFC 9110, section 5.6.2).
+// cutToken splits off a token (RFC 9110, section 5.6.2).
 func cutToken(s string) (token, rest string) {
 	end := strings.IndexFunc(s, func(r rune) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
@@ -53,7 +53,7 @@ func cutToken(s string) (token, rest string) {
 	return s[:end], s[end:]
 }
 
-// cutValue takes a token or a quoted string off. A quoted string without an end goes on to the end.
+// cutValue splits off a token or a quoted string. An unterminated string extends to the end.
 func cutValue(s string) (value, rest string) {
 	if !strings.HasPrefix(s, `"`) {
 		return cutToken(s)
@@ -71,7 +71,7 @@ func cutValue(s string) (value, rest string) {
 	return b.String(), ""
 }
 
-// find gives the challenge of a scheme.
+// find returns the challenge with a scheme, and whether there is one.
 func find(list []challenge, scheme string) (challenge, bool) {
 	for _, c := range list {
 		if c.scheme == scheme {

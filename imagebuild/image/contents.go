@@ -18,51 +18,52 @@ import (
 	"mlenv/resolve/serving"
 )
 
-// Contents is what an image holds of its environment.
+// Contents is what an image contains that describes its environment.
 type Contents struct {
 	Config *v1.ConfigFile
-	Size   int64  // bytes of all layers, as they are stored; 0 where that is not known without packing them
+	Size   int64  // stored size of all layers in bytes; 0 if it is not known without compressing them
 	Lock   []byte // pylock.toml, nil if there is none
-	// Model holds the small files of the model, nil if there is no MLmodel. Larger ones are not in
-	// it, and neither are those of layers that did not have to be read.
+	// Model has the small files of the model, or is nil if there is no MLmodel. It lacks large
+	// files, and files in layers that did not have to be read.
 	Model fs.FS
-	// Skipped are files of the model that were seen but are too large to be kept.
+	// Skipped are files of the model that were found but are too large to keep.
 	Skipped []string
 }
 
-// What is kept of an image, in bytes. Code and environment files are far smaller.
+// Limits on what is kept of an image, in bytes. Code and environment files are far smaller.
 const (
 	maxFile  = 4 << 20
 	maxFiles = 128 << 20
 
-	// Bounds on the layers that are read, which are mostly mlenv's own, and anybody's else.
+	// Limits on the layers that are read. Most are made by mlenv, but an image can come from
+	// anywhere.
 	maxEntries = 1_000_000
-	maxName    = 4096 // bytes of a path; Linux opens none that is longer
+	maxName    = 4096 // length of a path in bytes; the limit of Linux
 )
 
-// Where mlenv puts things, as tar paths.
+// The paths where mlenv puts files, as in tar headers.
 var (
 	lockPath  = strings.TrimPrefix(serving.LockPath, "/")
 	modelPath = strings.TrimPrefix(serving.ModelPath, "/")
 )
 
-// CreatedBy is what the history of an image says of the layers that mlenv put on its base.
+// CreatedBy is the history entry of layers that mlenv adds to a base.
 const CreatedBy = "mlenv image"
 
 // BaseDigest is the annotation with the digest of the base that an image is built on (OCI
 // image-spec, "Pre-Defined Annotation Keys").
 const BaseDigest = "org.opencontainers.image.base.digest"
 
-// KindAnnotation is the annotation of a layer's descriptor that says what the layer is, where a
-// reader of images has to know it. Most layers have none.
+// KindAnnotation is the annotation of a layer's descriptor with the kind of the layer. Only layers
+// that readers of images must recognize have it.
 const KindAnnotation = "io.mlenv.layer.kind"
 
-// CodeLayer is the kind of a layer that holds code of the model, which people compare between two
-// versions, and which therefore is read although it is not the last one.
+// CodeLayer is the kind of a layer with code of the model. It is read even if it is not the last
+// layer, so that the code of two versions can be compared.
 const CodeLayer = "code"
 
-// Read reads an image's layers from the last to the first until it has the lock and MLmodel. In
-// images of mlenv both are in the last layer, which is small.
+// Read reads an image's layers from the last to the first until it has found the lock and MLmodel.
+// In images made by mlenv both are in the last layer, which is small.
 func Read(img *Image) (*Contents, error) {
 	config, err := img.ConfigFile()
 	if err != nil {
@@ -73,7 +74,7 @@ func Read(img *Image) (*Contents, error) {
 		return nil, fmt.Errorf("reading the image's layers: %w", err)
 	}
 	out := &Contents{Config: config}
-	code := func(int) bool { return true } // a Docker tarball has no annotations, but is at hand
+	code := func(int) bool { return true } // a Docker tarball has no annotations, but reading it is cheap
 	if img.Digest != "" {
 		m, err := img.Manifest()
 		if err != nil {
@@ -100,8 +101,8 @@ func Read(img *Image) (*Contents, error) {
 	return out, err
 }
 
-// firstOurs returns the first layer that could hold something of mlenv's: the first one that is not
-// the base's, where the history tells.
+// firstOurs returns the index of the first layer that mlenv may have made: the first after the
+// base, if the history shows where that ends.
 func firstOurs(config *v1.ConfigFile, layers int) int {
 	at := 0
 	for _, h := range config.History {
@@ -116,20 +117,20 @@ func firstOurs(config *v1.ConfigFile, layers int) int {
 	return 0
 }
 
-// found is what the layers read so far, the upper ones, hold.
+// found is what the layers read so far contain. Upper layers are read first.
 type found struct {
 	files   map[string][]byte // by tar path
 	hidden  map[string]bool   // paths that an upper layer removed or replaced
 	skipped map[string]bool   // relative to the model
 	size    int
-	entries int // of all layers that were read
+	entries int // number of entries in all layers read
 }
 
 func (f *found) complete() bool {
 	return f.files[lockPath] != nil && f.files[modelPath+"/MLmodel"] != nil
 }
 
-// read takes in a layer below those read before.
+// read reads a layer below those read before.
 func (f *found) read(layer v1.Layer) error {
 	stream, err := layer.Uncompressed()
 	if err != nil {
@@ -142,7 +143,7 @@ func (f *found) read(layer v1.Layer) error {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
 			maps.Copy(f.hidden, hides)
-			// Reading to the end is what lets the layer check its digest.
+			// Read to the end, so that the layer checks its digest.
 			_, err = io.Copy(io.Discard, stream)
 			return err
 		}
@@ -175,7 +176,7 @@ func (f *found) read(layer v1.Layer) error {
 	}
 }
 
-// wanted tells whether a file is of interest and not hidden by an upper layer.
+// wanted reports whether a file is of interest and not hidden by an upper layer.
 func (f *found) wanted(name string) bool {
 	if name != lockPath && !strings.HasPrefix(name, modelPath+"/") {
 		return false
@@ -205,7 +206,8 @@ func (f *found) keep(name string, size int64, content io.Reader) error {
 	return nil
 }
 
-// model returns the model's files as a file system: a zip in memory is one.
+// model returns the model's files as a file system. A zip archive in memory is the simplest one
+// that supports directories.
 func (f *found) model() (fs.FS, error) {
 	if f.files[modelPath+"/MLmodel"] == nil {
 		return nil, nil

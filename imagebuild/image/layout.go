@@ -20,19 +20,19 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// maxManifest bounds manifests, indexes and configurations, in bytes. Registries take manifests of
-// 4 MiB, and a configuration is as long as the history of its image, some 10 kB.
+// maxManifest is the maximum size in bytes of manifests, indexes and configurations. Registries
+// accept manifests of up to 4 MiB, and a configuration usually has about 10 kB.
 const maxManifest = 8 << 20
 
-// refName is the annotation that names an image of a layout (OCI image-spec, annotations).
+// refName is the annotation with the name of an image in a layout (OCI image-spec, annotations).
 const refName = "org.opencontainers.image.ref.name"
 
-// files gives the files of a layout by name.
+// files opens the files of a layout by name.
 type files interface {
 	Open(name string) (fs.File, error)
 }
 
-// openLayout opens an image of an OCI image layout (OCI image-spec, "Image Layout").
+// openLayout opens an image in an OCI image layout (OCI image-spec, "Image Layout").
 func openLayout(fsys files, want string, p *v1.Platform) (*Image, error) {
 	data, err := readAll(fsys, "index.json")
 	if err != nil {
@@ -52,7 +52,7 @@ func openLayout(fsys files, want string, p *v1.Platform) (*Image, error) {
 		return nil, fmt.Errorf("the layout has no image %s, only %s", want, strings.Join(names(index.Manifests), ", "))
 	}
 	d := fits[0]
-	if len(fits) > 1 { // several platforms side by side, else several images
+	if len(fits) > 1 { // several platforms of one image, or else several images
 		for _, f := range fits {
 			if f.Platform == nil {
 				return nil, fmt.Errorf("the layout has %d images; name one with :NAME or @sha256:…: %s", len(fits), strings.Join(names(fits), ", "))
@@ -65,7 +65,7 @@ func openLayout(fsys files, want string, p *v1.Platform) (*Image, error) {
 	return pick(layout{fsys}, d, p)
 }
 
-// names are by what the images of a layout can be asked for.
+// names returns the names or digests by which the images of a layout can be selected.
 func names(list []v1.Descriptor) []string {
 	var out []string
 	for _, d := range list {
@@ -78,7 +78,7 @@ func names(list []v1.Descriptor) []string {
 	return out
 }
 
-// layout is the store of a layout.
+// layout implements store for a layout.
 type layout struct{ files }
 
 func blobPath(h v1.Hash) string { return path.Join("blobs", h.Algorithm, h.Hex) }
@@ -152,12 +152,12 @@ func (b *blob) Compressed() (io.ReadCloser, error) {
 	return &checked{ReadCloser: f, want: b.desc.Digest, sum: sha256.New()}, nil
 }
 
-// damaged says that a blob is not what its name says.
+// damaged reports that a blob does not match its digest.
 type damaged struct{ digest v1.Hash }
 
 func (d *damaged) Error() string { return "the blob " + d.digest.String() + " is damaged" }
 
-// checked compares a blob with its digest when its end is read.
+// checked verifies the digest of a blob at the end of reading it.
 type checked struct {
 	io.ReadCloser
 	want v1.Hash
@@ -186,8 +186,8 @@ func readAll(fsys files, name string) ([]byte, error) {
 	return data, err
 }
 
-// tarFiles are the files of an uncompressed tar, read where they lie in it. It is opened for each of
-// them, so that nothing stays open that somebody would have to close.
+// tarFiles are the files in an uncompressed tar file, which are read directly from it. The tar file
+// is opened again for each of them, so that there is nothing to close in the end.
 type tarFiles struct {
 	name string
 	at   map[string]section
@@ -211,7 +211,8 @@ func openTar(name string) (*tarFiles, error) {
 	return t, t.scan(f)
 }
 
-// regular refuses what cannot be read twice: opening a named pipe waits for somebody to write.
+// regular returns an error for anything but a regular file. Others cannot be read twice, and
+// opening a named pipe would wait for a writer.
 func regular(name string) error {
 	info, err := os.Stat(name)
 	if err == nil && !info.Mode().IsRegular() {
@@ -220,9 +221,9 @@ func regular(name string) error {
 	return err
 }
 
-// scan notes where the files are.
+// scan records the offsets of the files.
 func (t *tarFiles) scan(f *os.File) error {
-	archive := tar.NewReader(f) // which seeks over content
+	archive := tar.NewReader(f) // which seeks past the contents
 	for {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -255,7 +256,7 @@ func (t *tarFiles) Open(name string) (fs.File, error) {
 	return &tarFile{io.NewSectionReader(f, s.offset, s.size), f, s.header}, nil
 }
 
-// tarFile is one of them.
+// tarFile is one open file of a tar file.
 type tarFile struct {
 	*io.SectionReader
 	tar    *os.File

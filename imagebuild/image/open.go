@@ -1,5 +1,5 @@
-// Package image names, opens and reads images wherever they lie: in a registry, an OCI layout, or a
-// tarball. Nothing is run, and no more is fetched than is read.
+// Package image names, opens and reads images wherever they are: in a registry, an OCI layout, or a
+// tarball. It runs nothing, and fetches only what is read.
 package image
 
 import (
@@ -19,27 +19,29 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Image is an image where it lies.
+// Image is an image that has been opened.
 type Image struct {
 	v1.Image
 	// Name is the full reference by which others can pull it; "" for an image in files.
 	Name string
-	// Digest is that of the image's manifest, "sha256:…"; "" for a Docker tarball, which has none.
+	// Digest is the digest of the image's manifest, "sha256:…". It is "" for a Docker tarball,
+	// which has none.
 	Digest string
-	// Named is the digest of what Name names, which may be an index that has the image; "" for an
-	// image in files.
+	// Named is the digest of what Name refers to, which may be an index that contains the image. It
+	// is "" for an image in files.
 	Named string
 }
 
-// IsFile tells whether ref names an image in files, as Open understands it.
+// IsFile reports whether ref refers to an image in files in one of the forms that Open accepts.
 func IsFile(ref string) bool {
 	kind, rest, _ := strings.Cut(ref, ":")
 	return rest != "" && (kind == "oci" || kind == "oci-tar" || kind == "docker-tar")
 }
 
-// Open finds an image: a registry's reference, "oci:DIR" or "oci-tar:FILE", with ":NAME" or
-// "@sha256:…" where there are several, or "docker-tar:FILE". The platform chooses among the images
-// of an index; nil takes the only one, else linux/amd64. Layers are fetched when they are read.
+// Open opens an image. ref is a reference to a registry, "oci:DIR" or "oci-tar:FILE", followed by
+// ":NAME" or "@sha256:…" if there are several images, or "docker-tar:FILE". The platform selects
+// one of the images of an index; nil means the only one, or else linux/amd64. Layers are fetched
+// when they are read.
 func Open(ctx context.Context, ref string, p *v1.Platform, r Remote) (*Image, error) {
 	if !IsFile(ref) {
 		return r.open(ctx, ref, p)
@@ -74,8 +76,8 @@ func openFile(ref string, p *v1.Platform) (*Image, error) {
 	return openLayout(tar, want, p)
 }
 
-// checkDockerTar refuses a tarball whose description is too large to be read into memory, which
-// package tarball does unasked.
+// checkDockerTar returns an error for a tarball whose metadata is too large to read into memory.
+// Package tarball would read it without a limit.
 func checkDockerTar(name string) error {
 	t, err := openTar(name)
 	if err != nil {
@@ -97,7 +99,7 @@ func checkDockerTar(name string) error {
 	return nil
 }
 
-// splitName takes ":NAME" or "@sha256:…" off the path of a layout.
+// splitName splits ":NAME" or "@sha256:…" off the path of a layout.
 func splitName(text string) (dir, want string) {
 	if _, err := os.Stat(text); err == nil {
 		return text, ""
@@ -105,7 +107,8 @@ func splitName(text string) (dir, want string) {
 	if at := strings.LastIndex(text, "@"); at > 0 {
 		return text[:at], text[at+1:]
 	}
-	// A tag has no slash, a directory's name seldom a colon; a name such as churn:v2 has one.
+	// Directories may contain a colon, and so may names such as churn:v2. So cut at the first colon
+	// that has an existing path before it.
 	for at := 1; at < len(text); at++ {
 		if text[at] != ':' {
 			continue
@@ -135,13 +138,14 @@ func (r Remote) open(ctx context.Context, text string, p *v1.Platform) (*Image, 
 	return img, nil
 }
 
-// store gives manifests by their digests.
+// store returns manifests by digest.
 type store interface {
 	index(h v1.Hash) (*v1.IndexManifest, error)
 	image(h v1.Hash) (v1.Image, error)
 }
 
-// registry is the store of a repository. What was asked for by name is not asked for again.
+// registry implements store for a repository. It does not fetch again what was already fetched by
+// name.
 type registry struct {
 	first *remote.Descriptor
 	repo  name.Repository
@@ -180,17 +184,17 @@ func (r registry) image(h v1.Hash) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The configuration is read into memory, and no further than its descriptor says.
+	// The configuration is read into memory, up to the size in its descriptor.
 	if m.Config.Size < 0 || m.Config.Size > maxManifest {
 		return nil, fmt.Errorf("the image's configuration is too large: %d bytes", m.Config.Size)
 	}
 	return img, nil
 }
 
-// depth bounds how deep indexes are nested.
+// depth is how deeply indexes may be nested.
 const depth = 4
 
-// pick follows a descriptor to one image.
+// pick follows a descriptor, which may be of an index, to one image.
 func pick(s store, d v1.Descriptor, p *v1.Platform) (*Image, error) {
 	for range depth {
 		if !d.MediaType.IsIndex() {
@@ -211,12 +215,12 @@ func pick(s store, d v1.Descriptor, p *v1.Platform) (*Image, error) {
 	return nil, errors.New("indexes are nested too deeply")
 }
 
-// choose takes the image of a platform.
+// choose returns the descriptor for a platform.
 func choose(list []v1.Descriptor, p *v1.Platform) (v1.Descriptor, error) {
 	var images []v1.Descriptor
 	var names []string
 	for _, d := range list {
-		// Attestations stand beside images, under a platform that no machine has.
+		// Attestations are listed next to images, with the platform "unknown".
 		if d.MediaType.IsIndex() || isImage(d.MediaType) && (d.Platform == nil || d.Platform.OS != "unknown") {
 			images = append(images, d)
 			if d.Platform != nil {

@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// maxWait bounds how long a registry can have one request wait. Limits that are counted by the hour
-// or by the day end later than anybody waits for: the answer is then an error at once.
+// maxWait is how long a registry can make one request wait. Nobody waits for the end of hourly or
+// daily rate limits: these are an error immediately.
 const maxWait = 5 * time.Minute
 
-// patient repeats requests that a server will answer later, as the server asks: those to which it
-// answers 429 or 503 with Retry-After (RFC 9110, section 10.2.3). Answers without that header are
-// left to the retries of the callers.
+// patient repeats requests to which a server responds with 429 or 503 and Retry-After (RFC 9110,
+// section 10.2.3), after the time that the server asks for. Responses without that header are left
+// to the retries of the callers.
 type patient struct {
 	next   http.RoundTripper
 	sleep  func(context.Context, time.Duration) error
 	onWait func(host string, d time.Duration)
 
 	mu     sync.Mutex
-	gaveUp map[string]bool // hosts that asked for too much since their last good answer
+	gaveUp map[string]bool // hosts that asked for too long a wait since their last successful response
 }
 
 // RoundTrip implements http.RoundTripper. A request whose body cannot be read again is not repeated
-// here: the answer is given after the wait, so that the caller's next try comes in time.
+// here. Its response is returned after the wait, so that the caller's next try succeeds.
 func (p *patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	var waited time.Duration
 	for {
@@ -39,8 +39,8 @@ func (p *patient) RoundTrip(r *http.Request) (*http.Response, error) {
 			p.giveUp(r.URL.Host, false)
 			return resp, nil
 		}
-		// Callers repeat what failed, too. Without this, a server that always asks for another
-		// minute would be given the bound for each of their tries.
+		// Callers retry too. Without this, a server that always asks for another minute would get
+		// maxWait for each of their tries.
 		if p.hasGivenUp(r.URL.Host) || waited+d > maxWait {
 			p.giveUp(r.URL.Host, true)
 			return resp, nil
@@ -77,8 +77,8 @@ func (p *patient) giveUp(host string, yes bool) {
 	p.gaveUp[host] = yes
 }
 
-// wait tells how long a server wants us to wait. A date is compared with the server's own, so that
-// it does not matter whose clock is right. Less than a second would be no wait at all.
+// wait returns how long a server asks us to wait, at least a second. A date is compared with the
+// Date header of the response, so that our clock does not matter.
 func wait(resp *http.Response) (time.Duration, bool) {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return 0, false
@@ -95,7 +95,7 @@ func wait(resp *http.Response) (time.Duration, bool) {
 	return max(until.Sub(now), time.Second), err == nil
 }
 
-// rewind gives a request that was sent as it was before, if its body can be read again.
+// rewind returns a copy of a request that was sent, if its body can be read again.
 func rewind(r *http.Request) (*http.Request, bool) {
 	again := r.Clone(r.Context())
 	if r.Body == nil || r.Body == http.NoBody {
@@ -109,7 +109,7 @@ func rewind(r *http.Request) (*http.Request, bool) {
 	return again, err == nil
 }
 
-// sleep waits until the time is over or the context is done.
+// sleep waits for a duration or until the context is done.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

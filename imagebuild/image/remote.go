@@ -14,38 +14,38 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// Remote is how registries are spoken to. Whatever asks one, to find a base, to compare an image or
-// to push, does it by a Remote, so that credentials, certificates and retries are the same
-// everywhere. The zero value is anonymous, and trusts the system's certificates.
+// Remote is how to access registries. Everything that does, to find a base, compare an image or
+// push, uses a Remote, so that credentials, certificates and retries are the same everywhere. The
+// zero value is anonymous and trusts the system's certificates.
 type Remote struct {
 	Keychain  authn.Keychain    // nil: anonymous; it may be a Locator, too
 	Transport http.RoundTripper // nil: go-containerregistry's default
 	UserAgent string
 	Backoff   remote.Backoff // between tries; zero: go-containerregistry's own
 
-	// Sleep waits as long as a registry asks by Retry-After, which is at most five minutes for one
-	// request. nil: it waits for the time, or for the end of the context.
+	// Sleep waits for as long as a registry asks with Retry-After, up to five minutes for one
+	// request. If nil, it waits for the duration or until the context is done.
 	Sleep func(context.Context, time.Duration) error
-	// OnWait, where not nil, is told of each such wait before it begins, by several goroutines.
+	// OnWait, if not nil, is called before each such wait. It is called from several goroutines.
 	OnWait func(host string, d time.Duration)
 }
 
-// Locator is a Keychain that can tell where its credentials come from.
+// Locator is a Keychain that knows where its credentials come from.
 type Locator interface {
-	// Locate returns the place that the credentials of a repository are from, "" where there are
-	// none, and all places where they were looked for.
+	// Locate returns where the credentials for a repository come from, or "" if there are none, and
+	// everywhere it looked for them.
 	Locate(target authn.Resource) (from string, looked []string)
 }
 
-// Session is a Remote at work in one repository: what it learns of the registry's credentials serves
-// all its requests.
+// Session is a Remote for one repository. Its requests share tokens and what was learned about how
+// the registry authenticates.
 type Session struct {
 	remote    Remote
 	repo      name.Repository
 	transport http.RoundTripper
 }
 
-// Session begins one. The scope says what for, transport.PullScope or transport.PushScope.
+// Session starts a session. scope is transport.PullScope or transport.PushScope.
 func (r Remote) Session(repo name.Repository, scope string) *Session {
 	p := &patient{next: r.RoundTripper(), sleep: r.Sleep, onWait: r.OnWait}
 	if p.sleep == nil {
@@ -56,7 +56,7 @@ func (r Remote) Session(repo name.Repository, scope string) *Session {
 	}}
 }
 
-// Options returns the session in the form that go-containerregistry takes, followed by more.
+// Options returns the options of go-containerregistry for the session, followed by more.
 func (s *Session) Options(ctx context.Context, more ...remote.Option) []remote.Option {
 	opts := []remote.Option{remote.WithContext(ctx), remote.WithTransport(s.transport)}
 	if s.remote.Backoff.Steps > 0 {
@@ -76,7 +76,7 @@ func (r Remote) RoundTripper() http.RoundTripper {
 	return r.Transport
 }
 
-// Digest asks a registry what a reference names, without fetching it: "sha256:…".
+// Digest asks a registry for the digest of a reference, "sha256:…", without fetching the manifest.
 func (r Remote) Digest(ctx context.Context, text string) (string, error) {
 	ref, err := ParseReference(text)
 	if err != nil {
@@ -90,10 +90,12 @@ func (r Remote) Digest(ctx context.Context, text string) (string, error) {
 	return d.Digest.String(), nil
 }
 
-// Client returns an HTTP client for requests that go-containerregistry does not make. It follows no
-// redirection, and repeats no request but those that a registry asks for later, or with credentials.
+// Client returns an HTTP client for requests that go-containerregistry does not make. It does not
+// follow redirects, and repeats only requests that the registry asks to repeat later or with
+// credentials.
 func (s *Session) Client(ctx context.Context) (*http.Client, error) {
-	// Its transport is wanted for the scheme alone: registries on this machine may speak plain HTTP.
+	// This transport is only used to find the scheme: registries on this machine may use plain
+	// HTTP.
 	t, err := transport.NewWithContext(ctx, s.repo.Registry, authn.Anonymous, s.transport, nil)
 	if err != nil {
 		return nil, err
@@ -102,14 +104,14 @@ func (s *Session) Client(ctx context.Context) (*http.Client, error) {
 	return &http.Client{Transport: t, CheckRedirect: stay}, nil
 }
 
-// DeniedError says with which credentials a registry denied access.
+// DeniedError reports that a registry denied access, and with which credentials.
 type DeniedError struct {
 	Registry string
-	User     string   // "" where there is no name: there are no credentials, or they are a token
-	From     string   // where the credentials are from; "": there are none, or nobody knows
+	User     string   // "" if there are no credentials, or if they are a token
+	From     string   // where the credentials are from; "" if there are none or it is not known
 	Looked   []string // where they were looked for
-	Found    bool     // there are credentials
-	Err      error    // what the registry, or the server of its tokens, answered
+	Found    bool     // whether there are credentials
+	Err      error    // the response of the registry or its token server
 }
 
 func (e *DeniedError) Error() string {
@@ -153,7 +155,7 @@ func (s *Session) Explain(ctx context.Context, err error) error {
 	}
 	auth, failed := authn.Resolve(ctx, s.remote.Keychain, s.repo)
 	if failed != nil {
-		return err // which says so already
+		return err // is a *DeniedError already
 	}
 	if config, failed := authn.Authorization(ctx, auth); failed == nil {
 		out.Found, out.User = *config != (authn.AuthConfig{}), config.Username

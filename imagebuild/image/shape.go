@@ -11,8 +11,8 @@ import (
 	"mlenv/resolve/serving"
 )
 
-// Shape is what a platform sees of the image. Of an image in files it is not known whether an index
-// has it.
+// Shape returns the properties of the image that matter to a platform. For an image in files it is
+// not known whether it is in an index.
 func (i *Image) Shape() (serving.Shape, error) {
 	file, err := i.ConfigFile()
 	if err != nil {
@@ -27,12 +27,12 @@ func (i *Image) Shape() (serving.Shape, error) {
 		Architectures: []string{file.Architecture}, User: c.User,
 		Docker: form == types.DockerManifestSchema2,
 		Index:  i.Named != "" && i.Named != i.Digest,
-		// An image of mlenv that only holds an environment starts its Python.
+		// The entrypoint of an image that only contains an environment is its Python.
 		Serves: len(c.Entrypoint)+len(c.Cmd) > 0 && !slices.Equal(c.Entrypoint, []string{serving.Python}),
 	}
 	for port := range c.ExposedPorts {
 		number, _, _ := strings.Cut(port, "/")
-		// Of several, the lowest: the order of a map is no order.
+		// Of several ports take the lowest, because the order of a map is random.
 		if n, err := strconv.Atoi(number); err == nil && (s.Port == 0 || n < s.Port) {
 			s.Port = n
 		}

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// A ContentError says that the content of one entry is not what the entry claims.
+// A ContentError reports that the content of an entry does not match the entry.
 type ContentError struct {
 	Path   string
 	Source string // Entry.Source
@@ -33,7 +33,7 @@ func sorted(entries []Entry) []Entry {
 	return entries
 }
 
-// check looks at sorted entries.
+// check returns an error if sorted entries cannot form a layer.
 func check(entries []Entry) error {
 	files := make(map[string]bool)
 	for i := range entries {
@@ -103,7 +103,8 @@ const (
 	layerEnd  = 16 << 10 // the end of the tar stream
 )
 
-// Estimate returns the most bytes that an entry takes in a spliced layer, give or take a name longer than usual.
+// Estimate returns how many bytes an entry takes in a spliced layer at most, except for unusually
+// long names.
 func Estimate(e Entry) int64 {
 	if e.Kind != File {
 		return headerMax
@@ -114,12 +115,12 @@ func Estimate(e Entry) int64 {
 	return headerMax + e.Content.Size + e.Content.Size/1024
 }
 
-// Fits says that a spliced layer of this entry alone is not larger than max bytes.
+// Fits reports whether a spliced layer with only this entry is at most max bytes.
 func Fits(e Entry, max int64) bool { return layerEnd+Estimate(e) <= max }
 
-// Split cuts the entries, sorted by path, into groups that stay below max bytes each as layers. A single file that does
-// not fit has a group of its own. There is always at least one group. Parents that were in one group only are not
-// repeated: call WithParents for each group.
+// Split splits the entries, sorted by path, into groups such that the layer of each group is
+// smaller than max bytes. A single file that does not fit gets a group of its own. There is always
+// at least one group. Parents are not repeated in every group: call WithParents for each group.
 func Split(entries []Entry, max int64) [][]Entry {
 	entries = sorted(entries)
 	var groups [][]Entry

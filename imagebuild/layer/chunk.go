@@ -12,16 +12,19 @@ import (
 )
 
 const (
-	// chunkSize is the most bytes of the tar stream that one gzip member of our own holds. Members are compressed beside
-	// each other, and as their size is fixed, the bytes are the same for any number of cores.
+	// chunkSize is how much of the tar stream goes into one gzip member compressed by mlenv.
+	// Members are compressed in parallel. As their size is fixed, the result does not depend on the
+	// number of cores.
 	chunkSize = 512 << 10
-	// level is klauspost/compress's level for chunks.
+	// level is the level of klauspost/compress for chunks.
 	level = 5
-	// sampleSize is how much of a chunk, from each of three places, is compressed to see whether it pays.
+	// sampleSize is the size of the samples, taken at three offsets of a chunk, that are compressed
+	// to find out whether compression pays off.
 	sampleSize = 4 << 10
 )
 
-// gzipHeader opens a member without a name, without a time, made on an unknown system (RFC 1952, section 2.3).
+// gzipHeader starts a member without a name or time, made on an unknown system (RFC 1952, section
+// 2.3), so that the header is always the same.
 var gzipHeader = []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}
 
 func gzipTrailer(dst []byte, crc uint32, size int64) []byte {
@@ -29,31 +32,33 @@ func gzipTrailer(dst []byte, crc uint32, size int64) []byte {
 	return binary.LittleEndian.AppendUint32(dst, uint32(size)) // modulo 2^32, as the standard says
 }
 
-// chunks compresses pieces of the tar stream beside each other and writes them, each as one gzip member, in their order.
+// chunks compresses pieces of the tar stream in parallel and writes them in order, each as one gzip
+// member.
 type chunks struct {
 	out     io.Writer
 	free    [][]byte
-	pending []chan [2][]byte // what was taken and the member made of it, first come first written
+	pending []chan [2][]byte // for each chunk in order, its bytes and the member made of them
 	workers int
 	short   fixedHuffman
 }
 
 func newChunks(out io.Writer) *chunks {
-	// More than eight do not pay: reading and hashing are not faster than that. It bounds memory on big machines.
+	// More than eight do not help, because reading and hashing become the bottleneck. The limit
+	// also saves memory on big machines.
 	return &chunks{out: out, workers: min(runtime.GOMAXPROCS(0), 8)}
 }
 
-// buffer returns an empty buffer with room for a chunk.
+// buffer returns an empty buffer with capacity for a chunk.
 func (c *chunks) buffer() []byte {
 	if n := len(c.free); n > 0 {
 		b := c.free[n-1]
 		c.free = c.free[:n-1]
 		return b[:0]
 	}
-	return make([]byte, 0, chunkSize+chunkSize/64) // stored bytes grow a little
+	return make([]byte, 0, chunkSize+chunkSize/64) // incompressible data grows a little
 }
 
-// add takes over one chunk.
+// add compresses one chunk. It keeps the slice.
 func (c *chunks) add(plain []byte) error {
 	if len(plain) <= fixedHuffmanMax {
 		return c.addShort(plain)
@@ -90,7 +95,7 @@ func (c *chunks) writeFirst() error {
 	return err
 }
 
-// drain writes all that was added.
+// drain writes everything that was added.
 func (c *chunks) drain() error {
 	for len(c.pending) > 0 {
 		if err := c.writeFirst(); err != nil {
@@ -100,8 +105,9 @@ func (c *chunks) drain() error {
 	return nil
 }
 
-// compressChunk makes a gzip member of a chunk. What does not shrink by a tenth is stored: weights of neural networks,
-// images, archives. Each chunk decides for itself, so that a file may hold both kinds.
+// compressChunk returns the gzip member for a chunk. Data that does not shrink by a tenth, such as
+// weights of neural networks, images and archives, is stored: inflating it later would take time
+// for nothing. This is decided for each chunk, because a file may contain both kinds.
 func compressChunk(dst, plain []byte) []byte {
 	dst = append(dst, gzipHeader...)
 	if compressible(plain) {

@@ -14,7 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Kind says what an Entry is.
+// Kind is the type of an Entry.
 type Kind uint8
 
 // The kinds of entries. Hard links, devices and the like are not needed in an image of Python files.
@@ -24,11 +24,11 @@ const (
 	Symlink
 )
 
-// Epoch is the modification time of every entry. A constant keeps the bytes of a layer the same for everybody;
-// it is not 0 because some programs take that for "missing", and it is not before 1980 because zip archives
-// cannot hold such times, so that packing an installed package with Python's zipfile would fail.
-// Python compares a source file's time and size with those in a .pyc: as no .pyc of a model's sources is ever in a
-// layer of ours, a constant time cannot make a stale one look fresh.
+// Epoch is the modification time of every entry. A constant keeps the bytes of a layer
+// reproducible. It is not 0 because some programs treat that as "missing", and not before 1980
+// because zip archives cannot store such times: packing an installed package with Python's zipfile
+// would fail. Python compares a source file's time and size with those in a .pyc: as layers never
+// contain .pyc files of a model's sources, a constant time cannot make a stale .pyc look current.
 var Epoch = time.Unix(315532800, 0).UTC() // 1980-01-01T00:00:00Z
 
 // An Entry is one file, directory or symbolic link of a layer. The owner is always 0:0 and the time always Epoch.
@@ -40,34 +40,36 @@ type Entry struct {
 	// Mode holds permission bits and, for directories, fs.ModeSticky. 0 means 0644 for files and 0755 for directories.
 	// It is not used for symbolic links.
 	Mode fs.FileMode
-	// Link is the target of a symbolic link, written as it is.
+	// Link is the target of a symbolic link, stored as it is.
 	Link string
-	// Content is what a File holds.
+	// Content is the content of a File.
 	Content Content
-	// Source says in words where the entry comes from, for messages only: a wheel's file name, say.
+	// Source describes where the entry comes from, such as the file name of a wheel. It is used in
+	// messages only.
 	Source string
 }
 
-// Content is what a file holds. It is opened once or twice for each time the layer is read, never kept in memory.
-// The zero value is an empty file.
+// Content is the content of a file. It is opened once or twice whenever the layer is read, and
+// never kept in memory. The zero value is an empty file.
 type Content struct {
-	// Size counts the bytes of the file itself.
+	// Size is the size of the uncompressed file in bytes.
 	Size int64
-	// Sum is the digest of the file itself, with algorithm sha256, sha384 or sha512; zero where unknown.
-	// It is checked when the layer is measured.
+	// Sum is the digest of the uncompressed file, with algorithm sha256, sha384 or sha512; zero if
+	// unknown. It is checked when the layer is measured.
 	Sum v1.Hash
-	// Deflated says that Open gives a raw DEFLATE stream (RFC 1951) of exactly Packed bytes, whose content has CRC
-	// as its checksum. Else Open gives the file's own bytes.
+	// Deflated means that Open returns a raw DEFLATE stream (RFC 1951) of exactly Packed bytes, and
+	// that CRC is set. Otherwise Open returns the bytes of the file.
 	Deflated bool
 	Packed   int64
-	// CRC is the CRC-32 (IEEE) of the file itself; it is checked when HasCRC is set or the content is Deflated.
+	// CRC is the CRC-32 (IEEE) of the uncompressed file. It is checked if HasCRC is set or the
+	// content is Deflated.
 	CRC    uint32
 	HasCRC bool
-	// Open starts reading from the beginning. It may be called from several goroutines.
+	// Open returns a new reader from the beginning. It may be called from several goroutines.
 	Open func() (io.ReadCloser, error)
 }
 
-// Bytes returns a content that is in memory already: for small generated files.
+// Bytes returns the content of a small file that is in memory.
 func Bytes(b []byte) Content {
 	h, _, _ := v1.SHA256(bytes.NewReader(b))
 	return Content{Size: int64(len(b)), Sum: h, Open: func() (io.ReadCloser, error) {
@@ -75,8 +77,9 @@ func Bytes(b []byte) Content {
 	}}
 }
 
-// FromFile returns the content of a file on disk, which must not change until the last reader of the layer is done:
-// a file that grew or shrank is an error, one that changed otherwise too, since the layer's digest no longer fits.
+// FromFile returns the content of a file on disk, which must not change until the last reader of
+// the layer is done: if the file grows, shrinks or changes, reading the layer fails, because its
+// digest no longer matches.
 func FromFile(name string) (Content, error) {
 	fi, err := os.Stat(name)
 	if err != nil {
@@ -88,8 +91,8 @@ func FromFile(name string) (Content, error) {
 	return Content{Size: fi.Size(), Open: func() (io.ReadCloser, error) { return os.Open(name) }}, nil
 }
 
-// Same reports whether two contents surely are the same bytes: by their digests where both are known,
-// else by size and CRC-32, else it says no.
+// Same reports whether two contents are known to be the same. It compares their digests if both are
+// known, else size and CRC-32 if both are known; otherwise it returns false.
 func (c Content) Same(d Content) bool {
 	if c.Size != d.Size {
 		return false
@@ -105,8 +108,8 @@ func (c Content) Same(d Content) bool {
 
 func (c Content) hasCRC() bool { return c.Deflated || c.HasCRC }
 
-// Same reports whether two entries of one path are the same file, directory or link. Of two files either may stand for
-// both but for their modes: see Either.
+// Same reports whether two entries with the same path are the same file, directory or link. Two
+// files may differ in their modes: see Either.
 func (e Entry) Same(f Entry) bool {
 	if e.Path != f.Path || e.Kind != f.Kind {
 		return false
@@ -120,7 +123,7 @@ func (e Entry) Same(f Entry) bool {
 	return e.Content.Same(f.Content)
 }
 
-// Either returns one of two files that are the same: the first where it alone may be executed, else
+// Either returns one of two files that are the same: the first if only that one is executable, else
 // the second.
 func Either(e, f Entry) Entry {
 	if e.mode()&0o111 != 0 && f.mode()&0o111 == 0 {
@@ -141,9 +144,9 @@ func (e Entry) mode() fs.FileMode {
 	return e.Mode
 }
 
-// WithParents returns the entries, sorted by path, with a directory entry of mode 0755 for every parent that is
-// missing, down from the owned paths and these included. Directories above the owned paths are left to the base image:
-// an entry for "lib" would replace the link that "lib" is where /usr is merged.
+// WithParents returns the entries, sorted by path, and adds a directory with mode 0755 for every
+// missing parent at or below the owned paths. Directories above them are left to the base image: an
+// entry for "lib" would replace the symbolic link /lib of images with a merged /usr.
 func WithParents(entries []Entry, owned ...string) []Entry {
 	out := slices.Clone(entries)
 	seen := make(map[string]bool, len(entries))

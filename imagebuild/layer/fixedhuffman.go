@@ -2,23 +2,24 @@ package layer
 
 import "encoding/binary"
 
-// fixedHuffmanMax is the most bytes that fixedHuffman compresses. More is worth a real compressor.
+// fixedHuffmanMax is how many bytes fixedHuffman compresses at most. Longer data is worth a general
+// compressor.
 const fixedHuffmanMax = 4096
 
 // fixedHuffman writes short DEFLATE streams: one block with the fixed Huffman codes (RFC 1951,
 // section 3.2.6) and greedy matches. A tar header is nearly all zeros and repeats its path, so this
 // compresses it as well as a general compressor does, and several times faster, since there are no
-// large tables to clear for each header. And it is ours: the bytes of a wheel's layer cannot change
-// because a library changed.
+// large tables to clear for each header. And because it is part of mlenv, the bytes of a wheel's
+// layer cannot change with a new version of a library.
 type fixedHuffman struct {
-	heads [1024]uint32 // base + position + 1 of the last place with this hash
+	heads [1024]uint32 // base + position + 1 of the last occurrence of this hash
 	base  uint32
 	bits  uint64
 	n     uint
 	dst   []byte
 }
 
-// deflate appends the DEFLATE stream of src, at most fixedHuffmanMax bytes, to dst.
+// deflate appends the DEFLATE stream of src to dst. src is at most fixedHuffmanMax bytes.
 func (f *fixedHuffman) deflate(dst, src []byte) []byte {
 	if f.base > 1<<31 {
 		*f = fixedHuffman{}
@@ -78,7 +79,7 @@ func (f *fixedHuffman) put(v uint64, n uint) {
 	}
 }
 
-// code writes a Huffman code, whose most significant bit goes first.
+// code writes a Huffman code, most significant bit first.
 func (f *fixedHuffman) code(v, n uint) {
 	var r uint64
 	for i := range n {
@@ -117,7 +118,7 @@ func (f *fixedHuffman) pair(length, dist int) {
 	f.put(uint64(dist-distBase[i]), distBits[i])
 }
 
-// last returns the index of the last number that is not above n.
+// last returns the index of the last number that is at most n.
 func last(ascending []int, n int) int {
 	i := len(ascending) - 1
 	for ascending[i] > n {
@@ -126,7 +127,7 @@ func last(ascending []int, n int) int {
 	return i
 }
 
-// stored appends src to dst as stored DEFLATE blocks, which cost 5 bytes in 65,535.
+// stored appends src to dst as stored DEFLATE blocks, with an overhead of 5 bytes per 65,535.
 func stored(dst, src []byte) []byte {
 	for {
 		n := min(len(src), 65535)

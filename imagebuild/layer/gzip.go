@@ -9,34 +9,35 @@ import (
 )
 
 const (
-	// gzipBlock is what is compressed by itself, after the gzipTail bytes before it, to which it may refer. The bytes of a
-	// layer depend on both, as they do on gzipLevel.
+	// gzipBlock is how much is compressed at a time. A block may refer to the gzipTail bytes before
+	// it. The bytes of a layer depend on both constants and on gzipLevel.
 	gzipBlock = 1 << 20
 	gzipTail  = 16 << 10
 	gzipLevel = 6
-	// gzipSlots is how many blocks are in memory: one that is filled, and others that are compressed beside each other.
-	// Each takes some 3 MB. It is the same on every machine, since several layers are made at once.
+	// gzipSlots is how many blocks are in memory: one that is being filled, and others that are
+	// compressed in parallel. Each takes about 3 MB. The number does not depend on the number of
+	// cores, because several layers are made in parallel anyway.
 	gzipSlots = 3
 )
 
-// gzipped writes one gzip member. Its blocks end at bytes, as after a flush, and so can be put one behind the other. The
-// bytes are those of klauspost/pgzip, which cannot be held to so little memory: TestMemory took it 160 to 190 MB for four
-// layers on 16 and 64 cores, however few workers it was given.
+// gzipped writes one gzip member. Each block ends on a byte boundary, as after a flush, so that
+// blocks can be concatenated. The result is the same as with klauspost/pgzip, which needs too much
+// memory: 160 to 190 MB for four layers in TestMemory on 16 and 64 cores, even with few workers.
 type gzipped struct {
 	out     io.Writer
 	crc     uint32
 	size    int64
-	now     *gzipSlot   // that is filled
-	pending []*gzipSlot // that are compressed, in their order
+	now     *gzipSlot   // being filled
+	pending []*gzipSlot // being compressed, in order
 	free    []*gzipSlot
 	slots   int
 	started bool
 }
 
-// A gzipSlot is a block with all that is needed to compress it.
+// A gzipSlot is a block with everything needed to compress it.
 type gzipSlot struct {
 	plain  []byte
-	before []byte // what the block may refer to
+	before []byte // the bytes before the block, which it may refer to
 	packed bytes.Buffer
 	z      *flate.Writer
 	done   chan struct{}
@@ -47,7 +48,7 @@ func newGzip(out io.Writer) io.WriteCloser {
 }
 
 func newGzipSlot() *gzipSlot {
-	z, _ := flate.NewWriterDict(nil, gzipLevel, nil) // others forget the dictionary that they are reset with
+	z, _ := flate.NewWriterDict(nil, gzipLevel, nil) // writers made without a dictionary ignore the one in a reset
 	return &gzipSlot{z: z, done: make(chan struct{}, 1)}
 }
 
@@ -67,7 +68,7 @@ func (g *gzipped) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// next has the block compressed and begins another.
+// next starts to compress the current block and begins another one.
 func (g *gzipped) next() error {
 	full := g.now
 	go full.compress(false)
@@ -82,7 +83,7 @@ func (g *gzipped) next() error {
 	return nil
 }
 
-// slot returns a slot to fill, once there is one.
+// slot returns a free slot. It waits until there is one.
 func (g *gzipped) slot() (*gzipSlot, error) {
 	if g.slots < gzipSlots {
 		g.slots++

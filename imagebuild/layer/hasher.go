@@ -10,28 +10,29 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// hasher hashes a stream, and the files in the stream each by itself, in two goroutines beside the one that makes it.
+// hasher hashes a stream, and each of the files in it, in two goroutines, so that hashing and
+// producing the stream run in parallel.
 type hasher struct {
 	cur     *block
-	work    chan *block // from the maker to the hash of the stream
+	work    chan *block // from the writer to the hash of the stream
 	hashed  chan *block // from there to the hashes of the files
 	free    chan *block // and back
 	done    chan struct{}
 	sum     hash.Hash
-	file    hash.Hash // of the file that the stream is in, or nil
+	file    hash.Hash // of the current file, or nil
 	hashes  map[string]hash.Hash
 	size    int64
-	err     error // the first file that is not what it claims to be
+	err     error // about the first file with a wrong digest
 	stopped bool
 }
 
-// A block is a piece of the stream with the places where files begin and end in it.
+// A block is a piece of the stream with the positions where files begin and end.
 type block struct {
 	buf   []byte
 	marks []mark
 }
 
-// A mark is the beginning of a file, or, where end is set, its end.
+// A mark is the beginning of a file or, if end is set, its end.
 type mark struct {
 	at    int
 	entry *Entry
@@ -58,7 +59,8 @@ func newHasher() *hasher {
 	return h
 }
 
-// space returns room to put bytes of the stream into; take says how many were.
+// space returns a buffer for the next bytes of the stream. After it is filled, take must be called
+// with the number of bytes.
 func (h *hasher) space() []byte {
 	if len(h.cur.buf) == cap(h.cur.buf) {
 		h.flush()
@@ -88,7 +90,7 @@ func (h *hasher) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// begin and end say that the stream is at the edge of a file whose digest is to be checked.
+// begin and end mark the beginning and end of a file in the stream whose digest is to be checked.
 func (h *hasher) begin(e *Entry) {
 	if e.Content.Sum.Hex != "" {
 		h.cur.marks = append(h.cur.marks, mark{len(h.cur.buf), e, false})
@@ -101,7 +103,7 @@ func (h *hasher) end(e *Entry) {
 	}
 }
 
-// stop waits for the goroutines. It may be called again.
+// stop waits for the goroutines to finish. It may be called more than once.
 func (h *hasher) stop() error {
 	if !h.stopped {
 		h.stopped = true

@@ -11,11 +11,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Known returns a layer that was measured before. It costs nothing until somebody wants its bytes: then build is called,
-// and what it returns must have the remembered media type, size and digest. The latter two are checked before the last
-// byte is handed out (an error wrapping ErrChanged), so that nobody ever gets all of a wrong blob.
+// Known returns a layer that was measured before. Only when its bytes are read is build called. The
+// layer that build returns must have the remembered media type, size and digest. Size and digest
+// are checked before the last byte is returned, with an error wrapping ErrChanged, so that no
+// reader ever gets a complete wrong blob.
 //
-// Compressed does not check the diffID, for which all would have to be inflated.
+// Compressed does not check the diff ID, as it would have to inflate everything.
 func Known(s Sum, build func() (v1.Layer, error)) v1.Layer { return &known{s, build} }
 
 // Remembered returns the sum of a layer that Known returned.
@@ -72,14 +73,15 @@ func (k *known) open(how func(v1.Layer) (io.ReadCloser, error)) (io.ReadCloser, 
 	return r, nil
 }
 
-// checked compares a stream with its size and digest, and keeps its last byte back until both are right: a reader that
-// was told the size may never ask for the end, where an error would be too late.
+// checked compares a stream with its size and digest, and holds back the last byte until both are
+// verified: a reader that knows the size may never read up to io.EOF, so an error there would come
+// too late.
 type checked struct {
 	io.ReadCloser
 	sum  hash.Hash
 	want v1.Hash
-	left int64 // bytes that were not handed out
-	err  error // how it ended
+	left int64 // bytes not yet returned
+	err  error // the result of the last read
 }
 
 func newChecked(r io.ReadCloser, want v1.Hash, size int64) io.ReadCloser {
@@ -105,7 +107,7 @@ func (c *checked) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// last reads what should be the last byte, and hands it out with io.EOF if all was right.
+// last reads what should be the last byte, and returns it with io.EOF if size and digest are right.
 func (c *checked) last(p []byte) (int, error) {
 	var rest [2]byte
 	n, err := io.ReadFull(c.ReadCloser, rest[:])

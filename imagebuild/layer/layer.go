@@ -1,12 +1,14 @@
-// Package layer writes image layers, one of them without compressing anything: where a file's content is a raw DEFLATE
-// stream already, as in every wheel, the layer takes these bytes as they are.
+// Package layer writes image layers. It can do so without compressing files again: if the content
+// of a file is a raw DEFLATE stream already, as in every wheel, the layer uses these bytes as they
+// are.
 //
-// RFC 1952, section 2.2, lets a gzip file be a row of members whose contents are put together by readers. A spliced layer
-// is such a row: a small member holds the padding of the file before and the tar header of the next, and then a member
-// wraps the file's own DEFLATE stream, with the CRC-32 and the size that the zip has written down.
+// According to RFC 1952, section 2.2, a gzip file is a series of members, and readers concatenate
+// their contents. A spliced layer is such a series: a small member contains the padding of the
+// previous file and the tar header of the next one, and then a member wraps the file's own DEFLATE
+// stream, with the CRC-32 and size recorded in the zip archive.
 //
-// The bytes of a layer depend on its entries and the compression alone: not on the machine, the number of cores,
-// the time, or the order in which the entries were given.
+// The bytes of a layer depend only on its entries and the compression, not on the machine, the
+// number of cores, the time, or the order in which the entries were given.
 package layer
 
 import (
@@ -21,27 +23,28 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Compression says how the bytes of a layer are made.
+// Compression is how a layer is compressed.
 type Compression uint8
 
 const (
-	// Splice takes DEFLATE streams as they are and compresses the rest in members of their own: gzip, and the fastest.
+	// Splice copies DEFLATE streams as they are and compresses the rest in members of its own. The
+	// result is gzip. This is the fastest way.
 	Splice Compression = iota
-	// Gzip compresses the whole tar stream again into one gzip member.
+	// Gzip compresses the whole tar stream as one gzip member.
 	Gzip
 	// Zstd compresses the whole tar stream with Zstandard (RFC 8878).
 	Zstd
 )
 
-// Options says how a Layer is made. The zero value is the right one for nearly everybody.
+// Options is how a Layer is made. The zero value is right for nearly everybody.
 type Options struct {
 	Compression Compression
-	// Progress, where not nil, is told the number of bytes of the tar stream that went by since it was last told,
-	// while the layer is measured. It is called from one goroutine at a time.
+	// Progress, if not nil, is called while the layer is measured, with the number of bytes of the
+	// tar stream processed since the last call. It is called from one goroutine at a time.
 	Progress func(n int64)
 }
 
-// Sum is what must be remembered of a layer so that an image can name it without its content.
+// Sum is what an image needs to know about a layer to refer to it without its content.
 type Sum struct {
 	Digest    v1.Hash         `json:"digest"`
 	DiffID    v1.Hash         `json:"diffID"`
@@ -50,14 +53,16 @@ type Sum struct {
 	MediaType types.MediaType `json:"mediaType"`
 }
 
-// Format is the version of the bytes that this package writes. It belongs into the key under which a Sum is remembered.
+// Format is the version of the output of this package. It must be part of the key under which a Sum
+// is remembered.
 const Format = "2"
 
-// ErrChanged says that the bytes of a layer are no longer those that were measured or remembered:
-// a file was changed meanwhile, or what was remembered is wrong.
+// ErrChanged reports that the bytes of a layer are not those that were measured or remembered: a
+// file has changed since, or the remembered sum is wrong.
 var ErrChanged = errors.New("the layer's content is not what was measured")
 
-// A Layer is a v1.Layer made of entries. Nothing of it is in memory: each reader makes the bytes anew.
+// A Layer is a v1.Layer made of entries. Its bytes are not kept in memory: every reader generates
+// them again.
 type Layer struct {
 	entries []Entry
 	opts    Options
@@ -66,8 +71,9 @@ type Layer struct {
 	sum *Sum // nil until measured
 }
 
-// New sorts and checks the entries; it does not read their contents. It refuses paths that are not clean and relative,
-// a path given twice, and a path below one that is not a directory. It adds no parents: see WithParents.
+// New returns a layer of the entries. It sorts and checks them, but does not read their contents.
+// It rejects paths that are not clean and relative, duplicate paths, and paths below one that is
+// not a directory. It does not add parents: see WithParents.
 func New(entries []Entry, o Options) (*Layer, error) {
 	if o.Compression > Zstd {
 		return nil, fmt.Errorf("there is no compression %d", o.Compression)
@@ -79,9 +85,10 @@ func New(entries []Entry, o Options) (*Layer, error) {
 	return &Layer{entries: entries, opts: o}, nil
 }
 
-// Measure reads every content once, checks it against its size, CRC-32 and digest, and returns the layer's sum. Where tee
-// is not nil the blob is written to it on the way. A layer is measured once: later calls without a tee return what is known.
-// A content that is not what it claims to be is a *ContentError.
+// Measure reads every content once, checks its size, CRC-32 and digest, and returns the layer's
+// sum. If tee is not nil, the blob is also written to it. A layer is measured only once: later
+// calls without a tee return the known sum. If a content does not match its entry, the error is a
+// *ContentError.
 func (l *Layer) Measure(ctx context.Context, tee io.Writer) (Sum, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,11 +129,11 @@ func (l *Layer) measure(ctx context.Context, tee io.Writer) (Sum, error) {
 	return sum, err
 }
 
-// sink returns what makes the blob; tar is nil where the tar stream is not to be measured.
+// sink returns the sink that writes the blob to out. tar is nil if the tar stream is not measured.
 func (l *Layer) sink(out io.Writer, tar *hasher) (sink, error) {
-	var told func(int64)
+	var onProgress func(int64)
 	if tar != nil {
-		told = l.opts.Progress
+		onProgress = l.opts.Progress
 	}
 	var z io.WriteCloser
 	var err error
@@ -136,30 +143,30 @@ func (l *Layer) sink(out io.Writer, tar *hasher) (sink, error) {
 	case Zstd:
 		z, err = newZstd(out)
 	default:
-		return newSpliced(out, tar, told), nil
+		return newSpliced(out, tar, onProgress), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return newWhole(z, tar, told), nil
+	return newWhole(z, tar, onProgress), nil
 }
 
-// Entries returns the layer's entries in their order. They must not be changed.
+// Entries returns the layer's entries in order. They must not be modified.
 func (l *Layer) Entries() []Entry { return l.entries }
 
-// Digest implements v1.Layer; it measures the layer where that was not done before.
+// Digest implements v1.Layer. It measures the layer if necessary.
 func (l *Layer) Digest() (v1.Hash, error) {
 	s, err := l.Measure(context.Background(), nil)
 	return s.Digest, err
 }
 
-// DiffID implements v1.Layer; it measures the layer where that was not done before.
+// DiffID implements v1.Layer. It measures the layer if necessary.
 func (l *Layer) DiffID() (v1.Hash, error) {
 	s, err := l.Measure(context.Background(), nil)
 	return s.DiffID, err
 }
 
-// Size implements v1.Layer; it measures the layer where that was not done before.
+// Size implements v1.Layer. It measures the layer if necessary.
 func (l *Layer) Size() (int64, error) {
 	s, err := l.Measure(context.Background(), nil)
 	return s.Size, err
@@ -168,7 +175,7 @@ func (l *Layer) Size() (int64, error) {
 // MediaType implements v1.Layer.
 func (l *Layer) MediaType() (types.MediaType, error) { return l.opts.Compression.MediaType(), nil }
 
-// MediaType returns the type of the layers that are made so (OCI Image Format Specification,
+// MediaType returns the media type of layers with this compression (OCI Image Format Specification,
 // "Layer").
 func (c Compression) MediaType() types.MediaType {
 	if c == Zstd {
@@ -177,8 +184,8 @@ func (c Compression) MediaType() types.MediaType {
 	return types.OCILayer
 }
 
-// Compressed implements v1.Layer. It does not inflate and does not measure. If the layer was measured, the bytes are
-// compared with its size and digest, and a difference is an error wrapping ErrChanged before the last byte.
+// Compressed implements v1.Layer. It neither inflates nor measures. If the layer was measured, a
+// difference in size or digest is an error wrapping ErrChanged, returned before the last byte.
 func (l *Layer) Compressed() (io.ReadCloser, error) {
 	r := pipe(func(ctx context.Context, w io.Writer) error {
 		s, err := l.sink(w, nil)
@@ -195,7 +202,7 @@ func (l *Layer) Compressed() (io.ReadCloser, error) {
 	return newChecked(r, l.sum.Digest, l.sum.Size), nil
 }
 
-// Uncompressed implements v1.Layer: the tar stream.
+// Uncompressed implements v1.Layer. It returns the tar stream.
 func (l *Layer) Uncompressed() (io.ReadCloser, error) {
 	return pipe(func(ctx context.Context, w io.Writer) error {
 		b := bufio.NewWriterSize(w, 128<<10)
@@ -206,7 +213,7 @@ func (l *Layer) Uncompressed() (io.ReadCloser, error) {
 	}), nil
 }
 
-// pipe returns what write writes. Closing the reader ends write.
+// pipe returns a reader of what write writes. Closing the reader stops write.
 func pipe(write func(context.Context, io.Writer) error) io.ReadCloser {
 	ctx, cancel := context.WithCancel(context.Background())
 	r, w := io.Pipe()
@@ -224,7 +231,7 @@ type piped struct {
 	done   chan struct{}
 }
 
-// Close waits until the files that are read are closed, so that they may be removed.
+// Close waits until the files being read are closed, so that they can be removed.
 func (p *piped) Close() error {
 	p.cancel()
 	err := p.PipeReader.Close()

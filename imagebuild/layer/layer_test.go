@@ -302,14 +302,14 @@ func TestBadContent(t *testing.T) {
 		c.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
 	}
 	for want, c := range map[string]Content{
-		"CRC-32":  bad(func(c *Content) { c.CRC++ }),
-		"shorter": bad(func(c *Content) { c.Size++ }),
-		"longer":  bad(func(c *Content) { c.Size-- }),
-		"sha256 ": bad(func(c *Content) { c.Sum.Hex = strings.Repeat("0", 64) }),
-		"behind":  bad(func(c *Content) { reopen(c, func(b []byte) []byte { return append(b, 0) }) }),
-		"EOF":     bad(func(c *Content) { reopen(c, func(b []byte) []byte { return b[:len(b)-1] }) }),
-		"corrupt": bad(func(c *Content) { reopen(c, func(b []byte) []byte { return append([]byte{0xff}, b...) }) }),
-		"packed":  bad(func(c *Content) { c.Packed++ }),
+		"CRC-32":        bad(func(c *Content) { c.CRC++ }),
+		"shorter":       bad(func(c *Content) { c.Size++ }),
+		"longer":        bad(func(c *Content) { c.Size-- }),
+		"sha256 ":       bad(func(c *Content) { c.Sum.Hex = strings.Repeat("0", 64) }),
+		"after the end": bad(func(c *Content) { reopen(c, func(b []byte) []byte { return append(b, 0) }) }),
+		"EOF":           bad(func(c *Content) { reopen(c, func(b []byte) []byte { return b[:len(b)-1] }) }),
+		"corrupt":       bad(func(c *Content) { reopen(c, func(b []byte) []byte { return append([]byte{0xff}, b...) }) }),
+		"packed":        bad(func(c *Content) { c.Packed++ }),
 	} {
 		for _, comp := range []Compression{Splice, Gzip, Zstd} {
 			if want == "packed" && comp != Splice {

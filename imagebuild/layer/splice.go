@@ -6,20 +6,20 @@ import (
 	"io"
 )
 
-// spliced is the sink that makes a row of gzip members.
+// spliced is the sink that writes a series of gzip members.
 type spliced struct {
-	out    *bufio.Writer // of the blob
-	tar    *hasher       // of the tar stream; nil where nothing is measured, and so nothing inflated
-	told   func(int64)
-	chunks *chunks
-	buf    []byte // bytes of the tar stream that no member holds yet
-	raw    *bufio.Reader
+	out        *bufio.Writer // of the blob
+	tar        *hasher       // of the tar stream; nil if it is not measured, and so need not be inflated
+	onProgress func(int64)
+	chunks     *chunks
+	buf        []byte // bytes of the tar stream that are not in a member yet
+	raw        *bufio.Reader
 	inflater
 	copybuf []byte
 }
 
-func newSpliced(out io.Writer, tar *hasher, told func(int64)) *spliced {
-	s := &spliced{out: bufio.NewWriterSize(out, 128<<10), tar: tar, told: told}
+func newSpliced(out io.Writer, tar *hasher, onProgress func(int64)) *spliced {
+	s := &spliced{out: bufio.NewWriterSize(out, 128<<10), tar: tar, onProgress: onProgress}
 	s.chunks = newChunks(s.out)
 	s.buf = s.chunks.buffer()
 	if tar != nil {
@@ -42,16 +42,16 @@ func (s *spliced) end(e *Entry) {
 	}
 }
 
-func (s *spliced) tell(n int) {
-	if s.told != nil {
-		s.told(int64(n))
+func (s *spliced) report(n int) {
+	if s.onProgress != nil {
+		s.onProgress(int64(n))
 	}
 }
 
 func (s *spliced) plain(p []byte) error {
 	if s.tar != nil {
 		s.tar.Write(p)
-		s.tell(len(p))
+		s.report(len(p))
 	}
 	for len(p) > 0 {
 		if len(s.buf) == chunkSize {
@@ -75,7 +75,7 @@ func (s *spliced) flush() error {
 	return s.chunks.add(b)
 }
 
-// splice writes the member that wraps a file's own DEFLATE stream.
+// splice writes a member that wraps the DEFLATE stream of a file.
 func (s *spliced) splice(e *Entry, raw io.Reader) error {
 	if err := s.flush(); err != nil {
 		return err
@@ -106,7 +106,7 @@ func (s *spliced) copy(e *Entry, raw io.Reader) error {
 	s.tar.begin(e)
 	err := s.inflate(e, s.raw, s.tar.space, func(n int) error {
 		s.tar.take(n)
-		s.tell(n)
+		s.report(n)
 		return nil
 	})
 	if err != nil {
@@ -129,7 +129,7 @@ func (s *spliced) close() error {
 	return s.out.Flush()
 }
 
-// tee writes what is read, and counts it. An error of the writer is one of the reader.
+// tee copies what is read to a writer, and counts it. An error of the writer is returned by Read.
 type tee struct {
 	r io.Reader
 	w io.Writer
@@ -147,6 +147,6 @@ func (t *tee) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// These hide the methods by which io.CopyBuffer would go round its buffer.
+// These hide ReadFrom and WriteTo, with which io.CopyBuffer would bypass its buffer.
 type onlyWriter struct{ io.Writer }
 type onlyReader struct{ io.Reader }

@@ -13,14 +13,15 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// A sink takes a tar stream. Deflated files come as they are, everything else as bytes.
+// A sink consumes a tar stream. Deflated files are passed as DEFLATE streams, everything else as
+// plain bytes.
 type sink interface {
 	plain(p []byte) error
 	splice(e *Entry, raw io.Reader) error
 	close() error
 }
 
-// marker is a sink that wants to know where the files begin and end that come as plain bytes.
+// marker is a sink that is notified where files passed as plain bytes begin and end.
 type marker interface {
 	begin(*Entry)
 	end(*Entry)
@@ -28,8 +29,8 @@ type marker interface {
 
 var zeros [1024]byte
 
-// writeTar sends the layer's tar stream (POSIX.1-2001, pax) into s and closes it, whatever happens: a sink may have
-// goroutines at work.
+// writeTar writes the layer's tar stream (POSIX.1-2001, pax) to s. It always closes s, even after
+// an error, because a sink may have running goroutines.
 func writeTar(ctx context.Context, entries []Entry, s sink) error {
 	if err := writeEntries(ctx, entries, s); err != nil {
 		s.close()
@@ -95,7 +96,7 @@ func writeContent(ctx context.Context, e *Entry, s sink, buf []byte) error {
 	if e.Content.Deflated {
 		err := s.splice(e, &interruptible{ctx, r})
 		if ctx.Err() != nil {
-			return ctx.Err() // which says nothing against the content
+			return ctx.Err() // not an error of the content
 		}
 		return err
 	}
@@ -132,9 +133,9 @@ func writeContent(ctx context.Context, e *Entry, s sink, buf []byte) error {
 	return nil
 }
 
-var errCRC = errors.New("its CRC-32 does not fit")
+var errCRC = errors.New("its CRC-32 does not match")
 
-// interruptible stops reading when its context is over: a file may have many gigabytes.
+// interruptible stops reading when its context is done, as a file may have many gigabytes.
 type interruptible struct {
 	ctx context.Context
 	r   io.Reader
@@ -157,9 +158,9 @@ type inflater struct {
 	one [1]byte
 }
 
-// inflate reads the file of e from its DEFLATE stream, into the room that space returns, tells take how much there is,
-// and checks the size, the checksum, and that the stream ends where it should: a byte too many would be taken
-// for the end of a gzip member.
+// inflate reads the file of e from its DEFLATE stream into the buffers that space returns, and
+// calls take with the number of bytes. It checks the size, the checksum, and that nothing follows
+// the stream: readers would take extra bytes for the end of the gzip member.
 func (f *inflater) inflate(e *Entry, raw byteReader, space func() []byte, take func(int) error) error {
 	if f.z == nil {
 		f.z = flate.NewReader(raw)
@@ -191,7 +192,7 @@ func (f *inflater) inflate(e *Entry, raw byteReader, space func() []byte, take f
 		return e.fail(errCRC)
 	}
 	if _, err := raw.ReadByte(); err != io.EOF {
-		return e.fail(errors.New("there is something behind the end of its DEFLATE stream"))
+		return e.fail(errors.New("there is data after the end of its DEFLATE stream"))
 	}
 	return nil
 }

@@ -8,18 +8,18 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// whole is the sink that puts the tar stream through one writer.
+// whole is the sink that compresses the whole tar stream with one writer.
 type whole struct {
-	out  io.WriteCloser
-	tar  *hasher // nil where nothing is measured
-	told func(int64)
-	raw  *bufio.Reader
-	buf  []byte
+	out        io.WriteCloser
+	tar        *hasher // nil if the tar stream is not measured
+	onProgress func(int64)
+	raw        *bufio.Reader
+	buf        []byte
 	inflater
 }
 
-func newWhole(out io.WriteCloser, tar *hasher, told func(int64)) *whole {
-	return &whole{out: out, tar: tar, told: told, raw: bufio.NewReaderSize(nil, 64<<10), buf: make([]byte, 64<<10)}
+func newWhole(out io.WriteCloser, tar *hasher, onProgress func(int64)) *whole {
+	return &whole{out: out, tar: tar, onProgress: onProgress, raw: bufio.NewReaderSize(nil, 64<<10), buf: make([]byte, 64<<10)}
 }
 
 func (w *whole) begin(e *Entry) {
@@ -37,8 +37,8 @@ func (w *whole) end(e *Entry) {
 func (w *whole) plain(p []byte) error {
 	if w.tar != nil {
 		w.tar.Write(p)
-		if w.told != nil {
-			w.told(int64(len(p)))
+		if w.onProgress != nil {
+			w.onProgress(int64(len(p)))
 		}
 	}
 	_, err := w.out.Write(p)
@@ -56,7 +56,8 @@ func (w *whole) splice(e *Entry, raw io.Reader) error {
 func (w *whole) close() error { return w.out.Close() }
 
 func newZstd(out io.Writer) (io.WriteCloser, error) {
-	// One file of 2 MiB and one of 2 GiB must be fine for readers that limit their memory.
+	// The window is limited for the sake of readers that limit their memory, however large the
+	// layer is.
 	return zstd.NewWriter(out, zstd.WithWindowSize(4<<20), zstd.WithEncoderConcurrency(min(runtime.GOMAXPROCS(0), 4)))
 }
 

@@ -98,7 +98,7 @@ func TestCancelWhileReading(t *testing.T) {
 	}
 }
 
-// TestCancelBefore gives a directory as the only place to a context that is done.
+// TestCancelBefore returns a directory as the only place to a context that is done.
 func TestCancelBefore(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -127,7 +127,7 @@ func TestCerts(t *testing.T) {
 		}, "certificate"},
 		"no certificate at all": {nil, func(t *testing.T, dir string, s *httptest.Server) {
 			writeAll(t, filepath.Join(dir, "ca.crt"), []byte("nonsense"))
-		}, "ca.crt holds no certificate"},
+		}, "ca.crt contains no certificate"},
 		"a client's certificate": {clients, func(t *testing.T, dir string, s *httptest.Server) {
 			writeAll(t, filepath.Join(dir, "ca.crt"), serverCert(s))
 			clients.client(t, filepath.Join(dir, "client.cert"), filepath.Join(dir, "client.key"))

@@ -12,10 +12,10 @@ import (
 	"mlenv/imagebuild/image"
 )
 
-// answerTime is how long a registry may take to say that it can be pushed to.
+// answerTime is how long a registry may take to answer the check before a push.
 const answerTime = 30 * time.Second
 
-// once gives a check that is not repeated after it has succeeded.
+// once returns a check that is not repeated after it has succeeded.
 func once(check func(context.Context) error) func(context.Context) error {
 	var mu sync.Mutex
 	done := false
@@ -31,9 +31,9 @@ func once(check func(context.Context) error) func(context.Context) error {
 	}
 }
 
-// check begins an upload and cancels it (OCI Distribution Specification 1.1, "Pushing a blob
-// monolithically"): nothing less shows that a registry answers and lets the repository be written
-// to. Registries give tokens to whoever asks for them, and refuse what they do not allow later.
+// check starts an upload and cancels it (OCI Distribution Specification 1.1, "Pushing a blob
+// monolithically"). Nothing less shows that the registry answers and that the repository may be
+// written to: registries give tokens to anybody and deny access only when the token is used.
 func (o RegistryOptions) check(ctx context.Context, ref string) error {
 	target, err := image.ParseReference(ref)
 	if err != nil {
@@ -44,7 +44,7 @@ func (o RegistryOptions) check(ctx context.Context, ref string) error {
 	if limit <= 0 {
 		limit = answerTime
 	}
-	// What the registry asks us to wait is not the time that it takes to answer.
+	// Time that the registry asks us to wait does not count as time it takes to answer.
 	within, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(limit, func() { cancel(fmt.Errorf("%s has not answered within %s", repo.RegistryStr(), limit)) })
@@ -69,7 +69,7 @@ func (o RegistryOptions) check(ctx context.Context, ref string) error {
 	return fmt.Errorf("asking whether %s can be pushed to: %w", target, session.Explain(ctx, err))
 }
 
-// beginUpload begins an upload at a URL, trying as often as a push would, and cancels it.
+// beginUpload starts an upload at a URL, with as many tries as a push, and cancels it.
 func (o RegistryOptions) beginUpload(ctx context.Context, session *image.Session, at string) error {
 	client, err := session.Client(ctx)
 	if err != nil {
@@ -87,7 +87,7 @@ func (o RegistryOptions) beginUpload(ctx context.Context, session *image.Session
 	if err := transport.CheckError(resp, http.StatusAccepted, http.StatusCreated); err != nil {
 		return err
 	}
-	// Whether it is cancelled is not our trouble: registries drop uploads that nobody goes on with.
+	// Errors do not matter here: registries drop uploads that nobody continues.
 	location, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
 	if err != nil || resp.Header.Get("Location") == "" || location.Host != resp.Request.URL.Host {
 		return nil

@@ -12,25 +12,25 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// contentError says that a blob's content could not be read, or is not what it should be.
+// contentError reports that the content of a blob could not be read or is wrong.
 type contentError struct{ err error }
 
 func (e *contentError) Error() string { return e.err.Error() }
 func (e *contentError) Unwrap() error { return e.err }
 
-// passing tells whether the content may be read by trying again: it comes over a network itself.
+// passing reports whether reading the content again may help, because it comes from a network.
 func (e *contentError) passing() bool {
 	var network net.Error
 	return errors.As(e.err, &network) || errors.Is(e.err, io.ErrUnexpectedEOF)
 }
 
-// content is a blob being read, from its first byte on whatever part of it is wanted, so that its
-// digest can be told at the end.
+// content is a blob being read. It is always read from the first byte, whatever part is sent, so
+// that its digest can be verified at the end.
 type content struct {
 	ctx  context.Context
 	from io.ReadCloser
 	hash hash.Hash
-	err  error // a *contentError: why it could not be read on
+	err  error // a *contentError, if reading has failed
 }
 
 // openContent opens a blob at an offset.
@@ -74,7 +74,7 @@ func (c *content) Read(p []byte) (int, error) {
 
 func (c *content) Close() error { return c.from.Close() }
 
-// verify holds what was read against the blob's digest, when all of it should have been read.
+// verify checks size and digest of the blob after all of it has been read.
 func (c *content) verify(b blob) error {
 	switch n, err := io.Copy(io.Discard, c); {
 	case c.err != nil:
@@ -92,7 +92,7 @@ func (c *content) verify(b blob) error {
 
 // chunk is the body of one request: the next bytes of a content.
 type chunk struct {
-	start, end int64 // of the blob
+	start, end int64 // offsets in the blob
 
 	mu   sync.Mutex
 	from *content
@@ -100,7 +100,7 @@ type chunk struct {
 	over bool
 }
 
-// errOver is what a transport gets that reads on after the request is over.
+// errOver is returned to a transport that continues to read after the request is over.
 var errOver = errors.New("the request is over")
 
 // Read implements io.Reader.
@@ -120,7 +120,7 @@ func (c *chunk) Read(p []byte) (int, error) {
 			c.from.fail(fmt.Errorf("it ends %d bytes before byte %d", c.left, c.end))
 			return n, c.from.err
 		}
-		err = nil // the next call says so
+		err = nil // the next call returns it
 	}
 	return n, err
 }
@@ -128,8 +128,8 @@ func (c *chunk) Read(p []byte) (int, error) {
 // Close implements io.Closer. The content stays open for the next chunk.
 func (c *chunk) Close() error { return nil }
 
-// stop keeps the transport, which may still read when the registry has answered early, from the
-// content, and tells how many bytes it has not read.
+// stop prevents the transport, which may still be reading if the registry has answered early, from
+// using the content. It returns how many bytes were not read.
 func (c *chunk) stop() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

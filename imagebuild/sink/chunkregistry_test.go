@@ -78,7 +78,7 @@ func (reg *chunkRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case session == nil:
 		w.WriteHeader(http.StatusNotFound)
 	case r.Method == http.MethodGet:
-		reg.tell(w, r, session, http.StatusNoContent)
+		reg.respond(w, r, session, http.StatusNoContent)
 	case r.Method == http.MethodPatch:
 		reg.patch(w, r, session)
 	case r.Method == http.MethodPut:
@@ -86,8 +86,8 @@ func (reg *chunkRegistry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// tell answers with the address of the next request and what has arrived.
-func (reg *chunkRegistry) tell(w http.ResponseWriter, r *http.Request, session *bytes.Buffer, status int) {
+// respond answers with the address of the next request and what has arrived.
+func (reg *chunkRegistry) respond(w http.ResponseWriter, r *http.Request, session *bytes.Buffer, status int) {
 	w.Header().Set("Location", fmt.Sprintf("http://%s%s?state=%d", r.Host, r.URL.Path, session.Len()))
 	w.Header().Set("Range", fmt.Sprintf("0-%d", max(session.Len()-1, 0)))
 	w.WriteHeader(status)
@@ -112,7 +112,7 @@ func (reg *chunkRegistry) patch(w http.ResponseWriter, r *http.Request, session 
 		return
 	}
 	reg.take(r, session, r.ContentLength)
-	reg.tell(w, r, session, http.StatusAccepted)
+	reg.respond(w, r, session, http.StatusAccepted)
 }
 
 // put makes a blob of an upload. The test registry compares the digest.

@@ -16,24 +16,23 @@ import (
 	"strings"
 )
 
-// Daemon is a running container engine, spoken to through its API: Docker's, which podman's service
-// speaks as well.
+// Daemon is a running container engine with Docker's API, which podman's service has as well.
 type Daemon struct {
 	Host    string // as in DOCKER_HOST: "unix:///var/run/docker.sock", "tcp://127.0.0.1:2375"
-	CertDir string // holds ca.pem, cert.pem and key.pem, as in DOCKER_CERT_PATH; "": tcp:// without TLS
+	CertDir string // has ca.pem, cert.pem and key.pem, as in DOCKER_CERT_PATH; "": tcp:// without TLS
 }
 
 // String returns the host without credentials.
 func (d Daemon) String() string {
 	u, err := url.Parse(d.Host)
 	if err != nil {
-		return "an address that is no URL"
+		return "an address that is not a URL"
 	}
 	u.User = nil
 	return u.String()
 }
 
-// Ping asks the engine whether it is there.
+// Ping checks that the engine answers.
 func (d Daemon) Ping(ctx context.Context) error {
 	client, address, err := d.dial()
 	if err != nil {
@@ -47,8 +46,8 @@ func (d Daemon) Ping(ctx context.Context) error {
 	return resp.Body.Close()
 }
 
-// Load returns the sink that loads an image into the engine and calls it tag, "churn:latest". Its
-// reference is the tag: engines give digests of their own to what they load.
+// Load returns the sink that loads an image into the engine and calls it tag, "churn:latest". The
+// reference of what was sent is the tag, because engines compute digests of their own.
 func (d Daemon) Load(tag string) Sink {
 	return cancellable("the engine at "+d.String(), func(ctx context.Context, a Artifact) (Sent, error) {
 		_, write, err := dockerTar(ctx, a, tag)
@@ -71,10 +70,10 @@ func (d Daemon) Load(tag string) Sink {
 			w.CloseWithError(broken) // never fails
 		}()
 		err = d.load(ctx, client, address, r)
-		r.CloseWithError(stopped) // so that the writer ends
+		r.CloseWithError(stopped) // stops the writer
 		<-done
 		if err != nil && broken != nil && !errors.Is(broken, stopped) && !errors.Is(broken, io.ErrClosedPipe) {
-			err = broken // the engine may only have seen that there is no more
+			err = broken // the engine may only have noticed that the stream ended
 		}
 		if err != nil {
 			return Sent{}, fmt.Errorf("loading into the engine at %s: %w", d, err)
@@ -110,7 +109,7 @@ func (d Daemon) tls() (*tls.Config, error) {
 		return config, nil
 	}
 	cert := filepath.Join(d.CertDir, "cert.pem")
-	if _, err := os.Stat(cert); err == nil { // else the engine may want none
+	if _, err := os.Stat(cert); err == nil { // else the engine may not require one
 		pair, err := tls.LoadX509KeyPair(cert, filepath.Join(d.CertDir, "key.pem"))
 		if err != nil {
 			return nil, fmt.Errorf("reading the client certificate for %s: %w", d, err)
@@ -130,7 +129,7 @@ func (d Daemon) do(ctx context.Context, client *http.Client, method, url string,
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, errors.Unwrap(err) // without the URL, whose host is made up for a socket
+		return nil, errors.Unwrap(err) // without the URL: for a socket, its host is made up
 	}
 	if resp.StatusCode != http.StatusOK {
 		text, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
@@ -140,8 +139,8 @@ func (d Daemon) do(ctx context.Context, client *http.Client, method, url string,
 	return resp, nil
 }
 
-// load posts a tarball. An engine answers with a stream of JSON messages, one of which may be an
-// error although the status is 200.
+// load posts a tarball. The engine answers with a stream of JSON messages. Even with status 200 one
+// of them may be an error.
 func (d Daemon) load(ctx context.Context, client *http.Client, address string, body io.Reader) error {
 	resp, err := d.do(ctx, client, http.MethodPost, address+"/images/load?quiet=1", body)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"mlenv/resolve/cache"
 )
 
-// DockerTar writes what `docker load` reads. tag is the image's name: "churn:latest". See cache.FileTarget
-// for files that are none.
+// DockerTar returns a sink that writes a tarball for `docker load`. tag is the image's name, such
+// as "churn:latest". See cache.FileTarget for files that are not regular ones.
 func DockerTar(file, tag string) Sink {
 	return cancellable("docker-tar:"+file, func(ctx context.Context, a Artifact) (Sent, error) {
 		digest, write, err := dockerTar(ctx, a, tag)
@@ -32,7 +32,8 @@ func DockerTar(file, tag string) Sink {
 	})
 }
 
-// dockerTar returns the artifact's digest and what writes its tarball and counts the bytes.
+// dockerTar returns the artifact's digest, and a function that writes its tarball and returns the
+// number of bytes.
 func dockerTar(ctx context.Context, a Artifact, tag string) (string, func(io.Writer) (int64, error), error) {
 	if a.Image == nil {
 		return "", nil, fmt.Errorf("a Docker tarball: %w", ErrOnePlatform)
@@ -49,7 +50,7 @@ func dockerTar(ctx context.Context, a Artifact, tag string) (string, func(io.Wri
 	if err != nil {
 		return "", nil, err
 	}
-	a.tell(Step{ToSend: size})
+	a.report(Step{ToSend: size})
 	return digest.String(), func(w io.Writer) (int64, error) {
 		counted := &cancelWriter{ctx, &meterWriter{w, a}, 0}
 		err := tarball.Write(ref, a.Image, counted)

@@ -18,8 +18,9 @@ const (
 	chunkSize = 32 << 20
 )
 
-// sendLarge sends the large blobs of an artifact in chunks, so that go-containerregistry finds them
-// in the registry. What cannot be sent so is left to it.
+// sendLarge sends the large blobs of an artifact in chunks, before go-containerregistry pushes the
+// image and finds them in the registry. If that is not possible, it leaves them to
+// go-containerregistry.
 func (o RegistryOptions) sendLarge(ctx context.Context, a Artifact, repo name.Repository, session *image.Session) error {
 	blobs, err := o.large(a)
 	if err != nil || len(blobs) == 0 {
@@ -37,7 +38,7 @@ func (o RegistryOptions) sendLarge(ctx context.Context, a Artifact, repo name.Re
 	}
 	client, err := session.Client(ctx)
 	if err != nil {
-		return nil // go-containerregistry tries that more than once, and tells what is wrong
+		return nil // go-containerregistry retries, and reports what is wrong
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(o.jobs())
@@ -53,7 +54,7 @@ func (o RegistryOptions) sendLarge(ctx context.Context, a Artifact, repo name.Re
 	return group.Wait()
 }
 
-// backoff is how long to wait between tries, and how many there are.
+// backoff returns the waiting times between tries, and their number.
 func (o RegistryOptions) backoff() remote.Backoff {
 	if o.Remote.Backoff.Steps > 0 {
 		return o.Remote.Backoff
@@ -61,7 +62,7 @@ func (o RegistryOptions) backoff() remote.Backoff {
 	return remote.Backoff{Duration: time.Second, Factor: 3, Jitter: 0.1, Steps: 3}
 }
 
-// large lists the layers that are sent in chunks, each once.
+// large returns the layers to send in chunks, without duplicates.
 func (o RegistryOptions) large(a Artifact) ([]blob, error) {
 	least := o.Large
 	if least <= 0 {
@@ -84,7 +85,7 @@ func (o RegistryOptions) large(a Artifact) ([]blob, error) {
 	return out, nil
 }
 
-// mountSource finds another repository of the registry that should have a blob.
+// mountSource returns another repository of the registry that should have a blob.
 func (o RegistryOptions) mountSource(b blob, target name.Repository) (name.Repository, bool) {
 	from, ok := o.Mounts.find(target.RegistryStr(), b.digest)
 	if m, is := b.layer.(*remote.MountableLayer); is {

@@ -22,21 +22,21 @@ import (
 
 func newReader(data []byte) io.Reader { return bytes.NewReader(data) }
 
-// refName is the annotation by which an image of a layout is found (OCI image-spec, annotations).
+// refName is the annotation with the name of an image in a layout (OCI image-spec, annotations).
 const refName = "org.opencontainers.image.ref.name"
 
 const layoutFile = `{"imageLayoutVersion":"1.0.0"}`
 
-// Layout writes to an OCI image layout directory, which is made if need be; other images in it
-// stay. name is the image's name in the layout and replaces an image of the same name; "" names
-// none, and replaces an image without a name.
+// Layout returns a sink that writes to an OCI image layout directory. The directory is created if
+// necessary; other images in it are kept. The image replaces one with the same name in the layout.
+// With name "" it has no name and replaces the one without a name.
 func Layout(dir, name string) Sink {
 	return cancellable("oci:"+dir, func(ctx context.Context, a Artifact) (Sent, error) {
 		blobs, desc, err := a.blobs()
 		if err != nil {
 			return Sent{}, err
 		}
-		a.tell(Step{ToSend: sizes(blobs)})
+		a.report(Step{ToSend: sizes(blobs)})
 		if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
 			return Sent{}, err
 		}
@@ -58,7 +58,7 @@ func Layout(dir, name string) Sink {
 		if err := writeFile(filepath.Join(dir, "index.json"), index); err != nil {
 			return Sent{}, err
 		}
-		// Of blobs that this image does not have.
+		// Remove temporary files that interrupted runs left behind.
 		cache.Sweep(filepath.Join(dir, "blobs", "sha256"))
 		return Sent{Reference: "oci:" + dir + "@" + desc.Digest.String(), Bytes: sent}, nil
 	})
@@ -71,7 +71,7 @@ func named(d v1.Descriptor, name string) v1.Descriptor {
 	return d
 }
 
-// mergeIndex returns an index.json with the descriptor in the place of one of the same name.
+// mergeIndex returns an index.json in which the descriptor replaces one with the same name.
 func mergeIndex(file string, d v1.Descriptor, name string) ([]byte, error) {
 	index := v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}}
 	old, err := os.ReadFile(file)
@@ -94,17 +94,17 @@ func mergeIndex(file string, d v1.Descriptor, name string) ([]byte, error) {
 	return json.Marshal(index)
 }
 
-// writeBlob writes a blob unless it is there, and gives the number of bytes written.
+// writeBlob writes a blob unless it exists, and returns the number of bytes written.
 func (a Artifact) writeBlob(ctx context.Context, dir string, b blob) (int64, error) {
 	name := filepath.Join(dir, "blobs", b.digest.Algorithm, b.digest.Hex)
 	if isWhole(name, b) {
-		a.tell(Step{ToSend: -b.size})
+		a.report(Step{ToSend: -b.size})
 		return 0, nil
 	}
 	return b.size, cache.Replace(name, onDisk, func(w io.Writer) error { return copyBlob(ctx, &meterWriter{w, a}, b) })
 }
 
-// isWhole tells whether a file holds the blob already.
+// isWhole reports whether a file contains the blob already.
 func isWhole(name string, b blob) bool {
 	f, err := os.Open(name)
 	if err != nil {
@@ -119,7 +119,7 @@ func isWhole(name string, b blob) bool {
 	return err == nil && got == b.digest
 }
 
-// copyBlob copies a blob and makes sure that it is what it is called.
+// copyBlob copies a blob and verifies its size and digest.
 func copyBlob(ctx context.Context, w io.Writer, b blob) error {
 	r, err := b.open()
 	if err != nil {
@@ -156,11 +156,11 @@ func writeFile(name string, data []byte) error {
 	})
 }
 
-// onDisk is how all of an image is written: nobody looks again whether it is there.
+// onDisk makes all files of an image durable: nobody checks them again afterwards.
 var onDisk = cache.Options{Sync: true}
 
-// OCITar writes an OCI image layout as one tar file, whose bytes depend on the artifact and the
-// name alone. See cache.FileTarget for files that are none.
+// OCITar returns a sink that writes an OCI image layout as one tar file. Its bytes depend only on
+// the artifact and the name. See cache.FileTarget for files that are not regular ones.
 func OCITar(file, name string) Sink {
 	return cancellable("oci-tar:"+file, func(ctx context.Context, a Artifact) (Sent, error) {
 		blobs, desc, err := a.blobs()
@@ -172,7 +172,7 @@ func OCITar(file, name string) Sink {
 		if err != nil {
 			return Sent{}, err
 		}
-		a.tell(Step{ToSend: sizes(blobs)})
+		a.report(Step{ToSend: sizes(blobs)})
 		var n int64
 		err = cache.WriteTarget(ctx, file, onDisk, func(w io.Writer) error {
 			counted := &cancelWriter{ctx, &meterWriter{w, a}, 0}

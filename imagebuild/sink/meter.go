@@ -8,19 +8,19 @@ import (
 	"sync/atomic"
 )
 
-// Step is a change in how much of an artifact is sent.
+// Step is a change in the progress of sending an artifact.
 type Step struct {
-	ToSend int64 // more bytes that are to be sent or, below zero, that need not be: they are there
-	Sent   int64 // more bytes that were sent or, below zero, that must be sent again
+	ToSend int64 // additional bytes to send; negative if bytes need not be sent because they are there
+	Sent   int64 // additional bytes sent; negative if bytes must be sent again
 }
 
-func (a Artifact) tell(s Step) {
+func (a Artifact) report(s Step) {
 	if a.Progress != nil && s != (Step{}) {
 		a.Progress(s)
 	}
 }
 
-// meterWriter tells of what is written through it.
+// meterWriter reports what is written through it.
 type meterWriter struct {
 	w io.Writer
 	a Artifact
@@ -28,19 +28,20 @@ type meterWriter struct {
 
 func (m *meterWriter) Write(p []byte) (int, error) {
 	n, err := m.w.Write(p)
-	m.a.tell(Step{Sent: int64(n)})
+	m.a.report(Step{Sent: int64(n)})
 	return n, err
 }
 
-// meterTransport counts the bytes of request bodies, and tells of an artifact's blobs by what is
-// asked of a registry and what it answers. Manifests do not count: they are small and come last.
+// meterTransport reports the progress of a push. It counts the bytes of request bodies, and finds
+// out from requests and responses which blobs the registry has. Manifests do not count: they are
+// small and come last.
 type meterTransport struct {
 	next http.RoundTripper
 	a    Artifact
 	sent atomic.Int64
 
 	mu   sync.Mutex
-	left map[string]int64 // sizes of the blobs of which nothing is known yet, by digest
+	left map[string]int64 // sizes of the blobs whose state is not known yet, by digest
 }
 
 func newMeter(next http.RoundTripper, a Artifact, blobs []blob) *meterTransport {
@@ -52,7 +53,7 @@ func newMeter(next http.RoundTripper, a Artifact, blobs []blob) *meterTransport 
 			all += b.size
 		}
 	}
-	a.tell(Step{ToSend: all})
+	a.report(Step{ToSend: all})
 	return m
 }
 
@@ -69,7 +70,7 @@ func (m *meterTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	good := err == nil && resp.StatusCode >= 200 && resp.StatusCode < 300
 	switch {
 	case !good && body != nil && counts:
-		m.a.tell(Step{Sent: -body.n.Load()})
+		m.a.report(Step{Sent: -body.n.Load()})
 	case !good:
 	case r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/blobs/"):
 		m.found(r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
@@ -81,7 +82,7 @@ func (m *meterTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// take forgets a blob that is where it belongs, and gives its size.
+// take removes a blob that the registry has from left, and returns its size.
 func (m *meterTransport) take(digest string) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -91,16 +92,16 @@ func (m *meterTransport) take(digest string) int64 {
 }
 
 func (m *meterTransport) found(digest string) {
-	m.a.tell(Step{ToSend: -m.take(digest)})
+	m.a.report(Step{ToSend: -m.take(digest)})
 }
 
-// finish takes away what nothing was heard of: a registry that has an image is not asked for its
-// blobs.
+// finish reports all remaining blobs as not to be sent: if a registry has the image already, it is
+// never asked about its blobs.
 func (m *meterTransport) finish() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for digest, n := range m.left {
-		m.a.tell(Step{ToSend: -n})
+		m.a.report(Step{ToSend: -n})
 		delete(m.left, digest)
 	}
 }
@@ -117,12 +118,12 @@ func (b *meterBody) Read(p []byte) (int, error) {
 	b.m.sent.Add(int64(n))
 	b.n.Add(int64(n))
 	if b.counts {
-		b.m.a.tell(Step{Sent: int64(n)})
+		b.m.a.report(Step{Sent: int64(n)})
 	}
 	return n, err
 }
 
-// sizes returns how many bytes blobs have together.
+// sizes returns the total size of blobs in bytes.
 func sizes(blobs []blob) (n int64) {
 	for _, b := range blobs {
 		n += b.size

@@ -11,13 +11,13 @@ import (
 )
 
 // MountSources remembers in which repository of a registry a blob was seen last, so that it can be
-// mounted into another. A source that is wrong costs one request: the registry then takes an upload,
+// mounted into another. A wrong source costs only one request: the registry then accepts an upload,
 // and the repository that has the blob now becomes the source.
 type MountSources struct {
 	Memos *cache.Memos // nil: nothing is remembered
 }
 
-// mountsMemo is the kind of notes on repositories: the value is a repository's name in the registry.
+// mountsMemo is the kind of the memos. The value is the name of a repository in the registry.
 const mountsMemo = "mounts"
 
 type mountKey struct{ Registry, Digest string }
@@ -39,8 +39,9 @@ func (s *MountSources) find(registry string, h v1.Hash) (name.Repository, bool) 
 	return repo, err == nil
 }
 
-// remember notes where the layers of an artifact now are. The repository that was pushed to last has
-// them for sure; an earlier one may have been deleted since.
+// remember records that a repository has the layers of an artifact. It replaces earlier records:
+// the repository that was pushed to last certainly has the layers, an earlier one may have been
+// deleted.
 func (s *MountSources) remember(ctx context.Context, a Artifact, repo name.Repository) error {
 	if s == nil || s.Memos == nil {
 		return nil
@@ -68,8 +69,8 @@ func (s *MountSources) remember(ctx context.Context, a Artifact, repo name.Repos
 	return nil
 }
 
-// mountable returns the image with those layers ready for mounting of which another repository of
-// the target's registry is known to have a copy.
+// mountable returns the image, with layers prepared for mounting if another repository of the
+// target's registry is known to have them.
 func (s *MountSources) mountable(img v1.Image, target name.Repository) v1.Image {
 	return &mountableImage{img, s, target}
 }

@@ -94,7 +94,7 @@ func mountsIn(dir string) *sink.MountSources {
 	return &sink.MountSources{Memos: cache.Open(dir, nil).Memos()}
 }
 
-// TestMountsForged gives the notes other contents: nothing worse than an upload comes of it.
+// TestMountsForged returns the notes other contents: nothing worse than an upload comes of it.
 func TestMountsForged(t *testing.T) {
 	a := sink.Artifact{Image: testImage(t, testLayer(t, "a", "1"))}
 	for what, value := range map[string]string{

@@ -13,26 +13,25 @@ import (
 	"mlenv/imagebuild/image"
 )
 
-// RegistryOptions say how a registry is spoken to. The zero value asks for nothing that needs
-// credentials.
+// RegistryOptions is how to push to a registry. The zero value uses no credentials.
 type RegistryOptions struct {
 	Remote image.Remote
-	Jobs   int           // blobs sent at once; 0: 4
-	Mounts *MountSources // remembers where blobs are; nil: nothing is remembered
+	Jobs   int           // blobs sent in parallel; 0: 4
+	Mounts *MountSources // remembers where blobs are; may be nil
 
-	Large int64 // bytes: blobs from this size on are sent in chunks; 0: 64 MiB
-	Chunk int64 // bytes of a chunk, unless the registry wants more; 0: 32 MiB
+	Large int64 // in bytes: blobs of at least this size are sent in chunks; 0: 64 MiB
+	Chunk int64 // size of a chunk in bytes, unless the registry wants more; 0: 32 MiB
 
-	// Answer is how long the registry may take to say that it can be pushed to, beside the waits
-	// that it asks for; 0: 30 s.
+	// Answer is how long the registry may take to answer the check before a push, not counting the
+	// time it asks us to wait; 0: 30 s.
 	Answer time.Duration
 }
 
-// Registry pushes to a registry. What is there already is not sent, what the same registry is known
-// to have in another repository is mounted, the manifest and so the tag come last. Requests that
-// fail for a passing reason are repeated. Large blobs are sent in chunks, and where that breaks off
-// the registry is asked how far it got; small ones, and all where a registry takes no chunks, are
-// sent in one piece and again from their beginning.
+// Registry returns a sink that pushes to a registry. It does not send blobs that exist, mounts
+// those that the registry is known to have in another repository, and pushes the manifest, and with
+// it the tag, last. Requests that fail temporarily are repeated. Large blobs are sent in chunks;
+// after an interruption the registry is asked how much it has. Small blobs, and all blobs if a
+// registry does not support chunks, are sent in one piece, and from the beginning if that fails.
 func Registry(ref string, o RegistryOptions) Sink {
 	s := cancellable(ref, func(ctx context.Context, a Artifact) (Sent, error) {
 		target, err := image.ParseReference(ref)
@@ -48,7 +47,7 @@ func Registry(ref string, o RegistryOptions) Sink {
 			return Sent{}, err
 		}
 		counter := newMeter(newSizes(blobs, o.Remote.RoundTripper()), a, blobs)
-		o := o // of this push: all that is sent is counted
+		o := o // a copy for this push, which counts what is sent
 		o.Remote.Transport = counter
 		session := o.Remote.Session(target.Context(), transport.PushScope)
 		if err := o.sendLarge(ctx, a, target.Context(), session); err != nil {
@@ -67,7 +66,7 @@ func Registry(ref string, o RegistryOptions) Sink {
 		if err := o.Mounts.remember(ctx, a, target.Context()); err != nil {
 			return Sent{}, err
 		}
-		// Without the tag: podman and skopeo refuse a reference that has both.
+		// Without the tag: podman and skopeo reject a reference with tag and digest.
 		return Sent{Reference: target.Context().Digest(digest.String()).Name(), Bytes: counter.sent.Load()}, nil
 	})
 	s.Check = once(func(ctx context.Context) error { return o.check(ctx, ref) })
@@ -81,10 +80,11 @@ func (o RegistryOptions) jobs() int {
 	return o.Jobs
 }
 
-// imageIndex has a name of its own because v1.ImageIndex has a method ImageIndex.
+// imageIndex has another name because v1.ImageIndex has a method ImageIndex, which embedding would
+// hide.
 type imageIndex = v1.ImageIndex
 
-// mountableIndex gives an index's images with layers that can be mounted.
+// mountableIndex is an index whose images have layers prepared for mounting.
 type mountableIndex struct {
 	imageIndex
 	sources *MountSources

@@ -1,6 +1,6 @@
-// Package sink sends an image to where it is wanted: a registry, an OCI layout, a tarball, the
-// daemon of a container engine. Whatever happens on the way, no sink shows a partial image under
-// its name: registries get the tag last, files and directories are renamed when they are whole.
+// Package sink sends images to their destination: a registry, an OCI layout, a tarball, or the
+// daemon of a container engine. Whatever goes wrong, no sink leaves a partial image under its name:
+// registries get the tag last, and files and directories are renamed when they are complete.
 package sink
 
 import (
@@ -15,14 +15,15 @@ import (
 
 // Artifact is what is sent: the image of one platform, or the index of several.
 type Artifact struct {
-	Image v1.Image // nil: Index
+	Image v1.Image // nil if Index is set
 	Index v1.ImageIndex
 
-	// Progress, where not nil, is told how sending comes along, by several goroutines.
+	// Progress, if not nil, is called with the progress of sending. It is called from several
+	// goroutines.
 	Progress func(Step)
 }
 
-// Digest of the manifest or index.
+// Digest returns the digest of the manifest or index.
 func (a Artifact) Digest() (v1.Hash, error) {
 	if a.Image != nil {
 		return a.Image.Digest()
@@ -30,29 +31,30 @@ func (a Artifact) Digest() (v1.Hash, error) {
 	return a.Index.Digest()
 }
 
-// Sent tells what a sink did.
+// Sent is the result of sending.
 type Sent struct {
-	Reference string `json:"reference"` // with the digest, as far as the kind of sink knows digests
+	Reference string `json:"reference"` // with the digest, if the kind of sink has digests
 	Bytes     int64  `json:"bytes"`     // of content sent or written
 }
 
-// Sink is a place that an artifact can be sent to.
+// Sink is a destination for artifacts.
 type Sink struct {
 	Name string // for messages and progress: "registry.example.com/churn:1"
-	// Once says that what was sent can neither be taken back nor sent again: a pipe or a device.
+	// Once means that what was sent can neither be replaced nor sent again, as with a pipe or a
+	// device.
 	Once bool
-	// Check, where not nil, finds out whether the sink can be sent to, leaving nothing behind: what
-	// makes the push of gigabytes fail is better known before they are made. Once it has succeeded,
-	// it asks no more.
+	// Check, if not nil, finds out whether the sink accepts images, without leaving anything
+	// behind. It is better to know this before gigabytes are built. After it has succeeded once, it
+	// does nothing.
 	Check func(ctx context.Context) error
-	// Send sends an artifact. When the context ends meanwhile, the error is the context's.
+	// Send sends an artifact. If the context is done meanwhile, it returns the context's error.
 	Send func(ctx context.Context, a Artifact) (Sent, error)
 }
 
-// cancellable returns a sink whose error is the context's once the context is done, whatever broke.
-// A connection that the other side closes in the same moment, a pipe that nobody reads any more and
-// a body that ends early are seen as io.EOF and the like, and would be taken for faults of theirs.
-// A context that is done from the start keeps the sink from making so much as a directory.
+// cancellable returns a sink that returns the context's error once the context is done, whatever
+// the actual error is. Canceling also breaks connections, pipes and request bodies, and errors such
+// as io.EOF would be mistaken for their fault. If the context is done from the start, the sink does
+// nothing at all.
 func cancellable(name string, send func(ctx context.Context, a Artifact) (Sent, error)) Sink {
 	return Sink{Name: name, Send: func(ctx context.Context, a Artifact) (sent Sent, err error) {
 		if ctx.Err() == nil {
@@ -65,7 +67,7 @@ func cancellable(name string, send func(ctx context.Context, a Artifact) (Sent, 
 	}}
 }
 
-// ErrOnePlatform says that a kind of sink cannot hold an index.
+// ErrOnePlatform reports that a kind of sink cannot hold an index.
 var ErrOnePlatform = errors.New("it holds the image of one platform only")
 
 // blob is one file of an OCI layout.
@@ -73,12 +75,12 @@ type blob struct {
 	digest v1.Hash
 	size   int64
 	open   func() (io.ReadCloser, error)
-	layer  v1.Layer // nil: it is none
+	layer  v1.Layer // nil if the blob is not a layer
 
 	manifest bool
 }
 
-// manifestOf is what images and indexes have in common.
+// manifestOf is the methods that images and indexes have in common.
 type manifestOf interface {
 	Digest() (v1.Hash, error)
 	Size() (int64, error)
@@ -86,8 +88,8 @@ type manifestOf interface {
 	RawManifest() ([]byte, error)
 }
 
-// blobs lists the blobs of an artifact, each once, content before what names it, and gives the
-// artifact's own descriptor.
+// blobs returns the blobs of an artifact without duplicates, with each blob before those that refer
+// to it, and the descriptor of the artifact.
 func (a Artifact) blobs() ([]blob, v1.Descriptor, error) {
 	c := &collector{seen: map[v1.Hash]bool{}}
 	if a.Image != nil {

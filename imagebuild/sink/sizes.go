@@ -10,15 +10,15 @@ import (
 	"mlenv/imagebuild/layer"
 )
 
-// sizesTransport compares the sizes of remembered layers with what the registry says of those that
-// it has: their bytes are not made then, and nothing else would show that the manifest is wrong. A
+// sizesTransport compares the sizes of remembered layers with those of the blobs that the registry
+// has. Such layers are not built, so nothing else would show that the manifest is wrong. A
 // difference is an error wrapping layer.ErrChanged.
 type sizesTransport struct {
 	next  http.RoundTripper
-	sizes map[string]int64 // bytes, by digest
+	sizes map[string]int64 // in bytes, by digest
 }
 
-// newSizes returns a transport for the pushing of an artifact's blobs.
+// newSizes returns a transport for pushing an artifact's blobs.
 func newSizes(blobs []blob, next http.RoundTripper) *sizesTransport {
 	s := &sizesTransport{next, map[string]int64{}}
 	for _, b := range blobs {
@@ -40,7 +40,7 @@ func (s *sizesTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	digest := path.Base(r.URL.Path)
-	// Some registries do not tell, or tell 0.
+	// Some registries do not send the size, or send 0.
 	if want, ok := s.sizes[digest]; ok && resp.ContentLength > 0 && resp.ContentLength != want {
 		resp.Body.Close()
 		return nil, fmt.Errorf("%w: the registry has %d bytes of %s instead of %d", layer.ErrChanged, resp.ContentLength, digest, want)

@@ -17,33 +17,35 @@ import (
 	"mlenv/imagebuild/layer"
 )
 
-// errOtherWay says that a blob is to be sent as go-containerregistry sends it, in one piece: the
-// registry takes no chunks, or wants something that is understood there alone, such as an upload
-// to another host.
+// errOtherWay means that a blob must be sent in one piece, by go-containerregistry. The registry
+// does not accept chunks, or requires something that only go-containerregistry implements, such as
+// an upload to another host.
 var errOtherWay = errors.New("the registry takes no chunks")
 
-// errSessionLost says that a registry no longer knows an upload, or says of it what cannot be.
+// errSessionLost means that a registry no longer knows an upload, or reports an impossible state of
+// it.
 var errSessionLost = errors.New("the registry has lost the upload")
 
-// upload sends one blob in chunks and, where that breaks off, goes on with the first byte that the
-// registry lacks (OCI Distribution Specification 1.1, "Pushing a blob in chunks"). A registry that
-// drops the upload gets the blob from its beginning: Docker's does so when a chunk breaks off in its
-// middle and no proxy in front of it holds chunks back until they are whole.
+// upload sends one blob in chunks. After an interruption it continues with the first byte that the
+// registry does not have (OCI Distribution Specification 1.1, "Pushing a blob in chunks"). If the
+// registry has dropped the upload, it starts again from the beginning. Docker's registry drops an
+// upload if a chunk is cut off, unless a proxy in front of it buffers chunks.
 type upload struct {
 	repo    name.Repository
-	client  *http.Client // with credentials; repeats nothing, follows nothing
+	client  *http.Client // with credentials; without retries and redirects
 	backoff remote.Backoff
 	chunk   int64 // bytes
 	blob    blob
-	from    string // a repository of the same registry that has the blob; "": none is known
+	from    string // a repository of the same registry that has the blob; "" if unknown
 
-	location *url.URL // of the next request; nil: there is no upload
+	location *url.URL // of the next request; nil if there is no upload
 	offset   int64    // bytes of this upload that the registry has
-	sent     int64    // bytes of this upload that it may have
-	reached  int64    // the farthest offset of any upload of the blob
+	sent     int64    // bytes of this upload that the registry may have
+	reached  int64    // the greatest offset of all uploads of the blob
 }
 
-// run tries until the blob is there. Tries are counted anew whenever one got farther than all before.
+// run retries until the registry has the blob. Whenever a try gets further than all before it, the
+// count of tries starts again.
 func (u *upload) run(ctx context.Context) error {
 	wait, left := u.backoff, u.backoff.Steps
 	for {
@@ -78,7 +80,7 @@ func (u *upload) try(ctx context.Context) error {
 	resp, err := u.do(ctx, http.MethodHead, blob, nil, http.StatusOK, http.StatusNotFound)
 	if err != nil {
 		if redirected(err) {
-			return errOtherWay // most likely to the blob
+			return errOtherWay // most likely a redirect to the blob
 		}
 		return err
 	}
@@ -101,12 +103,12 @@ func (u *upload) try(ctx context.Context) error {
 	return u.send(ctx)
 }
 
-// start asks for a mount, where one is possible, and else for an upload.
+// start asks for a mount if one is possible, else for an upload.
 func (u *upload) start(ctx context.Context) (mounted bool, err error) {
 	at := u.url("/blobs/uploads/")
 	if u.from != "" {
 		at.RawQuery = url.Values{"mount": {u.blob.digest.String()}, "from": {u.from}}.Encode()
-		u.from = "" // asked once: some registries fail at it
+		u.from = "" // ask only once: some registries fail on mounts
 	}
 	resp, err := u.do(ctx, http.MethodPost, at, nil, http.StatusCreated, http.StatusAccepted)
 	if err != nil && at.RawQuery != "" {
@@ -125,7 +127,7 @@ func (u *upload) start(ctx context.Context) (mounted bool, err error) {
 	return false, u.follow(resp)
 }
 
-// resume asks what has arrived.
+// resume asks the registry how much has arrived.
 func (u *upload) resume(ctx context.Context) error {
 	resp, err := u.do(ctx, http.MethodGet, u.location, nil, http.StatusNoContent, http.StatusOK)
 	if refusal(err) {
@@ -134,7 +136,7 @@ func (u *upload) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// "0-0" is said of one byte and of none: nothing is lost by beginning again.
+	// "0-0" can mean one byte or none. Starting again costs nothing then.
 	arrived, ok := arrived(resp)
 	if !ok || arrived <= 1 || arrived > u.sent {
 		return errSessionLost
@@ -146,7 +148,7 @@ func (u *upload) resume(ctx context.Context) error {
 	return u.follow(resp)
 }
 
-// send sends what the registry lacks, and has it make a blob of the whole.
+// send sends the remaining bytes and completes the upload.
 func (u *upload) send(ctx context.Context) error {
 	from, err := openContent(ctx, u.blob, u.offset)
 	if err != nil {
@@ -203,7 +205,7 @@ func (u *upload) confirm(offset int64) {
 	u.reached = max(u.reached, offset)
 }
 
-// orOtherWay is errOtherWay where a registry refuses before it has taken any chunk.
+// orOtherWay returns errOtherWay if a registry has refused before it accepted any chunk, else err.
 func (u *upload) orOtherWay(err error) error {
 	if u.reached == 0 && refusal(err) {
 		return errOtherWay
@@ -211,8 +213,8 @@ func (u *upload) orOtherWay(err error) error {
 	return err
 }
 
-// follow takes the next request's address from an answer. Other hosts than the registry's are left
-// to go-containerregistry, which knows which of them to distrust.
+// follow sets the address of the next request from a response. Uploads to other hosts than the
+// registry's are left to go-containerregistry, which decides whether to trust them.
 func (u *upload) follow(resp *http.Response) error {
 	next, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
 	if err != nil || resp.Header.Get("Location") == "" || next.Hostname() != u.url("").Hostname() {
@@ -227,7 +229,7 @@ func (u *upload) url(path string) *url.URL {
 	return &url.URL{Scheme: u.repo.Scheme(), Host: u.repo.RegistryStr(), Path: "/v2/" + u.repo.RepositoryStr() + path}
 }
 
-// do makes a request. An answer of another status than those wanted is a *transport.Error.
+// do makes a request. If the status of the response is not in want, it returns a *transport.Error.
 func (u *upload) do(ctx context.Context, method string, at *url.URL, body *chunk, want ...int) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, at.String(), http.NoBody)
 	if err != nil {
@@ -248,21 +250,21 @@ func (u *upload) do(ctx context.Context, method string, at *url.URL, body *chunk
 	return resp, transport.CheckError(resp, want...)
 }
 
-// arrived reads the Range of an answer: how many bytes there are from the first one on.
+// arrived returns how many bytes the registry has, according to the Range header of a response.
 func arrived(resp *http.Response) (int64, bool) {
 	first, last, ok := strings.Cut(strings.TrimPrefix(resp.Header.Get("Range"), "bytes="), "-")
 	n, err := strconv.ParseInt(last, 10, 64)
 	return n + 1, ok && err == nil && n >= 0 && first == "0"
 }
 
-// refusal tells whether a registry's answer would be the same if it were asked again.
+// refusal reports whether an error from a registry is permanent, so that a retry is useless.
 func refusal(err error) bool {
 	var answer *transport.Error
 	if !errors.As(err, &answer) {
 		return false
 	}
 	switch answer.StatusCode {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests, 499: // nginx: the client went away
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, 499: // nginx: client closed request
 		return false
 	}
 	return answer.StatusCode < 500 || answer.StatusCode == http.StatusNotImplemented

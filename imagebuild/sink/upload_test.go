@@ -201,7 +201,7 @@ var chunkTests = map[string]struct {
 			if r.Method == http.MethodPatch && n == 2 {
 				reg.take(r, s, testChunk)
 				s.Truncate(12_000)
-				reg.tell(w, r, s, http.StatusAccepted)
+				reg.respond(w, r, s, http.StatusAccepted)
 				return true
 			}
 			return false

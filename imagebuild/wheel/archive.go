@@ -237,7 +237,7 @@ func (m *member) read(r io.ReaderAt, max int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(b)) != m.size || crc32.ChecksumIEEE(b) != m.crc {
-		return nil, errors.New("its size or CRC-32 does not fit")
+		return nil, errors.New("its size or CRC-32 does not match")
 	}
 	return b, m.check(b)
 }
@@ -266,7 +266,7 @@ func (m *member) digest(r io.ReaderAt) (v1.Hash, error) {
 		return v1.Hash{}, err
 	}
 	if n != m.size || crc.Sum32() != m.crc {
-		return v1.Hash{}, errors.New("its size or CRC-32 does not fit")
+		return v1.Hash{}, errors.New("its size or CRC-32 does not match")
 	}
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}, nil
 }
