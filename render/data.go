@@ -148,7 +148,7 @@ func (d *Data) notes(in Input, src []resolve.Requirement) {
 	}
 	if in.Installer == Conda && in.CondaExplicit == nil {
 		d.Notes = append(d.Notes, []string{"conda solves anew at every build. For the same packages each time, give mlenv",
-			"an explicit lock (--conda-lock) made by 'micromamba env export --explicit'."})
+			"an explicit lock of conda made by 'micromamba env export --explicit'."})
 	}
 }
 

@@ -209,7 +209,7 @@ func (p *policyReader) top(root *yaml.Node) {
 func (p *policyReader) rules(n *yaml.Node) {
 	p.pairs(n, "rules", func(id string, k, v *yaml.Node) {
 		if _, ok := finding.Lookup(finding.ID(id)); !ok {
-			p.fail(k, "there is no rule %q; mlenv check --list-rules prints them", id)
+			p.fail(k, "there is no rule %q", id)
 			return
 		}
 		s, ok := severityWords[v.Value]
@@ -303,7 +303,7 @@ func (p *policyReader) exception(n *yaml.Node) {
 			id, _ := p.text(v, key)
 			e.Rule = finding.ID(id)
 			if _, ok := finding.Lookup(e.Rule); !ok {
-				p.fail(v, "there is no rule %q; mlenv check --list-rules prints them", e.Rule)
+				p.fail(v, "there is no rule %q", e.Rule)
 			}
 		case "subject":
 			e.Subject, _ = p.text(v, key)
