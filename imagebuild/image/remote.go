@@ -21,6 +21,7 @@ type Remote struct {
 	Keychain  authn.Keychain    // nil: anonymous; it may be a Locator, too
 	Transport http.RoundTripper // nil: go-containerregistry's default
 	UserAgent string
+	Timeout   time.Duration  // after which a request on which next to nothing moves is given up; 0: 2 min
 	Backoff   remote.Backoff // between tries; zero: go-containerregistry's own
 
 	// Sleep waits for as long as a registry asks with Retry-After, up to five minutes for one
@@ -47,7 +48,8 @@ type Session struct {
 
 // Session starts a session. scope is transport.PullScope or transport.PushScope.
 func (r Remote) Session(repo name.Repository, scope string) *Session {
-	p := &patient{next: r.RoundTripper(), sleep: r.Sleep, onWait: r.OnWait}
+	g := &guard{next: r.RoundTripper(), registry: repo.RegistryStr(), timeout: r.Timeout}
+	p := &patient{next: g, sleep: r.Sleep, onWait: r.OnWait}
 	if p.sleep == nil {
 		p.sleep = sleep
 	}
