@@ -26,7 +26,14 @@ type app struct {
 	// How to wait before a request is tried again; zero: as long as it takes.
 	sleep   func(context.Context, time.Duration) error // as long as an index or a registry asks
 	backoff remote.Backoff                             // of registries
+
+	networkTimeout int // seconds after which a silent server is given up; 0: each kind has its own
 	say     func(format string, args ...any)           // prints beside the progress of the command; nil: there is none
+}
+
+// bindNetwork declares the flag of all commands that ask servers.
+func (a *app) bindNetwork(s *flagSet) {
+	s.number(&a.networkTimeout, "network-timeout", "give up a server from which next to nothing comes for `SECONDS` (default: 30 for package indexes, 120 for registries)")
 }
 
 // commands is the list of all commands, in the order of the help.

@@ -54,6 +54,7 @@ func (a *app) pythonDirs() []string {
 func (a *app) remote() image.Remote {
 	return image.Remote{
 		Keychain: a.keychain(), Transport: a.registryTransport(), UserAgent: userAgent(),
+		Timeout: time.Duration(max(0, a.networkTimeout)) * time.Second,
 		Backoff: a.backoff, Sleep: a.sleep, OnWait: a.waits,
 	}
 }

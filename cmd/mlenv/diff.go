@@ -33,6 +33,7 @@ func diffCommand(a *app) *cli.Command {
 	s.oneOf(&o.format, "format", "output format", changes.Formats...)
 	s.on(&o.exitCode, "exit-code", "exit with 2 if the environments differ")
 	s.text(&o.platform, "platform", "compare the images for `OS/ARCH` (default: the only one, else linux/amd64)")
+	a.bindNetwork(s)
 	return &cli.Command{
 		Name:      "diff",
 		Usage:     "say what a new version of a model changes",

@@ -58,6 +58,7 @@ func dockerfileCommand(a *app) *cli.Command {
 	o.base.bind(s)
 	o.lock.bind(s, &o.model.index)
 	o.model.bind(s, "dockerfile")
+	a.bindNetwork(s)
 	return &cli.Command{
 		Name:      "dockerfile",
 		Usage:     "write a build context for docker, BuildKit, buildah or Kaniko",

@@ -75,6 +75,7 @@ func imageCommand(a *app) *cli.Command {
 	s.number(&o.layers.jobs, "jobs", "make and send `N` layers at once")
 	o.lock.bind(s, &o.model.index)
 	o.model.bind(s, "image")
+	a.bindNetwork(s)
 	return &cli.Command{
 		Name:      "image",
 		Usage:     "build and push the image that serves a model",

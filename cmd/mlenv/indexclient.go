@@ -4,6 +4,7 @@ import (
 	"os"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"mlenv/resolve"
 	"mlenv/resolve/index"
@@ -42,6 +43,9 @@ func (a *app) indexClient(o indexOptions, spec *resolve.Spec, progress func(inde
 		} else if progress != nil {
 			progress(e)
 		}
+	}
+	if a.networkTimeout > 0 {
+		settings.Timeout = time.Duration(a.networkTimeout) * time.Second
 	}
 	settings.UserAgent = userAgent()
 	settings.Sleep = a.sleep

@@ -45,6 +45,7 @@ func lockCommand(a *app) *cli.Command {
 	o.base.bind(s)
 	o.lock.bind(s, &o.model.index)
 	o.model.bind(s, "lock")
+	a.bindNetwork(s)
 	return &cli.Command{
 		Name:      "lock",
 		Usage:     "decide every package of a model's environment, with hashes",

@@ -35,6 +35,7 @@ func manifestCommand(a *app) *cli.Command {
 	s.text(&o.name, "name", "call the service `NAME` (default: as the model or the image is called)")
 	s.number(&o.workers, "workers", "run `N` processes")
 	o.fetch.bind(s)
+	a.bindNetwork(s)
 	return &cli.Command{
 		Name:      "manifest",
 		Usage:     "print the manifest that runs a model's image",
