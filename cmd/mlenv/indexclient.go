@@ -3,10 +3,12 @@ package main
 import (
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"mlenv/resolve"
+	"mlenv/resolve/finding"
 	"mlenv/resolve/index"
 	"mlenv/resolve/secret"
 )
@@ -61,10 +63,21 @@ func revealed(list []secret.Text) []string {
 	return out
 }
 
+// direct gives the URLs of packages that the model names, and the command line does not.
+func direct(spec *resolve.Spec) []string {
+	var out []string
+	for _, r := range spec.Requirements {
+		if r.URL != "" && !slices.ContainsFunc(r.From, func(o finding.Origin) bool { return o.File == finding.CommandLine }) {
+			out = append(out, r.URL)
+		}
+	}
+	return out
+}
+
 // indexSettings tells which indexes those are.
 func (a *app) indexSettings(o indexOptions, spec *resolve.Spec) (index.Settings, error) {
 	return index.Configure(index.Sources{
-		Secrets: revealed(spec.Secrets),
+		Secrets: revealed(spec.Secrets), Direct: direct(spec),
 		// The flags' own URLs, with the credentials that the Spec has lost.
 		Flags: index.Options{IndexURL: o.url.Reveal(), ExtraIndexURLs: revealed(o.extra), FindLinks: revealed(o.findLinks), NoIndex: o.noIndex},
 		Model: index.Options{

@@ -15,9 +15,8 @@ type Credential struct {
 	Path           string // the path below which it holds, "/" or "" for all of the host
 	User, Password string
 
-	// Model says that it was written in a model. It serves the URLs below Path, and the rest of the
-	// origin only where the user has nothing for it: a model must not put its own credentials in the
-	// place of the user's.
+	// Model says that it was written in a model. It serves what the model names alone: a model must not
+	// put its own credentials in the place of the user's.
 	Model bool
 }
 
@@ -59,10 +58,11 @@ type keyring []Credential
 // its scheme, host and port it is the one with the longest path above the URL's. Files often lie beside
 // their index, not below it: then it is the one whose path has the most parts in common with the
 // URL's, as in pip, and of several the one that the index itself is asked with, else the first. Where
-// there is none for the origin, it is the netrc entry for the host, else what the model has for the
-// origin.
-func (k keyring) find(u *url.URL, index string) (Credential, bool) {
-	best, ok := k.best(u, Credential{})
+// there is none for the origin, it is the netrc entry for the host.
+//
+// model says that the URL is named by a model, see Model.
+func (k keyring) find(u *url.URL, index string, model bool) (Credential, bool) {
+	best, ok := k.best(u, Credential{}, model)
 	if index == "" || ok && below(u.Path, best.Path) && best.Scheme != "" {
 		return best, ok
 	}
@@ -70,29 +70,28 @@ func (k keyring) find(u *url.URL, index string) (Credential, bool) {
 	if err != nil || at.Scheme != u.Scheme || canonicalHost(at) != canonicalHost(u) {
 		return best, ok
 	}
-	own, _ := k.best(at, Credential{})
-	return k.best(u, own)
+	own, _ := k.best(at, Credential{}, model)
+	return k.best(u, own, model)
 }
 
 // best is find for those who know which credential the index is asked with.
-func (k keyring) best(u *url.URL, own Credential) (Credential, bool) {
+func (k keyring) best(u *url.URL, own Credential, model bool) (Credential, bool) {
 	host, name := canonicalHost(u), strings.ToLower(u.Hostname())
 	var best Credential
 	found, top := false, [3]int{-1}
 	for _, c := range k {
+		if !c.serves(u, model) {
+			continue
+		}
 		score := [3]int{-1} // how well it fits, by how much, and whether the index is asked with it
 		if c == own {
 			score[2] = 1
 		}
 		switch {
 		case c.Scheme == u.Scheme && strings.EqualFold(c.Host, host):
-			switch {
-			case below(u.Path, c.Path):
+			score[0], score[1] = 2, common(u.Path, c.Path)
+			if below(u.Path, c.Path) {
 				score[0], score[1] = 3, len(c.Path)
-			case c.Model && c != own:
-				score[0], score[1] = 0, common(u.Path, c.Path)
-			default:
-				score[0], score[1] = 2, common(u.Path, c.Path)
 			}
 		case c.Scheme == "" && strings.EqualFold(c.Host, name):
 			score[0] = 1
@@ -102,6 +101,17 @@ func (k keyring) best(u *url.URL, own Credential) (Credential, bool) {
 		}
 	}
 	return best, found
+}
+
+// serves reports whether a credential may go to a URL that a model names, or that the user does.
+func (c Credential) serves(u *url.URL, model bool) bool {
+	switch {
+	case c.Model || !model:
+		return c.Model == model
+	case c.Scheme == "": // netrc
+		return u.Scheme == "https"
+	}
+	return below(u.Path, c.Path)
 }
 
 // common counts the parts that two paths begin with alike.
@@ -133,9 +143,9 @@ func listingOf(ctx context.Context) string {
 }
 
 // authorize sets the Authorization of a request that is about to leave.
-func (k keyring) authorize(r *http.Request) {
+func (k keyring) authorize(r *http.Request, model bool) {
 	r.Header.Del("Authorization")
-	if c, ok := k.find(r.URL, listingOf(r.Context())); ok {
+	if c, ok := k.find(r.URL, listingOf(r.Context()), model); ok {
 		r.SetBasicAuth(c.User, c.Password)
 	}
 }

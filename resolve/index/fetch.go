@@ -80,7 +80,7 @@ func (c *Client) fetch(ctx context.Context, f dist.File) (string, error) {
 		return path, nil
 	case c.s.Offline:
 		return "", &OfflineError{What: f.Filename}
-	case !have || c.t.guard(u) == unchecked: // whoever sent it chose its ETag too
+	case !have || c.t.guard(u, f.Index) == unchecked: // whoever sent it chose its ETag too
 		last = origin{}
 	}
 	path, err = c.download(ctx, u, f, last)

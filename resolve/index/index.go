@@ -64,6 +64,7 @@ type Settings struct {
 	Strategy  Strategy // FirstIndex if ""
 
 	Credentials []Credential // besides those in URLs
+	Model       Model        // what of all this the user does not vouch for
 	CacheDir    string       // "" for no cache on disk; files cannot be fetched then
 
 	Network
@@ -151,10 +152,7 @@ func New(s Settings) (*Client, error) {
 		if k, ok := credentialOf(u); ok {
 			keys = append(keys, k)
 		}
-		u.User, u.Fragment, u.RawFragment = nil, "", ""
-		if !strings.HasSuffix(u.Path, "/") {
-			u = u.JoinPath("/")
-		}
+		u = baseOf(u)
 		if !slices.ContainsFunc(c.indexes, func(v *url.URL) bool { return v.String() == u.String() }) {
 			c.indexes = append(c.indexes, u)
 		}

@@ -54,7 +54,7 @@ func (c *Client) page(ctx context.Context, index *url.URL, name pep508.Name) (*p
 
 // pageRecord names the record of a page, by its source.
 func (c *Client) pageRecord(index *url.URL, name pep508.Name) string {
-	return cache.PagesDir + "/" + c.source(index, "") + "/" + string(name)
+	return cache.PagesDir + "/" + c.source(index, index.String()) + "/" + string(name)
 }
 
 func (c *Client) cachedPage(record string, key pageKey) *page {
@@ -81,7 +81,8 @@ func (c *Client) fresh(p *page) bool {
 // fetchPage asks the index, with what is needed to have an old page confirmed.
 func (c *Client) fetchPage(ctx context.Context, index *url.URL, name pep508.Name, old *page) (*page, error) {
 	u := index.JoinPath(string(name) + "/")
-	if c.t.guard(u) == unchecked {
+	ctx = listedBy(ctx, index.String())
+	if c.t.guard(u, index.String()) == unchecked {
 		old = nil // whoever sent it chose its ETag too
 	}
 	var p *page

@@ -26,6 +26,7 @@ type Options struct {
 type Sources struct {
 	Flags    Options
 	Model    Options                           // what the model's own files say
+	Direct   []string                          // URLs of packages that the model's own files name
 	Secrets  []string                          // URLs with credentials that are written in the model
 	Env      func(name string) string          // the environment; nil for none
 	ReadFile func(name string) ([]byte, error) // reads pip.conf and netrc files; nil for none
@@ -35,7 +36,8 @@ type Sources struct {
 
 // Configure puts settings together as users of pip and uv have them. Flags beat the model's files,
 // which beat the environment (PIP_*, then UV_*), which beats pip.conf; lists (extra indexes,
-// find-links, trusted hosts) are joined in that order, but that PIP_* replaces what pip.conf says.
+// find-links, trusted hosts) are joined in that order, but that PIP_* replaces what pip.conf says. What
+// a model says of hosts and credentials holds for what it names itself, see Model.
 // The indexes are in uv's order: extra ones before the index URL, so that FirstIndex lets them
 // come first.
 //
@@ -55,6 +57,10 @@ func Configure(src Sources) (Settings, error) {
 		return Settings{}, err
 	}
 	layers := []Options{src.Flags, src.Model, pip, uv}
+	user := []Options{src.Flags, pip, uv}
+	for _, o := range user {
+		c.set.TrustedHosts = appendNew(c.set.TrustedHosts, o.TrustedHosts...)
+	}
 	base := ""
 	for _, o := range layers {
 		if base == "" {
@@ -66,11 +72,11 @@ func Configure(src Sources) (Settings, error) {
 		}
 		c.set.Indexes = appendNew(c.set.Indexes, o.ExtraIndexURLs...)
 		c.set.FindLinks = appendNew(c.set.FindLinks, o.FindLinks...)
-		c.set.TrustedHosts = appendNew(c.set.TrustedHosts, o.TrustedHosts...)
 		c.set.NoIndex = c.set.NoIndex || o.NoIndex
 	}
 	if base == "" {
 		base = defaultIndex()
+		user = append(user, Options{IndexURL: base})
 	}
 	// An extra index that is the index URL too comes last, where the index URL is.
 	c.set.Indexes = slices.DeleteFunc(c.set.Indexes, func(u string) bool { return u == base })
@@ -79,6 +85,7 @@ func Configure(src Sources) (Settings, error) {
 	if err := c.netrc(); err != nil {
 		return Settings{}, err
 	}
+	c.set.Model = c.modelNames(user)
 	c.model()
 	return c.set, nil
 }

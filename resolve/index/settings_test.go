@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -193,38 +195,43 @@ func TestKeyring(t *testing.T) {
 		{Scheme: "https", Host: "n.example", Path: "/y.whl", User: "model", Password: "p", Model: true},
 		{Scheme: "https", Host: "m.example", Path: "/y.whl", User: "model", Password: "p", Model: true},
 	}
-	for raw, want := range map[string]string{
-		"https://a.example/one/simple/x/":      "one",
-		"https://A.example:443/two/simple/x/":  "two",
-		"https://a.example/files/x.whl":        "one",
-		"https://a.example/files/y.whl":        "model",
-		"https://n.example/y.whl":              "model",
-		"https://n.example/z.whl":              "netrc",
-		"https://m.example/z.whl":              "model",
-		"http://m.example/y.whl":               "",
-		"https://a.example/two/simpler/":       "two",
-		"https://a.example/two/files/x.whl":    "two",
-		"https://a.example/on/files/x.whl":     "one",
-		"http://a.example:8080/x":              "port",
-		"http://a.example/x":                   "never",
-		"https://a.example:8443/x":             "never",
-		"https://n.example:9/x":                "netrc",
-		"https://b.example/one/simple/x/":      "",
-		"https://a.example.evil.example/one/":  "",
-		"https://n.example.evil.example/":      "",
-		"https://sub.n.example/":               "",
-		"https://x.example/@a.example/one/":    "",
-		"https://a.example@x.example/one/":     "",
-		"https://one:p@other.example/":         "",
-		"https://xn--a-example.example/simple": "",
+	// Whose credentials go to a URL that the user names, and to one that a model names.
+	for raw, want := range map[string][2]string{
+		"https://a.example/one/simple/x/":      {"one", "one"},
+		"https://A.example:443/two/simple/x/":  {"two", "two"},
+		"https://a.example/files/x.whl":        {"one", "model"},
+		"https://a.example/files/y.whl":        {"one", "model"},
+		"https://a.example/three/simple/x/":    {"one", "model"},
+		"https://n.example/y.whl":              {"netrc", "model"},
+		"https://n.example/z.whl":              {"netrc", "model"},
+		"https://m.example/z.whl":              {"", "model"},
+		"http://m.example/y.whl":               {"", ""},
+		"https://a.example/two/simpler/":       {"two", "model"},
+		"https://a.example/two/files/x.whl":    {"two", "model"},
+		"https://a.example/on/files/x.whl":     {"one", "model"},
+		"http://a.example:8080/x":              {"port", "port"},
+		"http://a.example/x":                   {"never", ""},
+		"http://n.example/x":                   {"netrc", ""},
+		"https://a.example:8443/x":             {"never", "never"},
+		"https://n.example:9/x":                {"netrc", "netrc"},
+		"https://b.example/one/simple/x/":      {},
+		"https://a.example.evil.example/one/":  {},
+		"https://n.example.evil.example/":      {},
+		"https://sub.n.example/":               {},
+		"https://x.example/@a.example/one/":    {},
+		"https://a.example@x.example/one/":     {},
+		"https://one:p@other.example/":         {},
+		"https://xn--a-example.example/simple": {},
 	} {
-		r, err := http.NewRequest("GET", raw, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		k.authorize(r)
-		if user, _, _ := r.BasicAuth(); user != want {
-			t.Errorf("%s: user %q, want %q", raw, user, want)
+		for i, model := range []bool{false, true} {
+			r, err := http.NewRequest("GET", raw, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.authorize(r, model)
+			if user, _, _ := r.BasicAuth(); user != want[i] {
+				t.Errorf("%s, named by a model: %t: user %q, want %q", raw, model, user, want[i])
+			}
 		}
 	}
 }
@@ -245,7 +252,8 @@ func TestKeyringOfIndex(t *testing.T) {
 		{"https://a.example/one/files/x.whl", "https://a.example/two/simple/", "one"},
 		{"https://a.example/files/x.whl", "https://b.example/one/simple/", "one"},
 		{"https://a.example/files/x.whl", "https://a.example/model/simple/", "model"},
-		{"https://a.example/two/files/x.whl", "https://a.example/model/simple/", "two"},
+		{"https://a.example/two/files/x.whl", "https://a.example/model/simple/", "model"},
+		{"https://a.example/two/simple/x.whl", "https://a.example/model/simple/", "two"},
 		{"https://b.example/files/x.whl", "https://a.example/two/simple/", "other"},
 		{"https://c.example/files/x.whl", "https://a.example/two/simple/", ""},
 	} {
@@ -253,7 +261,7 @@ func TestKeyringOfIndex(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.authorize(r)
+		k.authorize(r, strings.Contains(tt.index, "/model/"))
 		if user, _, _ := r.BasicAuth(); user != tt.want {
 			t.Errorf("%s, listed by %q: user %q, want %q", tt.raw, tt.index, user, tt.want)
 		}
@@ -276,5 +284,36 @@ func TestConfigureSecrets(t *testing.T) {
 		if c.Host == "b.example" || c.Host == "c.example" {
 			t.Errorf("kept %s", c)
 		}
+	}
+}
+
+// TestConfigureModel holds what a model may say of what it names, and of what the user names.
+func TestConfigureModel(t *testing.T) {
+	model := Options{
+		IndexURL: "https://m.example/simple", ExtraIndexURLs: []string{"https://u.example/simple/", "https://u.example/other/"},
+		FindLinks:    []string{"wheels"},
+		TrustedHosts: []string{"m.example", "U.example", "u.example:443", "d.example", "files.example", "n.example", "flag.example"},
+	}
+	src := Sources{
+		Flags: Options{ExtraIndexURLs: []string{"https://user:p@flag.example/simple"}},
+		Model: model, Direct: []string{"https://d.example/x.whl", "https://n.example/y.whl"}, Home: "/home/me",
+		Env: func(name string) string {
+			return map[string]string{"PIP_EXTRA_INDEX_URL": "https://u.example/simple", "PIP_TRUSTED_HOST": "mine.example"}[name]
+		},
+		ReadFile: func(name string) ([]byte, error) {
+			if name == "/home/me/.netrc" {
+				return []byte("machine n.example login me password p\n"), nil
+			}
+			return nil, fs.ErrNotExist
+		},
+	}
+	src.Model.ExtraIndexURLs = append(src.Model.ExtraIndexURLs, "https://flag.example/simple") // as the Spec has the flag's
+	s, err := Configure(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Model{Indexes: []string{"https://m.example/simple/", "https://u.example/other/"}, Links: true, TrustedHosts: []string{"m.example", "d.example"}}
+	if !reflect.DeepEqual(s.Model, want) || !slices.Equal(s.TrustedHosts, []string{"mine.example"}) {
+		t.Errorf("got %+v and %q, want %+v", s.Model, s.TrustedHosts, want)
 	}
 }

@@ -23,10 +23,10 @@ const (
 	local     guard = "local"     // not the network
 )
 
-// guard tells how a URL is reached.
-func (t *transport) guard(u *url.URL) guard {
+// guard tells how a URL is reached to which an index has led, "" if none did.
+func (t *transport) guard(u *url.URL, index string) guard {
 	switch {
-	case u.Scheme == "https" && t.trusts(u):
+	case u.Scheme == "https" && t.trusts(u, index):
 		return unchecked
 	case u.Scheme == "https":
 		return checked
@@ -43,7 +43,7 @@ func (t *transport) guard(u *url.URL) guard {
 // of one URL.
 func (c *Client) source(u *url.URL, index string, what ...string) string {
 	h := sha256.New()
-	for _, s := range append([]string{withoutUser(u), string(c.t.guard(u)), c.identity(u, index)}, what...) {
+	for _, s := range append([]string{withoutUser(u), string(c.t.guard(u, index)), c.identity(u, index)}, what...) {
 		fmt.Fprintf(h, "%d:%s", len(s), s)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
@@ -52,7 +52,7 @@ func (c *Client) source(u *url.URL, index string, what ...string) string {
 // identity stands for the credentials that go with a request to a URL, "" for none. It is made with a
 // secret of the cache's own, so that nobody who sees the names of its files can try passwords on them.
 func (c *Client) identity(u *url.URL, index string) string {
-	k, ok := c.t.keys.find(u, index)
+	k, ok := c.t.keys.find(u, index, c.s.Model.names(index))
 	if !ok {
 		return ""
 	}
@@ -94,7 +94,7 @@ func (c *Client) sameSource(r *http.Response) bool {
 	}
 	first := hops[len(hops)-1]
 	for _, u := range hops {
-		if g := c.t.guard(u); g != checked && g != c.t.guard(first) {
+		if g := c.t.guard(u, index); g != checked && g != c.t.guard(first, index) {
 			return false
 		}
 		if id := c.identity(u, index); id != "" && id != c.identity(first, index) {

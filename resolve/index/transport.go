@@ -12,7 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -113,7 +113,7 @@ func (t *transport) checkRedirect(r *http.Request, via []*http.Request) error {
 	switch {
 	case r.URL.Scheme != "http" && r.URL.Scheme != "https":
 		return &redirectError{fmt.Sprintf("refusing a redirect from %s to %s: not http", redact(from), to)}
-	case from.Scheme == "https" && r.URL.Scheme == "http" && !t.trusts(r.URL):
+	case from.Scheme == "https" && r.URL.Scheme == "http" && !t.trusts(r.URL, listingOf(r.Context())):
 		return &redirectError{fmt.Sprintf("refusing a redirect from %s to unencrypted %s", redact(from), to)}
 	case len(via) >= maxRedirects:
 		return &redirectError{fmt.Sprintf("more than %d redirects, the last to %s", maxRedirects, to)}
@@ -123,14 +123,12 @@ func (t *transport) checkRedirect(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// trusts reports whether the user has said that the host needs no valid certificate.
-func (t *transport) trusts(u *url.URL) bool {
-	for _, h := range t.settings.TrustedHosts {
-		if strings.EqualFold(h, u.Hostname()) || strings.EqualFold(h, u.Host) || strings.EqualFold(h, canonicalHost(u)) {
-			return true
-		}
-	}
-	return false
+// trusts reports whether a host needs no valid certificate: because the user has said so or, where an
+// index of the model's has led there, the model.
+func (t *transport) trusts(u *url.URL, index string) bool {
+	of := func(host string) bool { return isHost(host, u) }
+	return slices.ContainsFunc(t.settings.TrustedHosts, of) ||
+		t.settings.Model.names(index) && slices.ContainsFunc(t.settings.Model.TrustedHosts, of)
 }
 
 // roundTripper sends one hop: it sets the hop's own credentials and picks the certificate check.
@@ -142,10 +140,11 @@ type roundTripper struct {
 func (rt *roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.URL.User = nil
-	rt.t.keys.authorize(r)
+	index := listingOf(r.Context())
+	rt.t.keys.authorize(r, rt.t.settings.Model.names(index))
 	r.Header.Del("Referer")
 	next := rt.strict
-	if rt.t.trusts(r.URL) {
+	if rt.t.trusts(r.URL, index) {
 		next = rt.lax
 	}
 	ctx, leave, err := rt.t.enter(r.Context(), r.URL)
