@@ -124,3 +124,39 @@ func (r *Requirement) readLocal(fsys fs.FS) error {
 	}
 	return nil
 }
+
+// CodeFiles returns the SHA-256, in hex, of each file of the model's code: those below its code
+// directories, and the one that it was logged from.
+func CodeFiles(m *model.Model) (map[string]string, error) {
+	out := map[string]string{}
+	add := func(root string) error {
+		err := fs.WalkDir(m.FS, root, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			f, err := m.FS.Open(name)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			h := sha256.New()
+			if _, err := io.Copy(h, f); err != nil {
+				return err
+			}
+			out[name] = hex.EncodeToString(h.Sum(nil))
+			return nil
+		})
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a finding says so
+		}
+		return err
+	}
+	var errs []error
+	for _, c := range m.Code {
+		errs = append(errs, add(c.Text))
+	}
+	if v := m.Flavor("python_function").Get("model_code_path"); v.Text != "" {
+		errs = append(errs, add(path.Base(v.Text)))
+	}
+	return out, errors.Join(errs...)
+}

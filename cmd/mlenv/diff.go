@@ -159,10 +159,11 @@ func modelSide(name string) (_ diff.Side, err error) {
 	if err != nil {
 		return diff.Side{}, sideErrors(name, err)
 	}
-	size, err := modelSize(m.FS)
+	size, errSize := modelSize(m.FS)
+	files, errFiles := resolve.CodeFiles(m)
 	return diff.Side{
-		Name: filepath.ToSlash(name), Kind: diff.Model, Spec: spec, Signature: &m.Signature, Model: m, Size: size,
-	}, err
+		Name: filepath.ToSlash(name), Kind: diff.Model, Spec: spec, Signature: &m.Signature, Model: m, Size: size, CodeFiles: files,
+	}, errors.Join(errSize, errFiles)
 }
 
 // modelSize adds up the files that an image of the model would have.
@@ -255,7 +256,10 @@ func (a *app) imageSide(ctx context.Context, name string, p *v1.Platform) (side 
 		return side, sideErrors(name, err)
 	}
 	side.Signature, side.Model, side.NoCode = &m.Signature, m, noCode(name, m, in)
-	return side, nil
+	if side.NoCode == "" {
+		side.CodeFiles, err = resolve.CodeFiles(m)
+	}
+	return side, err
 }
 
 // noCode says why the code of a model in an image was not read as a whole, "" if it was.

@@ -49,6 +49,8 @@ func (d *differ) declared() {
 	}
 	if why := d.old.NoCode + d.now.NoCode; why != "" {
 		d.skip("code", why)
+	} else if d.old.CodeFiles != nil && d.now.CodeFiles != nil {
+		d.CodePaths = items(fileEntries(d.old.CodeFiles), fileEntries(d.now.CodeFiles))
 	} else {
 		d.CodePaths = items(codeEntries(old), codeEntries(now))
 	}
@@ -170,6 +172,15 @@ func set(names []string) entries {
 	e := entries{}
 	for _, n := range names {
 		e[n] = ""
+	}
+	return e
+}
+
+// fileEntries are the files of code, so that a change names the file.
+func fileEntries(files map[string]string) entries {
+	e := entries{}
+	for name, sum := range files {
+		e[name] = short("sha256:" + sum)
 	}
 	return e
 }

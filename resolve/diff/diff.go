@@ -39,6 +39,7 @@ type Side struct {
 	BaseName, BaseDigest string            // of the base image
 	Env                  map[string]string // what the image sets
 	Size                 int64             // bytes of the model's files, the locked wheels, or the image's layers; 0 if unknown
+	CodeFiles            map[string]string // the SHA-256 of each file of the model's code, nil if not known
 	NoCode               string            // why the model's code could not be read, "" if it was
 }
 
@@ -95,7 +96,7 @@ type Changes struct {
 	SchemaVersion int  `json:"schemaVersion"`
 	Old           End  `json:"old"`
 	New           End  `json:"new"`
-	Same          bool `json:"same"` // nothing below differs except Identity
+	Same          bool `json:"same"` // nothing below differs except Identity and Size: weights are no environment
 
 	Settings
 	Lists
@@ -180,7 +181,7 @@ func Compare(old, now Side) *Changes {
 		c.NotCompared = []NotCompared{}
 	}
 	c.Same = c.Python == nil && c.BaseName == nil && c.BaseDigest == nil && c.Server == nil && c.Platforms == nil &&
-		len(c.Packages) == 0 && c.Signature == nil && len(c.Sections()) == 0 && c.Size == nil
+		len(c.Packages) == 0 && c.Signature == nil && len(c.Sections()) == 0
 	return c
 }
 
