@@ -21,14 +21,15 @@ type app struct {
 
 	transport http.RoundTripper // to registries; nil: go-containerregistry's own
 
-	now func() time.Time // nil: the machine's clock
+	now   func() time.Time // nil: the machine's clock
+	began time.Time        // when the program was started; zero: nobody has said
 
 	// How to wait before a request is tried again; zero: as long as it takes.
 	sleep   func(context.Context, time.Duration) error // as long as an index or a registry asks
 	backoff remote.Backoff                             // of registries
 
-	networkTimeout int // seconds after which a silent server is given up; 0: each kind has its own
-	say     func(format string, args ...any)           // prints beside the progress of the command; nil: there is none
+	networkTimeout int                              // seconds after which a silent server is given up; 0: each kind has its own
+	say            func(format string, args ...any) // prints beside the progress of the command; nil: there is none
 }
 
 // bindNetwork declares the flag of all commands that ask servers.

@@ -12,8 +12,11 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// hintTime is how long one waits for hints once the explanation stands there.
-const hintTime = 3 * time.Second
+// hintTime is how long one waits for hints once the explanation stands there: about as long as for the
+// explanation, so that a refusal takes no more than twice the time, whatever the network is like.
+func (a *app) hintTime() time.Duration {
+	return min(max(a.clock().Sub(a.began), 500*time.Millisecond), 3*time.Second)
+}
 
 // printNoSolution prints why there is no solution, and then, as it is found, what would help: that
 // takes searches of its own, for which nobody should wait to read the explanation. about is what goes
@@ -24,7 +27,7 @@ func (a *app) printNoSolution(ctx context.Context, about string, e *lock.NoSolut
 	for _, line := range folded(e.Reasons, a.verbose) {
 		s.print("  %s", line)
 	}
-	ctx, cancel := context.WithTimeout(ctx, hintTime)
+	ctx, cancel := context.WithTimeout(ctx, a.hintTime())
 	defer cancel()
 	defer collectLate()()
 	for h := range e.Hints(ctx) {
@@ -35,7 +38,7 @@ func (a *app) printNoSolution(ctx context.Context, about string, e *lock.NoSolut
 // noSolutionText is what printNoSolution prints, for those who want it as a text.
 func (a *app) noSolutionText(ctx context.Context, e *lock.NoSolutionError) string {
 	lines := append([]string{lock.Summary}, folded(e.Reasons, false)...)
-	ctx, cancel := context.WithTimeout(ctx, hintTime)
+	ctx, cancel := context.WithTimeout(ctx, a.hintTime())
 	defer cancel()
 	for h := range e.Hints(ctx) {
 		lines = append(lines, "try: "+lockHint(h))

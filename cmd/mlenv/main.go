@@ -20,6 +20,7 @@ func main() {
 func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{lookup: lookup, stdin: stdin, stdout: stdout, stderr: stderr}
+	a.began = a.clock()
 	err := interrupted(ctx, a.run(ctx, args))
 	a.printError(ctx, err)
 	return exitCode(err)

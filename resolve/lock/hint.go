@@ -77,9 +77,9 @@ func (h Hint) String() string {
 // Line is the requirement without its marker.
 func (r *Root) Line() string { return spec(&r.Requirement) }
 
-// hintWork bounds how many versions are looked at in search of all hints of one failure: as much as a
-// solution of a large environment takes, once or twice over.
-const hintWork = 1500
+// hintWork bounds how many versions are looked at in search of all hints of one failure: a few times
+// what a solution of a usual environment takes.
+const hintWork = 600
 
 // mostTried is how many requirements may take part in a failure for one of them to be tried without
 // its limit: with more, a change of one of them hardly ever helps.

@@ -271,7 +271,12 @@ func (s *explanation) derived(terms []pubgrub.Term) string {
 	list := func(terms []pubgrub.Term) []string {
 		var out []string
 		for _, t := range terms {
-			out = append(out, s.subject(t.Package, t.Versions))
+			who := s.subject(t.Package, t.Versions)
+			if pr := s.f.p.projects[t.Package]; t.Negative && pr.phrase(t.Versions) == "" && t.Versions.Len() < len(pr.versions) {
+				// What must be used is not every version, though it may be every one that counts.
+				who = s.name(t.Package) + " " + pr.phraseBy(t.Versions, func(int) bool { return true })
+			}
+			out = append(out, who)
 		}
 		return out
 	}
@@ -296,15 +301,19 @@ func (s *explanation) derived(terms []pubgrub.Term) string {
 
 // subject names a package with some of its versions.
 func (s *explanation) subject(id int, set pubgrub.Set) string {
-	it, pr := s.f.p.items[id], s.f.p.projects[id]
-	name := string(it.name)
+	if versions := s.f.p.projects[id].phrase(set); versions != "" {
+		return s.name(id) + " " + versions
+	}
+	return "every version of " + s.name(id)
+}
+
+// name is a package, with its extra.
+func (s *explanation) name(id int) string {
+	it := s.f.p.items[id]
 	if it.extra != "" {
-		name += "[" + string(it.extra) + "]"
+		return string(it.name) + "[" + string(it.extra) + "]"
 	}
-	if versions := pr.phrase(set); versions != "" {
-		return name + " " + versions
-	}
-	return "every version of " + name
+	return string(it.name)
 }
 
 // plural reports whether subject names several versions.
@@ -315,6 +324,11 @@ func (s *explanation) plural(id int, set pubgrub.Set) bool {
 // phrase puts a set of versions into words: a version, a range, or a few of them; "" stands for
 // all. A gap of versions that do not count anyway is no gap.
 func (pr *project) phrase(set pubgrub.Set) string {
+	return pr.phraseBy(set, func(i int) bool { return pr.counts(i, set) })
+}
+
+// phraseBy is phrase where counts says which versions outside of the set are a gap.
+func (pr *project) phraseBy(set pubgrub.Set, counts func(int) bool) string {
 	type run struct{ lo, hi int }
 	var runs []run
 	open := false // the last run may go on
@@ -325,7 +339,7 @@ func (pr *project) phrase(set pubgrub.Set) string {
 		case set.Has(i):
 			runs = append(runs, run{i, i})
 			open = true
-		case pr.counts(i, set):
+		case counts(i):
 			open = false
 		}
 	}
@@ -333,10 +347,10 @@ func (pr *project) phrase(set pubgrub.Set) string {
 		return "(no version)"
 	}
 	first, last := 0, len(pr.versions)-1
-	for first < last && !set.Has(first) && !pr.counts(first, set) {
+	for first < last && !set.Has(first) && !counts(first) {
 		first++
 	}
-	for last > first && !set.Has(last) && !pr.counts(last, set) {
+	for last > first && !set.Has(last) && !counts(last) {
 		last--
 	}
 	if runs[0].lo <= first && runs[0].hi >= last && last > first {
