@@ -16,6 +16,7 @@ import (
 	"mlenv/render/changes"
 	"mlenv/resolve"
 	"mlenv/resolve/diff"
+	"mlenv/resolve/fetch"
 	"mlenv/resolve/model"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
@@ -26,6 +27,8 @@ type diffOptions struct {
 	format   string
 	exitCode bool
 	platform string
+	against  string
+	fetch    fetchOptions
 }
 
 func diffCommand(a *app) *cli.Command {
@@ -34,11 +37,13 @@ func diffCommand(a *app) *cli.Command {
 	s.on(&o.exitCode, "exit-code", "exit with 2 if the environments differ")
 	s.text(&o.platform, "platform", "compare the images for `OS/ARCH` (default: the only one, else linux/amd64)")
 	a.bindNetwork(s)
+	s.text(&o.against, "against", "with NEW alone, a registered model: compare with the version that has the alias or the number `VERSION` (default: the one before)")
+	o.fetch.bind(s)
 	return &cli.Command{
 		Name:      "diff",
 		Usage:     "say what a new version of a model changes",
-		ArgsUsage: "OLD NEW",
-		Description: "Compares two environments. Each of OLD and NEW is a model directory or its MLmodel file, a lock\n" +
+		ArgsUsage: "[OLD] NEW",
+		Description: "Compares two environments. Each of OLD and NEW is a model (a directory, its MLmodel file or a URI), a lock\n" +
 			"(pylock.toml), or an image: a registry's REFERENCE, oci:DIR, oci-tar:FILE or docker-tar:FILE. Of an\n" +
 			"image, the lock and the model's small files are read; nothing is run. Sides of different kinds are\n" +
 			"compared in what both have. With --exit-code it exits with 0 if they are the same and with 2, not\n" +
@@ -49,21 +54,20 @@ func diffCommand(a *app) *cli.Command {
 }
 
 func (a *app) diff(ctx context.Context, args []string, o *diffOptions) error {
-	switch {
-	case len(args) < 2:
-		return &usageError{msg: "OLD and NEW are needed"}
-	case len(args) > 2:
-		return &usageError{msg: fmt.Sprintf("diff takes OLD and NEW, but there is also %q", args[2])}
+	args, err := a.bothSides(ctx, args, o)
+	if err != nil {
+		return err
 	}
 	var platform *v1.Platform
 	if o.platform != "" {
-		var err error
 		if platform, err = v1.ParsePlatform(o.platform); err != nil || platform.OS == "" || platform.Architecture == "" {
 			return &usageError{msg: fmt.Sprintf("--platform %s is not of the form OS/ARCH", o.platform)}
 		}
 	}
-	old, errOld := a.readSide(ctx, args[0], platform)
-	now, errNew := a.readSide(ctx, args[1], platform)
+	r := &sideReader{app: a, platform: platform, fetch: o.fetch}
+	r.fetch.quiet = true // the sides' names say it
+	old, errOld := r.read(ctx, args[0])
+	now, errNew := r.read(ctx, args[1])
 	if err := errors.Join(errOld, errNew); err != nil {
 		return err
 	}
@@ -94,28 +98,37 @@ type noSide struct{ name, why string }
 
 func (e *noSide) Error() string { return e.name + " " + e.why }
 
-// readSide reads what an argument names.
-func (a *app) readSide(ctx context.Context, name string, p *v1.Platform) (diff.Side, error) {
+// sideReader reads what is compared.
+type sideReader struct {
+	*app
+	platform *v1.Platform
+	fetch    fetchOptions
+}
+
+// read reads what an argument names.
+func (a *sideReader) read(ctx context.Context, name string) (diff.Side, error) {
 	if image.IsFile(name) {
-		return a.imageSide(ctx, name, p)
+		return a.imageSide(ctx, name, a.platform)
 	}
 	info, err := os.Stat(name)
 	switch {
+	case fetch.Scheme(name) != "":
+		return a.modelSide(ctx, name)
 	case err == nil && info.IsDir():
 		if _, err := os.Stat(filepath.Join(name, "MLmodel")); err != nil {
 			if _, err := os.Stat(filepath.Join(name, "oci-layout")); err == nil {
-				return a.imageSide(ctx, "oci:"+name, p)
+				return a.imageSide(ctx, "oci:"+name, a.platform)
 			}
 		}
-		return modelSide(name)
+		return a.modelSide(ctx, name)
 	case err == nil && filepath.Base(name) == "MLmodel":
-		return modelSide(name)
+		return a.modelSide(ctx, name)
 	case err == nil:
 		return lockSide(name)
 	case !errors.Is(err, fs.ErrNotExist):
 		return diff.Side{}, err
 	case looksLikeReference(name):
-		return a.imageSide(ctx, name, p)
+		return a.imageSide(ctx, name, a.platform)
 	}
 	return diff.Side{}, &noSide{name, "is neither a file nor a directory, and an image's reference has a tag or a digest"}
 }
@@ -143,19 +156,31 @@ func sideErrors(name string, err error) error {
 			out = append(out, e) // it says so itself
 			continue
 		}
+		if bad := (*fetch.Error)(nil); errors.As(e, &bad) {
+			out = append(out, e) // it names the URI
+			continue
+		}
 		out = append(out, fmt.Errorf("reading %s: %w", name, e))
 	}
 	return errors.Join(out...)
 }
 
-// modelSide reads a model directory.
-func modelSide(name string) (_ diff.Side, err error) {
-	m, err := model.Open(name)
+// modelSide reads a model: a directory, or what a URI names.
+func (a *sideReader) modelSide(ctx context.Context, name string) (_ diff.Side, err error) {
+	opened, err := a.openModel(ctx, name, a.fetch)
+	name = fetch.Shown(name)
 	if err != nil {
 		return diff.Side{}, sideErrors(name, err)
 	}
-	defer func() { err = errors.Join(err, m.Close()) }()
+	m := opened.Model
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	if s := opened.Source; s.Version != "" && !strings.HasSuffix(name, "/"+s.Version) {
+		name += " (version " + s.Version + ")"
+	}
 	spec, err := resolve.Model(m, resolve.Options{})
+	if failed := opened.Failed(); failed != nil {
+		err = failed
+	}
 	if err != nil {
 		return diff.Side{}, sideErrors(name, err)
 	}

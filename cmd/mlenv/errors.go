@@ -114,6 +114,9 @@ func hint(err error) string {
 	case errors.Is(err, fs.ErrPermission):
 		return "check that the file can be read by this user"
 	}
+	if h := fetchHint(err); h != "" {
+		return h
+	}
 	if h := indexHint(err); h != "" {
 		return h
 	}

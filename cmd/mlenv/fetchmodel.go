@@ -13,7 +13,7 @@ import (
 type fetchOptions struct {
 	tracking secret.Text
 	progress func(fetch.Event) // nil: nothing is told
-	resolved func(string)      // is told what a URI stands for; nil: nothing is told
+	quiet    bool              // do not say what a URI stands for
 }
 
 func (o *fetchOptions) bind(s *flagSet) {
@@ -49,12 +49,21 @@ func (a *app) openModel(ctx context.Context, name string, o fetchOptions) (*fetc
 		return nil, err
 	}
 	opened, err := fetch.Open(ctx, name, settings)
-	if err == nil && o.resolved != nil {
-		if text := resolvedText(opened.Source); text != "" {
-			o.resolved(text)
+	if text := ""; err == nil && !o.quiet {
+		if text = resolvedText(opened.Source); text != "" {
+			a.tell("%s", text)
 		}
 	}
 	return opened, err
+}
+
+// tell prints a line beside the progress of the command, if there is one.
+func (a *app) tell(format string, args ...any) {
+	if a.say != nil {
+		a.say(format, args...)
+		return
+	}
+	a.console().print(format, args...)
 }
 
 // resolvedText says what a URI stands for at this moment, "" where it says that itself.

@@ -55,6 +55,7 @@ var failOnWords = []string{"error", "warning", "never"}
 func (o *outputOptions) read(m *modelOptions) (err error) {
 	o.rules, err = readPolicy(o.policy)
 	m.obey(o.rules)
+	m.fetch.quiet = o.quiet
 	return err
 }
 

@@ -102,7 +102,7 @@ func (s *server) alias(ctx context.Context, name, alias string) (modelVersion, e
 	var e *Error
 	switch {
 	case errors.As(err, &e) && e.Status == http.StatusBadRequest && e.Detail == "INVALID_PARAMETER_VALUE":
-		return got.Version, &Error{Kind: NotFound, Status: e.Status, Msg: fmt.Sprintf("the model %s of %s has no alias %s", name, s.at(), alias)}
+		return got.Version, &Error{Kind: NotFound, Status: e.Status, Msg: fmt.Sprintf("%s has no alias %s of a model %s", s.at(), alias, name)}
 	case err != nil:
 		return got.Version, named(err, "%s has no model %s", s.at(), name)
 	}
@@ -165,7 +165,13 @@ func (s *server) logged(ctx context.Context, id string) (loggedModel, error) {
 	}
 	err := s.call(ctx, request{path: apiRoute + "logged-models/" + id}, &got)
 	m := got.Model.Info
-	switch err = named(err, "%s has no logged model %s", s.at(), id); {
+	var e *Error
+	err = named(err, "%s has no logged model %s", s.at(), id)
+	switch {
+	case errors.As(err, &e) && e.Status == http.StatusNotFound && e.Kind == NotMLflow:
+		return m, &Error{Kind: NotFound, Status: e.Status, Msg: s.at() + " has no logged models, which came with MLflow 3"}
+	case err != nil && !strings.HasPrefix(id, "m-"):
+		return m, named(err, "%s has no logged model %s, and a registered model's URI ends in a version or an alias", s.at(), id)
 	case err != nil:
 		return m, err
 	case m.ID != id:

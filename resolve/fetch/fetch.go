@@ -152,7 +152,10 @@ func (l *Location) openRemote(ctx context.Context, o Options) (_ *Opened, err er
 	out.close = append(out.close, func() error { return os.RemoveAll(dir) })
 	defer func() {
 		if err != nil {
-			err = errors.Join(of(l.URI, err), out.Close())
+			err = of(l.URI, err)
+			if e := out.Close(); e != nil {
+				err = errors.Join(err, e)
+			}
 		}
 	}()
 	parts := filepath.Join(dir, "parts")

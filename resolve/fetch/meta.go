@@ -17,17 +17,25 @@ func (s *Source) meta() map[string][]byte {
 	return map[string][]byte{metaName: []byte("model_name: " + scalar(s.Name) + "\nmodel_version: '" + s.Version + "'\n")}
 }
 
-var (
-	// plainScalar is a subset of what PyYAML writes without quotes.
-	plainScalar = regexp.MustCompile(`^[\p{L}_./][\p{L}\p{N}_. /@+()-]*$`)
-	// notText is what YAML 1.1 takes for a boolean or null, or for a number that begins with a letter or dot.
-	notText = regexp.MustCompile(`(?i)^(?:y|n|yes|no|on|off|true|false|null|~|\.inf|\.nan|\.[0-9_]+)$`)
-)
+// notText is what YAML 1.1 takes for something else than text, as PyYAML's resolver has it.
+var notText = regexp.MustCompile(`^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF` +
+	`|~|null|Null|NULL|=|<<` +
+	`|[-+]?0b[01_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+` +
+	`|[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*` +
+	`|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)` +
+	`|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::?[0-9]{2})?))?)$`)
 
-// scalar writes text as PyYAML does: plain where that means the same text, else in single quotes.
+// scalar writes text as PyYAML does: plain where that means the same text, else in single quotes. A
+// registry allows no control characters in names, for which there would be a third way.
 func scalar(text string) string {
-	if plainScalar.MatchString(text) && !notText.MatchString(text) && !strings.HasSuffix(text, " ") {
-		return text
+	switch {
+	case text == "" || notText.MatchString(text),
+		strings.ContainsAny(text[:1], "#,[]{}&*!|>'\"%@`"),
+		strings.ContainsAny(text[:1], "-?:") && (len(text) == 1 || text[1] == ' '),
+		strings.HasPrefix(text, "---") || strings.HasPrefix(text, "..."),
+		strings.HasPrefix(text, " ") || strings.HasSuffix(text, " "),
+		strings.Contains(text, ": ") || strings.HasSuffix(text, ":") || strings.Contains(text, " #"):
+		return "'" + strings.ReplaceAll(text, "'", "''") + "'"
 	}
-	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
+	return text
 }

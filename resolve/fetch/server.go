@@ -194,7 +194,7 @@ func (s *server) unreachable(err error, w *watchdog) error {
 		e.Kind = NotMLflow
 	case errors.As(err, &certificate):
 		e.Kind, e.Err = Certificate, certificate.Err
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		e.Err = errors.New("it does not speak TLS: is the address one of http instead of https?")
 	case w.barked.Load():
 		e.Err, e.Temporary = fmt.Errorf("no answer within %s", w.timeout), true

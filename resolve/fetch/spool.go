@@ -92,7 +92,10 @@ func (s *spool) fetch(ctx context.Context, f File) (size int64, err error) {
 		err = os.Rename(out.Name(), name)
 	}
 	if err != nil {
-		return 0, errors.Join(err, removeIfThere(out.Name()))
+		if e := removeIfThere(out.Name()); e != nil {
+			err = errors.Join(err, e)
+		}
+		return 0, err
 	}
 	s.tell(Event{File: f.Path, Bytes: d.n, Total: d.n, Done: true})
 	return d.n, nil

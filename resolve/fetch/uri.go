@@ -3,6 +3,7 @@ package fetch
 import (
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"mlenv/resolve/secret"
@@ -97,6 +98,25 @@ func parseModel(uri string) (modelURI, error) {
 		return m, nil
 	}
 	return bad("names something within a model; mlenv takes the model itself")
+}
+
+// OtherVersion is the URI of another version of the model that a models:/ URI names: that of a number, or
+// the one that has an alias.
+func OtherVersion(uri, version string) (string, error) {
+	m, err := parseModel(uri)
+	switch {
+	case Scheme(uri) != "models":
+		return "", &Error{Kind: BadURI, URI: Shown(uri), Msg: "is not that of a registered model", Detail: "models"}
+	case err != nil:
+		return "", err
+	case m.name == "":
+		return "", &Error{Kind: BadURI, URI: Shown(uri), Msg: "names a logged model, which has no versions", Detail: "models"}
+	case version == "" || strings.ContainsAny(version, "/@"):
+		return "", &Error{Kind: BadURI, Msg: strconv.Quote(version) + " is neither a version nor an alias", Detail: "models"}
+	case digits.MatchString(version):
+		return "models:/" + m.name + "/" + version, nil
+	}
+	return "models:/" + m.name + "@" + version, nil
 }
 
 // parseRun reads runs:/RUN_ID/PATH.
