@@ -1,7 +1,7 @@
-// Package templates holds the embedded templates: those of Dockerfiles, and the launcher's.
+// Package templates contains the embedded templates of Dockerfiles and of the launcher.
 //
-// One file per installer is the whole Dockerfile; header and runtime are the parts that all of
-// them share. docs/dockerfile-templates.md describes the data that they are given.
+// There is one Dockerfile template per installer. header.tmpl and runtime.tmpl are the parts they
+// share. docs/dockerfile-templates.md describes the data they get.
 package templates
 
 import "embed"
@@ -11,14 +11,14 @@ import "embed"
 //go:embed *.tmpl
 var FS embed.FS
 
-// Launcher is the template of the program that starts the server in an image, a Python file. It is
-// given .Python and .Model (paths), .Server (uvicorn, gunicorn or mlserver), .Port and .Workers.
+// Launcher is the template of the program that starts the server in an image, a Python file. Its
+// data is .Python and .Model (paths), .Server (uvicorn, gunicorn or mlserver), .Port and .Workers.
 //
 //go:embed mlenv-serve.py
 var Launcher string
 
-// Deploy has the templates of the manifests that run an image, deploy/PLATFORM.yaml, and what they
-// share. Package deploy describes the data that they are given.
+// Deploy has the templates of the manifests that run an image, deploy/PLATFORM.yaml, and their
+// shared parts. Package deploy describes the data they get.
 //
 //go:embed deploy/*.yaml deploy/*.tmpl
 var Deploy embed.FS

@@ -41,7 +41,7 @@ func (s *screen) progress(columns int) *progress {
 
 // play is an image in the making: two layers of wheels, one that is known, one of the model.
 func play(p *progress) {
-	p.say("looking into the base for linux/amd64")
+	p.say("inspecting the base for linux/amd64")
 	p.layer(imagebuild.Event{Plan: []imagebuild.Planned{
 		{},
 		{Size: 40e6, Wheels: []imagebuild.Wheel{{Filename: "large.whl", Size: 40e6}}},
@@ -76,7 +76,7 @@ func TestImageProgressLine(t *testing.T) {
 	play(s.progress(110))
 	got := s.frames(t)
 	want := []string{
-		"looking into the base for linux/amd64",
+		"inspecting the base for linux/amd64",
 		"[>                          ]   0%  layers 0/4  ",
 		"[>                          ]   0%  layers 0/4  ",
 		"[>                          ]   0%  layers 1/4  layered virtual environment",
@@ -145,7 +145,7 @@ func TestImageProgressTell(t *testing.T) {
 func TestImageProgressPlain(t *testing.T) {
 	s := &screen{}
 	play(&progress{out: plainConsole(s), fetch: map[string]*fetching{}})
-	const want = "looking into the base for linux/amd64\nlayered virtual environment\nfetching large.whl\nreused  2 wheels\n" +
+	const want = "inspecting the base for linux/amd64\nlayered virtual environment\nfetching large.whl\nreused  2 wheels\n" +
 		"layered large.whl\nlayered model.pkl\nsending to registry.example/churn:1\nsending to oci:x\n"
 	if s.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", s.String(), want)
@@ -186,7 +186,7 @@ func TestImageQuiet(t *testing.T) {
 	if code != 0 || strings.ContainsAny(errs, "\r\x1b%") {
 		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
-	for _, want := range []string{"looking into the base for linux/amd64\n", "fetching churn-2.0-py3-none-any.whl\n",
+	for _, want := range []string{"inspecting the base for linux/amd64\n", "fetching churn-2.0-py3-none-any.whl\n",
 		"layered churn-2.0-py3-none-any.whl\n", "sending to oci:" + filepath.Join(dir, "a") + "\n", "sending to " + w.registry + "/churn:1\n"} {
 		if strings.Count(errs, want) != 1 {
 			t.Errorf("stderr says %q %d times:\n%s", want, strings.Count(errs, want), errs)

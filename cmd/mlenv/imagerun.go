@@ -90,7 +90,7 @@ func (r *imageRun) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	for _, p := range wanted {
-		r.progress.say("looking into the base for %s", p)
+		r.progress.say("inspecting the base for %s", p)
 	}
 	var ofBase finding.List
 	if r.bases, ofBase, err = r.openBases(ctx, r.o.base, r.in.Spec.Python.Version); err != nil {

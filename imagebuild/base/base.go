@@ -1,9 +1,9 @@
-// Package base finds out what a base image holds without running it, and makes a base of the
-// machine's own Python where there is no registry to pull one from.
+// Package base finds out what a base image contains without running it. It can also make a base of
+// the machine's own Python, for machines that cannot pull one from a registry.
 //
 // Everything is read from the image's configuration and the headers of its layers, plus the few
-// files that tell versions: the interpreter, the C library and the package databases. What was
-// found is a plain value that can be remembered by the image's digest.
+// files that contain versions: the interpreter, the C library and the package databases. The result
+// is a plain value that can be cached by the image's digest.
 package base
 
 import (
@@ -20,11 +20,11 @@ import (
 	"mlenv/resolve/serving"
 )
 
-// Base is what a base image holds.
+// Base is what a base image contains.
 type Base struct {
 	Digest   string            `json:"digest"`            // of the platform's manifest, "sha256:…"
 	Python   string            `json:"python"`            // the interpreter's path, no symbolic link: "/usr/local/bin/python3.11"
-	Version  pep440.Version    `json:"version"`           // "3.11.9", or "3.11" where the patch release cannot be told
+	Version  pep440.Version    `json:"version"`           // "3.11.9", or "3.11" if the patch release is not known
 	Libc     dist.Libc         `json:"libc"`              // "glibc:2.36", "musl:1.2"
 	OS       string            `json:"os"`                // "linux"
 	Arch     string            `json:"arch"`              // "amd64", OCI's term, read from the interpreter itself
@@ -32,26 +32,26 @@ type Base struct {
 	Env      []string          `json:"env"`               // of the image's configuration
 	Packages map[string]string `json:"packages"`          // dpkg's or apk's packages with their versions
 	Sonames  []string          `json:"sonames"`           // file names of the shared libraries on the default path, sorted
-	CABundle string            `json:"caBundle"`          // path of a bundle of CA certificates where OpenSSL does not find it by itself, "" if none is needed
-	Links    map[string]string `json:"links"`             // symbolic links among the directories of our paths: "/opt" to "/var/opt"
-	Dirs     []string          `json:"dirs"`              // the directories of our paths that are there already: "/opt", sorted
-	Inside   map[string]string `json:"inside"`            // a file below each of our paths that has any: "/opt/venv" to "/opt/venv/bin/python"
+	CABundle string            `json:"caBundle"`          // path of a bundle of CA certificates if OpenSSL does not find it by itself, else ""
+	Links    map[string]string `json:"links"`             // symbolic links among the parents of mlenv's paths: "/opt" to "/var/opt"
+	Dirs     []string          `json:"dirs"`              // parents of mlenv's paths that exist: "/opt", sorted
+	Inside   map[string]string `json:"inside"`            // one file in each of mlenv's paths that has any: "/opt/venv" to "/opt/venv/bin/python"
 	Java     string            `json:"java,omitempty"`    // path of the java that JAVA_HOME or PATH leads to, "" if there is none
 	Layers   int               `json:"layers"`            // number of layers
 }
 
-// Target returns what locks and wheels must fit.
+// Target returns the target that locks and wheels must fit.
 func (b *Base) Target() dist.Target {
 	return dist.Target{Python: b.Version, OS: b.OS, Arch: b.Arch, Libc: b.Libc}
 }
 
-// Platform is OCI's form of it.
+// Platform returns the platform of the base in OCI's form.
 func (b *Base) Platform() v1.Platform {
 	return v1.Platform{OS: b.OS, Architecture: b.Arch, Variant: b.Variant}
 }
 
-// IsFor tells whether the base is for the platform that was asked for, a variant only if one was;
-// the error is a *WrongPlatformError.
+// IsFor returns a *WrongPlatformError if the base is not for the wanted platform. The variant
+// matters only if one is wanted.
 func (b *Base) IsFor(want v1.Platform) error {
 	have := b.Platform()
 	if have.OS == "" {
@@ -64,8 +64,8 @@ func (b *Base) IsFor(want v1.Platform) error {
 	return &WrongPlatformError{Have: have, Want: want}
 }
 
-// variantOf returns a platform's variant, or the one that is meant where none is said (OCI
-// image-spec, "Image Index", platform variants, as containerd reads them).
+// variantOf returns a platform's variant, or the default variant of its architecture (OCI
+// image-spec, "Image Index", platform variants, as containerd interprets them).
 func variantOf(p v1.Platform) string {
 	implied := map[string]string{"arm64": "v8", "arm": "v7", "amd64": "v1"}
 	if p.Variant == "" {
@@ -74,15 +74,15 @@ func variantOf(p v1.Platform) string {
 	return p.Variant
 }
 
-// WrongPlatformError says that a base is for another platform than was asked for.
+// WrongPlatformError reports that a base is for another platform than the wanted one.
 type WrongPlatformError struct{ Have, Want v1.Platform }
 
 func (w *WrongPlatformError) Error() string {
 	return fmt.Sprintf("the base is for %s, not for %s", w.Have, w.Want)
 }
 
-// IsFree tells whether there is nothing yet where images have their environment, their model and its code:
-// what is there would be mixed into them. The error is an *OccupiedError.
+// IsFree returns an *OccupiedError if the base has files where images have their environment, model
+// and code, because they would be mixed with the image's own.
 func (b *Base) IsFree() error {
 	for _, at := range serving.Paths() {
 		if file, ok := b.Inside[at]; ok {
@@ -92,10 +92,10 @@ func (b *Base) IsFree() error {
 	return nil
 }
 
-// OccupiedError says that a base has files where an image has its own.
+// OccupiedError reports that a base has files where mlenv puts its own.
 type OccupiedError struct {
 	Path string // of serving.Paths
-	File string // one of the base's in it
+	File string // a file of the base in Path
 }
 
 func (o *OccupiedError) Error() string {
@@ -115,8 +115,8 @@ func (b *Base) Getenv(name string) string {
 	return ""
 }
 
-// Resolve returns the place where a file of that absolute path really lies once the base's symbolic
-// links among its parents are followed, so that nothing of ours replaces a link of the base.
+// Resolve returns the absolute path name with the symbolic links among its parents in the base
+// followed, so that adding a file never replaces a link of the base.
 func (b *Base) Resolve(name string) string {
 	for range 40 {
 		next := b.resolveOnce(name)
@@ -142,8 +142,8 @@ func (b *Base) resolveOnce(name string) string {
 	return path.Clean(name)
 }
 
-// Parents returns the directories above a path that the base does not have, the uppermost first. An
-// image must bring them: engines make missing ones that only root can enter.
+// Parents returns the directories above a path that the base does not have, topmost first. An image
+// must contain them: engines create missing ones with permissions for root only.
 func (b *Base) Parents(name string) []string {
 	var out []string
 	for at := path.Dir(path.Clean(name)); at != "/" && !slices.Contains(b.Dirs, at); at = path.Dir(at) {
@@ -153,18 +153,18 @@ func (b *Base) Parents(name string) []string {
 	return out
 }
 
-// debLibrary is Debian's form of a library package's name: "libgomp1" holds libgomp.so.1. The last
-// part is what comes after ".so."; "libglib2.0-0" has a version before it too.
+// debLibrary matches the names of Debian's library packages: "libgomp1" contains libgomp.so.1. The
+// number at the end is what follows ".so."; "libglib2.0-0" has a version before it too.
 var debLibrary = regexp.MustCompile(`^lib(.+?)(?:-?(\d[\d.]*)|(\d[\d.]*)-(\d+))(t64)?$`)
 
-// javaPackage matches the names under which distributions have a Java runtime.
+// javaPackage matches the names of Java runtimes in distributions.
 var javaPackage = regexp.MustCompile(`^(default-j(re|dk)|openjdk-?\d+-j(re|dk)|temurin-\d+-j(re|dk)|java-.+-openjdk)`)
 
-// Provides tells whether the base has what a Debian package brings: the package itself, or, so that
-// it works on bases of another kind, the shared library that a library's package is named after, or
-// any Java runtime for a package of one.
+// Provides reports whether the base has the contents of a Debian package. To work with other
+// distributions too, it accepts the shared library that a library package is named after, and any
+// Java runtime for a package of one.
 func (b *Base) Provides(debian string) bool {
-	for _, name := range []string{debian, debian + "t64"} { // of the transition to a 64-bit time_t
+	for _, name := range []string{debian, debian + "t64"} { // t64: renamed for the transition to a 64-bit time_t
 		if _, ok := b.Packages[name]; ok {
 			return true
 		}
@@ -173,12 +173,12 @@ func (b *Base) Provides(debian string) bool {
 		return b.hasJava()
 	}
 	return slices.ContainsFunc(sonamesOf(debian), func(soname string) bool {
-		// Debian's names are in lower case: libgl1 holds libGL.so.1.
+		// Debian's names are in lower case: libgl1 contains libGL.so.1.
 		return slices.ContainsFunc(b.Sonames, func(have string) bool { return strings.EqualFold(have, soname) })
 	})
 }
 
-// NeedsJava tells whether a Debian package is a Java runtime.
+// NeedsJava reports whether a Debian package is a Java runtime.
 func NeedsJava(debian string) bool { return javaPackage.MatchString(debian) }
 
 func (b *Base) hasJava() bool {
@@ -193,7 +193,7 @@ func (b *Base) hasJava() bool {
 	return false
 }
 
-// sonamesOf are the names that the library of a Debian package may have.
+// sonamesOf returns the possible file names of the library in a Debian package.
 func sonamesOf(debian string) []string {
 	m := debLibrary.FindStringSubmatch(debian)
 	switch {
@@ -205,7 +205,7 @@ func sonamesOf(debian string) []string {
 	return []string{"lib" + m[1] + "-" + m[3] + ".so." + m[4], "lib" + m[1] + m[3] + ".so." + m[4]}
 }
 
-// Fit tells whether a lock made for the target runs on the base; the error says why not.
+// Fit returns a *MisfitError if a lock made for the target does not run on the base.
 func (b *Base) Fit(t dist.Target) error {
 	have := b.Target()
 	switch {
@@ -221,7 +221,7 @@ func (b *Base) Fit(t dist.Target) error {
 	return nil
 }
 
-// MisfitError says that a lock was made for something else than the base has.
+// MisfitError reports that a lock was made for something that the base does not have.
 type MisfitError struct {
 	What string // "Python", "C library", "platform"
 	Base string // what the base has

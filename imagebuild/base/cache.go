@@ -12,23 +12,23 @@ import (
 	"mlenv/resolve/cache"
 )
 
-// format is the version of what is remembered of a base.
+// format is the version of the cached values.
 const format = "6"
 
-// The kinds of notes on bases.
+// The kinds of memos in the cache.
 const (
 	baseMemo = "bases" // a Base, by its digest
 	hostMemo = "host"  // the layer.Sum of a layer of this machine's files, by their state
 )
 
-// memoKey is what a note depends on.
+// memoKey is what a memo depends on.
 type memoKey struct {
 	Format string // of this package
 	Name   string // the image's digest, or the state of the files
 }
 
-// InspectOnce is Inspect, remembered by the image's digest. What is remembered and cannot be believed
-// is inspected again. Where dir is nil nothing is remembered.
+// InspectOnce is like Inspect but caches the result by the image's digest. If a cached result is
+// invalid, the image is inspected again. If dir is nil, nothing is cached.
 func InspectOnce(ctx context.Context, img v1.Image, dir *cache.Dir) (*Base, error) {
 	digest, err := img.Digest()
 	if err != nil {
@@ -49,7 +49,7 @@ func InspectOnce(ctx context.Context, img v1.Image, dir *cache.Dir) (*Base, erro
 	return b, remember(ctx, dir, baseMemo, digest.String(), b)
 }
 
-// recall reads a note into out and tells whether it was there.
+// recall reads a memo into out and reports whether it exists.
 func recall(ctx context.Context, dir *cache.Dir, kind, name string, out any) (bool, error) {
 	key, err := cache.NewKey(kind, memoKey{format, name})
 	if err != nil {
@@ -59,7 +59,7 @@ func recall(ctx context.Context, dir *cache.Dir, kind, name string, out any) (bo
 	return ok && n.Decode(out), err
 }
 
-// remember writes a note. A cache that cannot be written costs time only.
+// remember writes a memo. It is not an error if the cache cannot be written, which only costs time.
 func remember(ctx context.Context, dir *cache.Dir, kind, name string, value any) error {
 	key, err := cache.NewKey(kind, memoKey{format, name})
 	if err != nil {
@@ -72,7 +72,8 @@ func remember(ctx context.Context, dir *cache.Dir, kind, name string, value any)
 	return dir.Memos().Put(ctx, key, n)
 }
 
-// cachedImage keeps a registry's layers on disk once they were read to the end.
+// cachedImage is an image from a registry that keeps layers on disk after they have been read
+// completely.
 type cachedImage struct {
 	v1.Image
 	blobs *cache.Blobs
@@ -106,7 +107,7 @@ func (c *cachedLayer) DiffID() (v1.Hash, error)            { return c.layer.Diff
 func (c *cachedLayer) Size() (int64, error)                { return c.layer.Size() }
 func (c *cachedLayer) MediaType() (types.MediaType, error) { return c.layer.MediaType() }
 
-// Compressed reads the kept blob if it is whole, else the layer, which is kept then.
+// Compressed returns the blob on disk if it is complete, else the layer, which is then kept.
 func (c *cachedLayer) Compressed() (io.ReadCloser, error) {
 	digest, err := c.layer.Digest()
 	if err != nil {

@@ -13,18 +13,18 @@ import (
 	"strings"
 )
 
-// facts are what one file of the base tells.
+// facts is the information from one file of the base.
 type facts struct {
 	interp   string            // an ELF executable's loader (PT_INTERP)
-	machine  elf.Machine       // an ELF file's machine, 0 if it is none
+	machine  elf.Machine       // an ELF file's machine; 0 for other files
 	versions []string          // CPython's version as compiled in, or the C library's
 	packages map[string]string // of a package database
 	define   string            // PY_VERSION of patchlevel.h
 }
 
-// biggest is how much of one file is kept while it is read; an interpreter linked statically has
-// 8 MB, one with debugging symbols 30 MB.
-const biggest = 64 << 20
+// maxFileSize is how much of one file is kept in memory while it is examined. A statically linked
+// interpreter has 8 MB, one with debugging symbols 30 MB.
+const maxFileSize = 64 << 20
 
 var (
 	interpreterName = regexp.MustCompile(`^(python3(\.\d+)?|platform-python(\d\.\d+)?)$`)
@@ -32,7 +32,8 @@ var (
 	glibcName       = regexp.MustCompile(`^(libc\.so\.6|libc-2\.\d+\.so)$`)
 	muslName        = regexp.MustCompile(`^(ld-musl-[a-z0-9_]+\.so\.1|libc\.musl-[a-z0-9_]+\.so\.1)$`)
 
-	// A linker may put the version at the end of a longer string that ends alike: a build directory.
+	// The linker may merge the version with a longer string that has the same end, such as a build
+	// directory.
 	pythonVersion = regexp.MustCompile(`[^0-9.](3\.\d{1,2}\.\d{1,3})((?:a|b|rc)\d+)?\+?\x00`)
 	glibcRelease  = regexp.MustCompile(`stable release version (2\.\d+)`)
 	glibcSymbol   = regexp.MustCompile(`\x00GLIBC_(2\.\d+)(?:\.\d+)?\x00`)
@@ -40,7 +41,7 @@ var (
 	patchlevel    = regexp.MustCompile(`(?m)^#define\s+PY_VERSION\s+"([^"]+)"`)
 )
 
-// readFacts reads what a file tells if it is one of those that matter; others are not read.
+// readFacts reads the facts in a file if it is one of those that matter. Others are not read.
 func readFacts(name string, size int64, content io.Reader) (*facts, error) {
 	dir, file := path.Split(name)
 	switch {
@@ -64,11 +65,11 @@ func readFacts(name string, size int64, content io.Reader) (*facts, error) {
 	return nil, nil
 }
 
-// maxVersions is how many versions one binary may name.
+// maxVersions is how many versions are extracted from one binary.
 const maxVersions = 1000
 
 func binaryFacts(content io.Reader, size int64, version *regexp.Regexp) (*facts, error) {
-	data := make([]byte, min(size, biggest))
+	data := make([]byte, min(size, maxFileSize))
 	if _, err := io.ReadFull(content, data); err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func binaryFacts(content io.Reader, size int64, version *regexp.Regexp) (*facts,
 		return nil, nil // a script or an empty file
 	}
 	seen := map[string]bool{}
-	// Strings that share their NUL overlap, so the search goes on at the closing one.
+	// A NUL may end one string and start the next, so the search continues at the closing one.
 	for at := 0; len(seen) < maxVersions; {
 		m := version.FindSubmatchIndex(data[at:])
 		if m == nil {
@@ -101,7 +102,7 @@ func binaryFacts(content io.Reader, size int64, version *regexp.Regexp) (*facts,
 	return f, nil
 }
 
-// glibcBySymbol takes the newest symbol version that the C library defines.
+// glibcBySymbol sets the version to the newest symbol version that the C library defines.
 func glibcBySymbol(f *facts, data []byte) error {
 	newest := 0
 	for {
@@ -122,8 +123,8 @@ func glibcBySymbol(f *facts, data []byte) error {
 	return nil
 }
 
-// elfHeader returns an ELF file's machine and loader from its program headers alone. Zero and ""
-// are no ELF file and no loader.
+// elfHeader returns the machine and the loader of an ELF file, using only its program headers. The
+// machine is 0 if it is not an ELF file, and the loader is "" if it has none.
 func elfHeader(data []byte) (elf.Machine, string) {
 	file, err := elf.NewFile(bytes.NewReader(data))
 	if err != nil {
@@ -142,14 +143,14 @@ func elfHeader(data []byte) (elf.Machine, string) {
 	return file.Machine, ""
 }
 
-// Bounds on a package database. Debian's is 10 MB where ten thousand packages are installed.
+// Limits for package databases. Debian's has 10 MB if ten thousand packages are installed.
 const (
 	maxDatabase = 256 << 20 // bytes
 	maxField    = 1 << 10   // bytes of a name or a version
 )
 
-// databaseFacts reads dpkg's and apk's databases: stanzas of "Key: value" lines. Lines may be of any
-// length, but what is kept of them is not: a name or version that is too long is none.
+// databaseFacts reads dpkg's and apk's databases: stanzas of "Key: value" lines. Lines may have any
+// length, but names and versions that are too long are ignored.
 func databaseFacts(content io.Reader, nameKey, versionKey string) (*facts, error) {
 	packages := map[string]string{}
 	name, version, installed := "", "", true

@@ -14,26 +14,26 @@ import (
 	"mlenv/resolve/pep440"
 )
 
-// Request says which base is wanted.
+// Request describes the wanted base.
 type Request struct {
 	Ref       string         // as Open takes it; "" is docker-library's python:VERSION-slim
-	Python    pep440.Version // that the model needs; zero: whichever the base has
+	Python    pep440.Version // the version that the model needs; zero: any
 	Platforms []v1.Platform  // one base is found for each
 }
 
-// Found is the one description of a base: what a lock, an image and a Dockerfile say of the base is
-// taken from here, so that all three say the same.
+// Found describes a base. Locks, images and Dockerfiles all get their description of the base from
+// here, so that they agree.
 type Found struct {
-	*Base               // what it holds
+	*Base               // what it contains
 	Image   v1.Image    // its layers are fetched when they are read
-	Wanted  v1.Platform // as it was asked for
-	Name    string      // full reference; "" where others cannot pull it: of files, and of the machine's own Python
-	Named   string      // digest of what Name names, which may be an index; else the image's own
+	Wanted  v1.Platform // the requested platform
+	Name    string      // full reference; "" if others cannot pull it, as for files and for the machine's own Python
+	Named   string      // digest of what Name refers to, which may be an index; without Name, of the image
 	request Request
 	options Options
 }
 
-// Again opens the base once more, believing nothing that is remembered of it.
+// Again opens and inspects the base again without using the cache.
 func (f *Found) Again(ctx context.Context) (*Found, error) {
 	o := f.options
 	o.Cache = nil
@@ -41,29 +41,29 @@ func (f *Found) Again(ctx context.Context) (*Found, error) {
 	return again, err
 }
 
-// ErrNoPython says that nothing tells which Python is needed. A base that is named has its own; the
-// default and this machine's have to be chosen by it.
+// ErrNoPython reports that the Python version is not known. It is needed to choose the default base
+// or a Python on this machine.
 var ErrNoPython = errors.New("the model names no Python version")
 
-// PythonError says that a base has not the Python that is needed.
+// PythonError reports that a base has another Python than the required one.
 type PythonError struct{ Want, Have pep440.Version }
 
 func (e *PythonError) Error() string {
 	return fmt.Sprintf("Python %s is needed, but the base has Python %s", e.Want, e.Have)
 }
 
-// UnavailableError says that a base could not be had.
+// UnavailableError reports that a base could not be opened.
 type UnavailableError struct {
-	Ref string // as it was asked for; "" for the default
+	Ref string // as requested; "" for the default
 	Err error
 }
 
 func (e *UnavailableError) Error() string { return e.Err.Error() }
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
-// Find finds a base for every platform and looks into it, with what is worth knowing about the
-// choice. One on which no image could be built is an error, whoever asks: what is locked or checked
-// for a base is to be built on it. The errors are ErrNoPython, *UnavailableError, *Error,
+// Find finds and inspects a base for every platform. It also returns findings about the choice. A
+// base on which no image can be built is always an error, even for a lock or a check, because an
+// image is going to be built on it. The errors are ErrNoPython, *UnavailableError, *Error,
 // *WrongPlatformError, *OccupiedError and *PythonError.
 func Find(ctx context.Context, r Request, o Options) ([]*Found, finding.List, error) {
 	var all []*Found
@@ -74,7 +74,7 @@ func Find(ctx context.Context, r Request, o Options) ([]*Found, finding.List, er
 			return nil, nil, err
 		}
 		all = append(all, one)
-		for _, f := range found { // of several platforms each has its own, in the same words
+		for _, f := range found { // several platforms have the same findings
 			if !slices.ContainsFunc(findings, f.Equal) {
 				findings = append(findings, f)
 			}
@@ -106,18 +106,18 @@ func find(ctx context.Context, r Request, p v1.Platform, o Options) (*Found, fin
 		if ref == "" {
 			ref = f.Name
 		}
-		return nil, nil, fmt.Errorf("looking into the base %s: %w", ref, err)
+		return nil, nil, fmt.Errorf("inspecting the base %s: %w", ref, err)
 	}
 	if err := f.suits(r.Python); err != nil {
 		return nil, nil, err
 	}
 	if r.Python.IsZero() {
-		findings.Add(finding.PythonOfBase, "python", nil, "the model names no Python version; the base's is taken, %s", f.Version)
+		findings.Add(finding.PythonOfBase, "python", nil, "the model names no Python version; using that of the base, %s", f.Version)
 	}
 	return f, findings, nil
 }
 
-// suits tells whether a base that was looked into is what was asked for.
+// suits returns an error if the inspected base is not what was requested.
 func (f *Found) suits(python pep440.Version) error {
 	if err := f.IsFor(f.Wanted); err != nil {
 		return err
@@ -134,8 +134,8 @@ func (f *Found) suits(python pep440.Version) error {
 // DefaultRef returns the reference of the default base: docker-library's image of a Python.
 func DefaultRef(python string) string { return "python:" + python + "-slim" }
 
-// openDefault opens docker-library's image of the exact version, or, where there is none, that of
-// the minor version.
+// openDefault opens docker-library's image of the exact version or, if there is none, of the minor
+// version.
 func openDefault(ctx context.Context, python pep440.Version, p v1.Platform, o Options) (*Source, finding.List, error) {
 	exact, near := DefaultRef(python.String()), DefaultRef(python.Minor())
 	source, err := Open(ctx, exact, p, o)
@@ -149,7 +149,7 @@ func openDefault(ctx context.Context, python pep440.Version, p v1.Platform, o Op
 		"the registry has no %s; built on %s instead, which has another patch release of Python", exact, near)}, nil
 }
 
-// Targets are what a lock for the bases must fit, in their order.
+// Targets returns the targets of the bases, in order.
 func Targets(bases []*Found) []dist.Target {
 	var out []dist.Target
 	for _, b := range bases {
@@ -158,9 +158,9 @@ func Targets(bases []*Found) []dist.Target {
 	return out
 }
 
-// Recorded returns what a lock for the bases records of them: the name by which others can pull the
-// base, and the digest of the platform's image. Of several platforms each has a digest of its own;
-// a lock names one only if there is one.
+// Recorded returns what a lock for the bases records about them: the name by which others can pull
+// the base, and the digest of the platform's image. With several platforms the digests differ, so
+// digest is "".
 func Recorded(bases []*Found) (name, digest string) {
 	if len(bases) == 0 {
 		return "", ""
@@ -175,7 +175,7 @@ func Recorded(bases []*Found) (name, digest string) {
 // Need is a Debian package that a model needs at run time.
 type Need struct{ Package, Reason string }
 
-// Missing reports the needs that one of the bases does not meet.
+// Missing returns a finding for each need that one of the bases does not meet.
 func Missing(bases []*Found, needs []Need) finding.List {
 	var out finding.List
 	for _, n := range needs {
@@ -186,11 +186,11 @@ func Missing(bases []*Found, needs []Need) finding.List {
 	return out
 }
 
-// missingMessage says that a base lacks a system package, and what may have it.
+// missingMessage returns the message for a missing system package, with advice where to find it.
 func missingMessage(n Need, b *Found) string {
 	instead := "python:" + b.Minor() + " without -slim may have it"
 	if NeedsJava(n.Package) {
-		instead = "what has it is a base with a Java runtime beside its Python"
+		instead = "a base with a Java runtime in addition to its Python has it"
 	}
 	return fmt.Sprintf("the base lacks %s (%s), and building an image installs no system packages; %s, and a Dockerfile can install it",
 		n.Package, n.Reason, instead)

@@ -24,13 +24,14 @@ import (
 	"mlenv/resolve/pep440"
 )
 
-// Host packs a CPython of this machine into a base image: the interpreter and its standard library
-// below /usr/local wherever they lie on the machine, the shared libraries that it and compiled
-// wheels need, and the few files of /etc that programs expect. Packages installed on the machine,
-// and who and where it is, are left out.
+// Host packs a CPython of this machine into a base image: the interpreter and its standard library,
+// which move to /usr/local, the shared libraries that it and compiled wheels need, and the few
+// files in /etc that programs expect. It leaves out installed packages and everything that
+// identifies the machine.
 //
-// Python is the path of the interpreter, as FindHost gives it. Nothing is executed. Where dir is not
-// nil the layers are remembered there, by the state of the files that they are made of.
+// python is the path of the interpreter, as returned by FindHost. Nothing is executed. If dir is
+// not nil, the sums of the layers are cached there, keyed by the state of the files they are made
+// of.
 func Host(ctx context.Context, python string, dir *cache.Dir) (v1.Image, error) {
 	h, err := readHost(python)
 	if err != nil {
@@ -71,9 +72,9 @@ func Host(ctx context.Context, python string, dir *cache.Dir) (v1.Image, error) 
 	return mutate.ConfigFile(img, config)
 }
 
-// hostLayer makes a layer of this machine's files, or remembers it: unless one of them has another
-// size, inode or time of modification or change, its digest is what it was. The bytes are checked
-// against it when they are sent.
+// hostLayer makes a layer of files on this machine. It uses a cached sum unless the size, inode,
+// modification time or change time of a file has changed. The bytes are checked against the sum
+// when they are sent.
 func hostLayer(ctx context.Context, entries []layer.Entry, dir *cache.Dir) (v1.Layer, error) {
 	state, ok := stateOf(entries)
 	if ok = ok && dir != nil; ok {
@@ -144,8 +145,8 @@ func readHost(python string) (*host, error) {
 	return h, h.findVersion()
 }
 
-// findVersion reads the version that the interpreter, or its shared library, was compiled with, or
-// that its C headers name.
+// findVersion finds the version that is compiled into the interpreter or its shared library, or the
+// one in its C headers.
 func (h *host) findVersion() error {
 	headers := filepath.Join(filepath.Dir(filepath.Dir(h.python)), "include", "python"+h.minor, "patchlevel.h")
 	if data, err := os.ReadFile(headers); err == nil {
@@ -176,11 +177,12 @@ func (h *host) findVersion() error {
 			}
 		}
 	}
-	return &Error{"the exact version of " + h.python + " cannot be told"}
+	return &Error{"the exact version of " + h.python + " cannot be determined"}
 }
 
-// FindHost looks for a CPython in directories and gives its path: the first of exactly that version
-// (3.11.7), else the first of the same minor version. Where there is none the error is an *Error.
+// FindHost returns the path of a CPython in one of the directories: the first with exactly the
+// given version (3.11.7), else the first with the same minor version. If there is none, the error
+// is an *Error.
 func FindHost(version pep440.Version, dirs []string) (string, error) {
 	minor, found := cmp.Or(version.Minor(), version.String()), ""
 	for _, dir := range dirs {
@@ -203,7 +205,8 @@ func FindHost(version pep440.Version, dirs []string) (string, error) {
 	return found, nil
 }
 
-// leftOut are parts of the standard library that no service needs, or that are the machine's own.
+// leftOut are the parts of the standard library that no service needs, and those that belong to the
+// machine.
 var leftOut = map[string]bool{
 	"site-packages": true, "dist-packages": true, "__pycache__": true, "test": true, "tests": true,
 	"idlelib": true, "turtledemo": true, "tkinter": true, "EXTERNALLY-MANAGED": true,
@@ -247,8 +250,8 @@ func (h *host) pythonEntries() ([]layer.Entry, error) {
 	return layer.WithParents(entries, "usr/local"), nil
 }
 
-// walkStdlib visits the files of the standard library in order. Links are followed: where Debian
-// links a module to /etc or /usr/share, the image has the file.
+// walkStdlib visits the files of the standard library in order. It follows links: Debian links some
+// modules to /etc or /usr/share, and the image gets the file instead.
 func (h *host) walkStdlib(visit func(rel, real string, mode fs.FileMode) error) error {
 	return filepath.WalkDir(h.stdlib, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -282,8 +285,8 @@ func (h *host) walkStdlib(visit func(rel, real string, mode fs.FileMode) error) 
 	})
 }
 
-// systemEntries returns the loader, the shared libraries and the files of /etc. Libraries go where
-// the loader looks by default, which is where the C library lies.
+// systemEntries returns the loader, the shared libraries and the files of /etc. Libraries go to the
+// directory of the C library, where the loader looks by default.
 func (h *host) systemEntries() ([]layer.Entry, error) {
 	err := h.walkStdlib(func(rel, real string, _ fs.FileMode) error {
 		if !strings.HasSuffix(rel, ".so") {
@@ -334,8 +337,8 @@ func (h *host) systemEntries() ([]layer.Entry, error) {
 	return layer.WithParents(append(entries, more...), "usr", "etc", "var", "root"), nil
 }
 
-// etcEntries returns the links of a merged /usr, the users and what name look-ups and TLS need. All
-// but the CA certificates are the same on every machine.
+// etcEntries returns the links of a merged /usr, the users, and the files that name lookups and TLS
+// need. All of them except the CA certificates are the same on every machine.
 func etcEntries(interp string) ([]layer.Entry, error) {
 	text := func(name, content string) layer.Entry {
 		return layer.Entry{Path: name, Content: layer.Bytes([]byte(content))}

@@ -18,22 +18,22 @@ import (
 	"mlenv/resolve/serving"
 )
 
-// Error says that an image cannot be a base.
+// Error reports that an image cannot be used as a base.
 type Error struct{ Msg string }
 
 func (e *Error) Error() string { return e.Msg }
 
-// distroless is the annotation in which Google's distroless images tell their Python version.
+// distroless is the annotation with the Python version in Google's distroless images.
 const distroless = "com.google.distroless.python.version"
 
-// machines are the architectures by the machine in an ELF header.
+// machines maps the machine in an ELF header to the architecture.
 var machines = map[elf.Machine]string{
 	elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64", elf.EM_386: "386", elf.EM_ARM: "arm",
 	elf.EM_PPC64: "ppc64le", elf.EM_S390: "s390x", elf.EM_RISCV: "riscv64",
 }
 
-// Inspect reads an image's configuration and layers and tells what it holds. An image without a
-// Python 3, or whose libc cannot be told, is refused with an *Error: nothing is guessed.
+// Inspect reads an image's configuration and layers and returns what it contains. If the image has
+// no Python 3, or if its C library cannot be determined, it returns an *Error: it never guesses.
 func Inspect(img v1.Image) (*Base, error) {
 	config, err := img.ConfigFile()
 	if err != nil {
@@ -73,16 +73,16 @@ func Inspect(img v1.Image) (*Base, error) {
 	}
 	b.findCA(t)
 	b.findJava(t)
-	b.findPlaces(t)
+	b.findParents(t)
 	b.findInside(t)
 	return b, nil
 }
 
-// defaultPath is where programs lie if the image's own PATH does not say.
+// defaultPath is the search path if the image does not set PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// candidates are the places to look for the interpreter, in order: the image's own PATH, what its
-// entrypoint names, then where distributions hide it.
+// candidates returns the paths where the interpreter may be, in order: in the image's PATH, in its
+// entrypoint, then in unusual directories that some distributions use.
 func candidates(config *v1.ConfigFile) []string {
 	var out []string
 	searchPath := defaultPath
@@ -118,7 +118,7 @@ func (b *Base) findPython(t *tree, config *v1.ConfigFile, annotation string) err
 	case b.Python == "":
 		return &Error{"the base has no Python 3 on its PATH; use one that has, such as python:<version>-slim"}
 	case b.Version.IsZero():
-		return &Error{"the version of the base's " + b.Python + " cannot be told"}
+		return &Error{"the version of the base's " + b.Python + " cannot be determined"}
 	case b.Arch == "":
 		return &Error{"the architecture of the base's " + b.Python + " is not known"}
 	}
@@ -130,8 +130,8 @@ var (
 	exact       = regexp.MustCompile(`^3\.\d+\.\d+((a|b|rc)\d+)?`)
 )
 
-// version returns the interpreter's exact version if any source tells it, else the minor one, else
-// zero. Every source but the binary itself is believed only where it agrees on the minor version.
+// version returns the interpreter's exact version if any source has it, else the minor version,
+// else zero. Sources other than the binary itself are used only if they agree on the minor version.
 func (t *tree) version(python string, n *node, env, annotation string, packages map[string]string) pep440.Version {
 	minor := ""
 	if m := minorInName.FindStringSubmatch(path.Base(python)); m != nil {
@@ -147,7 +147,7 @@ func (t *tree) version(python string, n *node, env, annotation string, packages 
 			sources = append(sources, other.define)
 		}
 	}
-	sort.Strings(sources[1:]) // of a map; at most one agrees with the minor version
+	sort.Strings(sources[1:]) // they come from a map; at most one agrees with the minor version
 	if !strings.HasPrefix(python, "/usr/local/") && !strings.HasPrefix(python, "/opt/") {
 		for _, name := range []string{"python" + minor + "-minimal", "libpython" + minor + "-minimal", "python3", "python3-minimal"} {
 			sources = append(sources, packages[name])
@@ -162,10 +162,10 @@ func (t *tree) version(python string, n *node, env, annotation string, packages 
 	return pythonOf(minor)
 }
 
-// exactVersion returns the exact version of a Python that a text begins with, zero if it does not.
+// exactVersion returns the exact Python version at the start of text, or zero.
 func exactVersion(text string) pep440.Version { return pythonOf(exact.FindString(text)) }
 
-// pythonOf is Parse with the zero Version for what is none.
+// pythonOf is like pep440.Parse but returns the zero Version for invalid text.
 func pythonOf(text string) pep440.Version {
 	v, err := pep440.Parse(text)
 	if err != nil {
@@ -200,7 +200,7 @@ func (t *tree) compiledIn(prefix, minor string, n *node) string {
 	return ""
 }
 
-// condaVersion reads the version out of conda's record of the python package.
+// condaVersion returns the version in conda's record of the python package.
 func (t *tree) condaVersion(prefix string) string {
 	for _, name := range t.under(prefix + "/conda-meta/") {
 		if rest, ok := strings.CutPrefix(path.Base(name), "python-"); ok {
@@ -211,7 +211,7 @@ func (t *tree) condaVersion(prefix string) string {
 	return ""
 }
 
-// under lists the paths below directories, sorted.
+// under returns the paths below directories, sorted.
 func (t *tree) under(dirs ...string) []string {
 	var out []string
 	var walk func(dir string)
@@ -255,10 +255,10 @@ func (b *Base) findLibc(t *tree) error {
 			return nil
 		}
 	}
-	return &Error{fmt.Sprintf("the version of the base's C library (%s, loaded by %s) cannot be told", kind, n.interp)}
+	return &Error{fmt.Sprintf("the version of the base's C library (%s, loaded by %s) cannot be determined", kind, n.interp)}
 }
 
-// isLibc notes the C library, and reports whether the version is one.
+// isLibc sets the C library if the version is valid, and reports whether it is.
 func (b *Base) isLibc(kind, version string) bool {
 	libc, err := dist.ParseLibc(kind + ":" + version)
 	if err != nil {
@@ -282,7 +282,7 @@ func (t *tree) packages() map[string]string {
 
 var librarySuffix = regexp.MustCompile(`\.so(\.\d+)*$`)
 
-// sonames lists the shared libraries where the dynamic loader looks without being told.
+// sonames returns the shared libraries in the default directories of the dynamic loader.
 func (t *tree) sonames() []string {
 	seen := map[string]bool{}
 	for _, name := range t.under("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib") {
@@ -301,7 +301,8 @@ func (t *tree) sonames() []string {
 	return out
 }
 
-// findInside notes a file below each of our paths that has any. Empty directories are none.
+// findInside records one file in each of mlenv's paths that contains any. Empty directories do not
+// count.
 func (b *Base) findInside(t *tree) {
 	b.Inside = map[string]string{}
 	for _, name := range serving.Paths() {
@@ -314,7 +315,7 @@ func (b *Base) findInside(t *tree) {
 	}
 }
 
-// findJava looks for a Java runtime where Spark and H2O do.
+// findJava looks for a Java runtime in the same places as Spark and H2O.
 func (b *Base) findJava(t *tree) {
 	searchPath := b.Getenv("PATH")
 	if searchPath == "" {
@@ -329,9 +330,9 @@ func (b *Base) findJava(t *tree) {
 	}
 }
 
-// findPlaces notes which of the directories above our paths are symbolic links, and which are
-// there.
-func (b *Base) findPlaces(t *tree) {
+// findParents records which of the directories above mlenv's paths are symbolic links, and which
+// exist.
+func (b *Base) findParents(t *tree) {
 	b.Links, b.Dirs = map[string]string{}, []string{}
 	var visit func(name string, depth int)
 	visit = func(name string, depth int) {
@@ -358,8 +359,8 @@ func (b *Base) findPlaces(t *tree) {
 	b.Dirs = slices.Compact(b.Dirs)
 }
 
-// bundles are where distributions keep their CA certificates. OpenSSL as Debian and docker-library
-// build it looks below /usr/lib/ssl or /usr/local/ssl, which Debian links to the first of them.
+// bundles are the paths of CA certificates in distributions. OpenSSL as built by Debian and
+// docker-library looks in /usr/lib/ssl or /usr/local/ssl, which Debian links to the first of them.
 var bundles = []string{
 	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
 	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem",
@@ -382,7 +383,7 @@ func (b *Base) findCA(t *tree) {
 	}
 }
 
-// IsError tells whether an image was refused as a base, with the reason.
+// IsError returns the *Error that err wraps, if any.
 func IsError(err error) (*Error, bool) {
 	var e *Error
 	ok := errors.As(err, &e)

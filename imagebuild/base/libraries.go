@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// object is one ELF file of the machine.
+// object is one ELF file on the machine.
 type object struct {
 	file    string // real path
 	class   elf.Class
 	machine elf.Machine
 	needed  []string // DT_NEEDED
-	search  []string // DT_RPATH and DT_RUNPATH with $ORIGIN filled in
+	search  []string // DT_RPATH and DT_RUNPATH with $ORIGIN expanded
 	interp  string
 }
 
-// openObject reads an ELF file's dynamic section; nil where it is no ELF file.
+// openObject reads the dynamic section of an ELF file. It returns nil for other files.
 func openObject(name string) (*object, error) {
 	real, err := filepath.EvalSymlinks(name)
 	if err != nil {
@@ -59,11 +59,11 @@ func openObject(name string) (*object, error) {
 	return o, nil
 }
 
-// libraries finds shared libraries on the machine as its dynamic loader would.
+// libraries finds shared libraries on the machine like its dynamic loader.
 type libraries struct {
-	root  string // "" but in tests
+	root  string // "" except in tests
 	dirs  []string
-	found map[string]*object // by the name under which it is loaded
+	found map[string]*object // by the name under which they are loaded
 	class elf.Class
 	mach  elf.Machine
 }
@@ -81,11 +81,11 @@ func newLibraries(root string, o *object) *libraries {
 	return l
 }
 
-// ldConf reads the directories that ld.so.conf and the files it includes name (ldconfig(8)).
+// ldConf returns the directories named in ld.so.conf and the files it includes (ldconfig(8)).
 func ldConf(root, name string, depth int) []string {
 	file, err := os.Open(root + name)
 	if err != nil || depth > 4 {
-		return nil // without one the default directories are all there is
+		return nil // without it there are only the default directories
 	}
 	defer file.Close()
 	var dirs []string
@@ -111,8 +111,8 @@ func ldConf(root, name string, depth int) []string {
 	return dirs
 }
 
-// add puts an object's libraries, and theirs, among the found. A library that the machine lacks is
-// left out: what needs it does not work on the machine either.
+// add adds the libraries that an object needs, and those they need. Missing libraries are ignored:
+// whatever needs them does not work on the machine either.
 func (l *libraries) add(o *object) error {
 	for _, name := range o.needed {
 		if err := l.addNamed(name, o.search); err != nil {
@@ -143,9 +143,9 @@ func (l *libraries) addNamed(name string, search []string) error {
 	return nil
 }
 
-// wanted are the libraries that compiled wheels may take for granted: those of PEP 600's policies
-// that a slim image of docker-library has too, what the C library loads by itself to look up names,
-// and OpenMP's, which many wheels expect.
+// wanted are the libraries that compiled wheels rely on: those in the policies of PEP 600 that slim
+// images of docker-library have too, those that the C library loads to look up names, and OpenMP,
+// which many wheels expect.
 var wanted = []string{
 	"libc.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0", "libutil.so.1",
 	"libresolv.so.2", "libnsl.so.1", "libanl.so.1", "libmvec.so.1", "libcrypt.so.1",

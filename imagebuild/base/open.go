@@ -11,25 +11,26 @@ import (
 	"mlenv/resolve/pep440"
 )
 
-// Options say where bases come from.
+// Options is where bases come from.
 type Options struct {
 	Remote   image.Remote
-	Cache    *cache.Dir     // keeps layers, and what was found in them; nil: nothing is kept
-	HostDirs []string       // where FindHost looks, for "host"
+	Cache    *cache.Dir     // for layers, and what was found in them; may be nil
+	HostDirs []string       // where FindHost looks for "host"
 	Python   pep440.Version // the version that "host" should have, 3.11.7 or 3.11
 }
 
-// Source is a base image where it comes from.
+// Source is a base image that has been opened.
 type Source struct {
 	Image  v1.Image
-	Name   string // full reference, "" where others could not pull it: of a file, or of the machine's own
-	Digest string // of what a registry's reference names, "sha256:…": an index where there is one; else the image's
+	Name   string // full reference; "" if others cannot pull it, as for files and for the machine's own Python
+	Digest string // of what the reference refers to, which may be an index, "sha256:…"; else of the image
 }
 
-// Open finds the base image of one platform. ref is a registry's reference, "oci:DIR" or
-// "oci-tar:FILE" with ":NAME" or "@sha256:…" where the layout has several, "docker-tar:FILE", or
-// "host" for this machine's own Python. Layers are fetched when they are read. An image that says
-// that it is for another platform is a *WrongPlatformError: where there is no index, nobody has chosen.
+// Open opens the base image for one platform. ref is a registry's reference, "oci:DIR" or
+// "oci-tar:FILE" with ":NAME" or "@sha256:…" if the layout has several images, "docker-tar:FILE",
+// or "host" for this machine's own Python. Layers are fetched when they are read. If the image is
+// for another platform, as an image that is not in an index may be, the error is a
+// *WrongPlatformError.
 func Open(ctx context.Context, ref string, p v1.Platform, o Options) (*Source, error) {
 	source, err := o.open(ctx, ref, p)
 	if err != nil {
@@ -40,7 +41,7 @@ func Open(ctx context.Context, ref string, p v1.Platform, o Options) (*Source, e
 		return nil, fmt.Errorf("reading the base's configuration: %w", err)
 	}
 	if config.Architecture == "" {
-		return source, nil // Inspect looks at the interpreter itself
+		return source, nil // Inspect checks the interpreter itself
 	}
 	have := Base{OS: config.OS, Arch: config.Architecture, Variant: config.Variant}
 	return source, have.IsFor(p)
@@ -64,7 +65,7 @@ func (o Options) open(ctx context.Context, ref string, p v1.Platform) (*Source, 
 	return &Source{Image: img, Name: opened.Name, Digest: opened.Named}, nil
 }
 
-// IsFile tells whether ref names an image in files.
+// IsFile reports whether ref refers to an image in files.
 func IsFile(ref string) bool { return image.IsFile(ref) }
 
 func sourceOf(img v1.Image) (*Source, error) {

@@ -10,11 +10,11 @@ import (
 	"mlenv/imagebuild/layer"
 )
 
-// stateOf hashes what the file system says of the files that entries are made of, as their Source
-// names them, and the entries themselves. It tells whether it could.
+// stateOf returns a hash of the entries and of the file system's metadata of the files they are
+// made of, whose paths are in Source. It returns false if that is not possible.
 func stateOf(entries []layer.Entry) (string, bool) {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %s\n", format, layer.Format) // to a hash: never fails
+	fmt.Fprintf(h, "%s %s\n", format, layer.Format) // writing to a hash never fails
 	for _, e := range entries {
 		fmt.Fprintf(h, "%q %d %o %q %s", e.Path, e.Kind, e.Mode, e.Link, e.Content.Sum)
 		if e.Kind == layer.File && e.Content.Sum.Hex == "" {

@@ -4,5 +4,5 @@ package base
 
 import "mlenv/imagebuild/layer"
 
-// stateOf knows nothing of files elsewhere, where there is no Linux Python to be packed either.
+// stateOf is not implemented for other systems, which have no Linux Python to pack anyway.
 func stateOf([]layer.Entry) (string, bool) { return "", false }

@@ -11,15 +11,15 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Bounds on a base, which may be anybody's. Images with a whole desktop or all of CUDA have half a
-// million files.
+// Limits on a base, which may come from anybody. Images with a whole desktop or all of CUDA have
+// half a million files.
 const (
-	maxLayers   = 1000      // container engines mount 127
+	maxLayers   = 1000      // container engines support 127
 	maxFiles    = 1_000_000 // entries of all layers
-	maxName     = 4096      // bytes of a path; Linux opens none that is longer
+	maxName     = 4096      // length of a path in bytes; the limit of Linux
 	maxNames    = 128 << 20 // bytes of all paths
 	maxPackages = 100_000   // of all package databases
-	maxHidden   = 20 << 20  // files looked at for whiteouts
+	maxHidden   = 20 << 20  // files visited for whiteouts
 )
 
 // node is one file of the squashed file system.
@@ -30,14 +30,14 @@ type node struct {
 	*facts
 }
 
-// tree is the squashed file system of an image, by clean absolute path: headers, and what the few
-// files that matter say.
+// tree is the squashed file system of an image, by clean absolute path. It has the headers of all
+// files, and facts from the few files that matter.
 type tree struct {
 	nodes    map[string]*node
 	children map[string]map[string]bool // a directory's paths, for whiteouts
 
-	none                               *facts // of files that tell nothing
-	entries, names, packageCount, seen int    // what the bounds count
+	none                               *facts // facts of files without facts
+	entries, names, packageCount, seen int    // counters for the limits
 }
 
 func newTree() *tree {
@@ -48,7 +48,8 @@ func tooMuch(format string, args ...any) error { return &Error{fmt.Sprintf(forma
 
 const whiteout = ".wh."
 
-// readTree streams the layers from the lowest up; memory is proportional to the number of files.
+// readTree streams the layers from the lowest to the topmost. It uses memory proportional to the
+// number of files.
 func readTree(layers []v1.Layer) (*tree, error) {
 	if len(layers) > maxLayers {
 		return nil, tooMuch("the base has more than %d layers", maxLayers)
@@ -68,12 +69,12 @@ func (t *tree) addLayer(layer v1.Layer) error {
 		return err
 	}
 	defer stream.Close()
-	mine := map[string]bool{} // paths of this layer, which an opaque mark spares
+	mine := map[string]bool{} // paths in this layer, which its own whiteouts do not hide
 	archive := tar.NewReader(stream)
 	for {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
-			// Reading to the end is what lets the layer check its digest.
+			// Read to the end, so that the layer checks its digest.
 			_, err = io.Copy(io.Discard, stream)
 			return err
 		}
@@ -89,7 +90,7 @@ func (t *tree) addLayer(layer v1.Layer) error {
 	}
 }
 
-// count holds an entry against the bounds, before anything is kept of it.
+// count checks the limits for an entry before anything about it is stored.
 func (t *tree) count(h *tar.Header) error {
 	t.entries++
 	t.names += len(h.Name) + len(h.Linkname)
@@ -104,9 +105,8 @@ func (t *tree) count(h *tar.Header) error {
 	return nil
 }
 
-// entry takes in one entry of a layer. Whiteouts (OCI image-spec, "Whiteouts") hide what lower layers
-// have, never what the same layer has: engines differ in what they make of that, so it counts as being
-// there.
+// entry adds one entry of a layer. Whiteouts (OCI image-spec, "Whiteouts") hide files in lower
+// layers. Engines differ in whether they also hide files in the same layer; here they do not.
 func (t *tree) entry(h *tar.Header, content io.Reader, mine map[string]bool) error {
 	name := path.Clean("/" + h.Name)
 	dir, file := path.Split(name)
@@ -121,9 +121,9 @@ func (t *tree) entry(h *tar.Header, content io.Reader, mine map[string]bool) err
 	case file == whiteout+whiteout+".opq":
 		return t.clear(path.Clean(dir), mine)
 	case strings.HasPrefix(hidden, whiteout):
-		return nil // what AUFS keeps for itself, as container engines have it
+		return nil // internal files of AUFS, which container engines ignore too
 	case hidden == "" || hidden == "." || hidden == "..":
-		return &Error{fmt.Sprintf("the base has the whiteout %s, which would hide a directory from within; container engines refuse it", name)}
+		return &Error{fmt.Sprintf("the base has the whiteout %s, which would hide a directory from within; container engines reject it", name)}
 	}
 	return t.remove(path.Join(dir, hidden), mine)
 }
@@ -155,7 +155,7 @@ func (t *tree) add(name string, h *tar.Header, content io.Reader) error {
 		}
 	}
 	t.nodes[name] = n
-	// A directory that is known as its parent's is known all the way up.
+	// If a directory is listed in its parent, so are all directories above it.
 	for at := name; at != "/"; at = path.Dir(at) {
 		dir := path.Dir(at)
 		if t.children[dir][at] {
@@ -169,7 +169,8 @@ func (t *tree) add(name string, h *tar.Header, content io.Reader) error {
 	return nil
 }
 
-// remove takes away a path and what is below it, but for what is spared and the directories above that.
+// remove removes a path and everything below it, except for the paths in spare and the directories
+// that contain them.
 func (t *tree) remove(name string, spare map[string]bool) error {
 	if err := t.clear(name, spare); err != nil || spare[name] {
 		return err
@@ -194,8 +195,8 @@ func (t *tree) clear(dir string, spare map[string]bool) error {
 	return nil
 }
 
-// resolve follows symbolic links in all parts of a path, as the kernel does within the image's
-// root. It gives "" where the path leads nowhere.
+// resolve follows symbolic links in all parts of a path, as the kernel does in the image's root. It
+// returns "" if the path does not exist.
 func (t *tree) resolve(name string) string {
 	rest := strings.Split(strings.Trim(path.Clean(name), "/"), "/")
 	at, hops := "/", 0
@@ -226,7 +227,7 @@ func (t *tree) resolve(name string) string {
 	return at
 }
 
-// file returns the regular file that a path leads to and its real path, or nil.
+// file returns the regular file that a path leads to, or nil, and its real path.
 func (t *tree) file(name string) (*node, string) {
 	real := t.resolve(name)
 	n := t.nodes[real]

@@ -1,5 +1,5 @@
-// Package changes writes in what two environments differ: as text for people, as Markdown for a
-// pull request, as JSON for programs. Changes in, bytes out.
+// Package changes formats the differences between two environments as text for people, as Markdown
+// for pull requests, or as JSON for programs.
 package changes
 
 import (
@@ -15,7 +15,7 @@ import (
 // Formats lists the names that Format takes; the first is the default.
 var Formats = []string{"text", "markdown", "json"}
 
-// Style is what a piece of text is, for those who colour it.
+// Style is the meaning of a piece of text, which decides its colour.
 type Style int
 
 // The styles.
@@ -30,7 +30,7 @@ const (
 // Paint colours a piece of text.
 type Paint func(Style, string) string
 
-// Format writes changes in one of Formats. Paint may be nil; only text is coloured.
+// Format formats changes in one of Formats. Paint is used for text only, and may be nil.
 func Format(c *diff.Changes, format string, paint Paint) ([]byte, error) {
 	switch format {
 	case "text":
@@ -51,13 +51,13 @@ func Format(c *diff.Changes, format string, paint Paint) ([]byte, error) {
 	return nil, fmt.Errorf("there is no format %q", format)
 }
 
-// fact is something there is one of.
+// fact is a property with a single value that differs.
 type fact struct {
 	name string
 	two  *diff.Two
 }
 
-// facts returns those that differ.
+// facts returns the single values that differ.
 func facts(c *diff.Changes) []fact {
 	var out []fact
 	for _, f := range []fact{
@@ -71,13 +71,14 @@ func facts(c *diff.Changes) []fact {
 	return out
 }
 
-// clean escapes what would move a terminal's cursor or turn the direction of the text: names come
-// from other people's files.
+// clean escapes characters that move a terminal's cursor or change the direction of text, because
+// names come from other people's files.
 func clean(s string) string {
 	return printable.Line(s)
 }
 
-// same says that nothing differs, and no more than is known.
+// same returns the sentence for environments without differences. It does not claim more than could
+// be compared.
 func same(c *diff.Changes) string {
 	if len(c.NotCompared) > 0 {
 		return "In what could be compared, the environments do not differ."
@@ -85,7 +86,7 @@ func same(c *diff.Changes) string {
 	return "The environments do not differ."
 }
 
-// counts says how many packages were added, removed and so on.
+// counts returns how many packages were added, removed and so on, as text.
 func counts(list []diff.Package) string {
 	n := map[diff.Change]int{}
 	for _, p := range list {
@@ -100,7 +101,7 @@ func counts(list []diff.Package) string {
 	return strings.Join(out, ", ")
 }
 
-// brought says who brings a package: "mlflow > flask".
+// brought returns the chain of packages that require a package: "mlflow > flask".
 func brought(p diff.Package) string {
 	if p.Relation == diff.Transitive {
 		return strings.Join(p.Via, " > ")
@@ -108,12 +109,12 @@ func brought(p diff.Package) string {
 	return p.Relation
 }
 
-// callers says what a change of the signature means.
+// callers describes the effects of changes of the signature.
 var callers = map[diff.Effect]string{
 	diff.Safe: "callers do not break", diff.MayBreak: "callers may break", diff.Breaks: "breaks callers",
 }
 
-// size writes bytes in powers of 1000.
+// size formats a number of bytes in powers of 1000.
 func size(n int64) string {
 	if n < 1000 {
 		return fmt.Sprintf("%d B", n)
@@ -127,7 +128,7 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %s", value, unit)
 }
 
-// growth returns a difference of sizes with its sign.
+// growth formats the difference of sizes with its sign.
 func growth(s *diff.Sizes) string {
 	if s.New < s.Old {
 		return "-" + size(s.Old-s.New)

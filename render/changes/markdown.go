@@ -8,13 +8,15 @@ import (
 	"mlenv/resolve/diff"
 )
 
-// maxRows bounds a table, so that the whole fits into a comment: GitHub takes 65,536 characters.
+// maxRows limits the length of a table, so that everything fits into one comment: GitHub allows
+// 65,536 characters.
 const maxRows = 150
 
-// document is Markdown in the making.
+// document is a Markdown document that is being written.
 type document struct{ bytes.Buffer }
 
-// markdown returns the form for a pull request's comment: what matters first, long lists folded.
+// markdown formats changes for a comment on a pull request: the important parts first, and long
+// lists folded.
 func markdown(c *diff.Changes) []byte {
 	d := &document{}
 	fmt.Fprintf(d, "### Environment of %s → %s\n\n", side(c.Old), side(c.New))
@@ -27,7 +29,7 @@ func markdown(c *diff.Changes) []byte {
 	for _, s := range c.Sections() {
 		d.items(s.Title, s.Items)
 	}
-	d.items("Which model (counts as no difference)", c.Identity)
+	d.items("Model identity (not counted as a difference)", c.Identity)
 	if len(c.NotCompared) > 0 {
 		d.fold("Not compared", func() {
 			for _, n := range c.NotCompared {
@@ -40,7 +42,7 @@ func markdown(c *diff.Changes) []byte {
 
 func side(e diff.End) string { return string(e.Kind) + " " + code(e.Name) }
 
-// summary says in a line each what changed.
+// summary writes one line for each kind of change.
 func (d *document) summary(c *diff.Changes) {
 	if c.Signature != nil {
 		fmt.Fprintf(d, "- Signature: **%s**\n", callers[c.Signature.Callers])
@@ -59,7 +61,7 @@ func (d *document) summary(c *diff.Changes) {
 	}
 }
 
-// fold writes a section that is opened by a click.
+// fold writes a section that is collapsed until clicked.
 func (d *document) fold(title string, body func()) {
 	fmt.Fprintf(d, "\n<details>\n<summary>%s</summary>\n\n", prose(title))
 	body()
@@ -75,11 +77,11 @@ func (d *document) table(head []string, n int, row func(i int) []string) {
 		line(row(i))
 	}
 	if n > maxRows {
-		fmt.Fprintf(d, "\nand %d more, which the JSON form has.\n", n-maxRows)
+		fmt.Fprintf(d, "\nand %d more; the JSON form has all of them.\n", n-maxRows)
 	}
 }
 
-// signature is not folded: it is what a reviewer must see.
+// signature writes the changes of the signature. It does not fold them: reviewers must see them.
 func (d *document) signature(s *diff.Signature) {
 	if s == nil {
 		return
@@ -101,7 +103,7 @@ func (d *document) packages(list []diff.Package) {
 		return
 	}
 	d.fold("Packages: "+counts(list), func() {
-		d.table([]string{"package", "", "old", "new", "brought by"}, len(list), func(i int) []string {
+		d.table([]string{"package", "", "old", "new", "required by"}, len(list), func(i int) []string {
 			p := list[i]
 			who := p.Relation
 			if p.Relation == diff.Transitive {
@@ -134,8 +136,8 @@ func change(old, now string) string {
 	return code(old) + " → " + code(now)
 }
 
-// code returns a code span of a table's cell, whatever is in it: its fence is longer than any run
-// of backquotes within (CommonMark 6.1), and a bar would end the cell even there (GFM, "Tables").
+// code returns a code span for a cell of a table. Its fence is longer than any run of backquotes in
+// s (CommonMark 6.1), and bars are escaped, because they end the cell even in code (GFM, "Tables").
 func code(s string) string {
 	if s == "" {
 		return ""
@@ -155,7 +157,7 @@ func code(s string) string {
 	return fence + strings.ReplaceAll(s, "|", `\|`) + fence
 }
 
-// prose keeps text from being taken for markup or a mention.
+// prose escapes text so that it is not interpreted as markup or a mention.
 func prose(s string) string {
 	return strings.NewReplacer(
 		"&", "&amp;", "<", "&lt;", ">", "&gt;", `\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "|", `\|`, "@", "&#64;", "#", "&#35;", "~", `\~`,

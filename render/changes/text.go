@@ -16,7 +16,7 @@ var changeStyle = map[diff.Change]Style{
 
 var effectStyle = map[diff.Effect]Style{diff.Safe: Good, diff.MayBreak: Doubtful, diff.Breaks: Bad}
 
-// row is a line of a section: its words, the first of which has a style.
+// row is a line of a section. Its first word has a style.
 type row struct {
 	style Style
 	cells []string
@@ -29,7 +29,7 @@ type printer struct {
 	paint Paint
 }
 
-// text returns the form for people at a terminal.
+// text formats changes for a terminal.
 func text(c *diff.Changes, paint Paint) []byte {
 	p := &printer{paint: paint}
 	for _, side := range []struct {
@@ -61,7 +61,7 @@ func text(c *diff.Changes, paint Paint) []byte {
 	for _, s := range c.Sections() {
 		p.section(s.Title, itemRows(s.Items))
 	}
-	p.section("Which model (counts as no difference)", itemRows(c.Identity))
+	p.section("Model identity (not counted as a difference)", itemRows(c.Identity))
 	rows = nil
 	for _, n := range c.NotCompared {
 		rows = append(rows, row{Faint, []string{n.What + ": " + n.Why}, ""})
@@ -77,7 +77,7 @@ func (p *printer) section(title string, rows []row) {
 	}
 }
 
-// rows writes rows in columns as wide as their widest cell; the last one is as long as it is.
+// rows writes rows with aligned columns. The last column is not padded.
 func (p *printer) rows(indent string, rows []row) {
 	var widths []int
 	for _, r := range rows {
@@ -107,7 +107,7 @@ func (p *printer) rows(indent string, rows []row) {
 	}
 }
 
-// arrow writes what was and what is.
+// arrow returns "old -> now", or only one of them if the other is empty or the same.
 func arrow(old, now string) string {
 	switch {
 	case old == "" || old == now:
@@ -126,7 +126,7 @@ func itemRows(items []diff.Item) []row {
 	return trimmed(rows)
 }
 
-// without takes the name off a requirement, which says it itself.
+// without removes the name from a requirement, as the line shows it already.
 func without(name, text string) string {
 	switch rest, ok := strings.CutPrefix(text, name); {
 	case !ok:
@@ -138,7 +138,7 @@ func without(name, text string) string {
 	}
 }
 
-// trimmed drops last cells that are empty in all rows.
+// trimmed removes trailing cells that are empty in all rows.
 func trimmed(rows []row) []row {
 	for len(rows) > 0 {
 		last := len(rows[0].cells) - 1
@@ -159,7 +159,7 @@ func (p *printer) packages(list []diff.Package) {
 	for _, one := range list {
 		r := row{changeStyle[one.Change], []string{string(one.Change), one.Name, arrow(one.Old, one.New)}, brought(one)}
 		if one.Relation == diff.Transitive {
-			r.note = "brought by " + r.note
+			r.note = "required by " + r.note
 		}
 		rows = append(rows, r)
 	}

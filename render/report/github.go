@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// github writes one workflow command for each finding, which GitHub shows beside the line
+// github writes one workflow command for each finding, which GitHub shows next to the line
 // ("Workflow commands for GitHub Actions").
 func (r *Report) github() []byte {
 	var b strings.Builder
@@ -36,7 +36,7 @@ func (r *Report) github() []byte {
 	return []byte(b.String())
 }
 
-// escapeData and escapeProperty keep a text from ending the command or beginning another.
+// escapeData and escapeProperty escape text so that it cannot end the command or start another one.
 func escapeData(s string) string {
 	s = printableLines(s)
 	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(s)

@@ -39,9 +39,9 @@ type junitFailure struct {
 	Text    string `xml:",chardata"`
 }
 
-// junit writes JUnit XML, in the form that Jenkins' xUnit plugin describes and GitLab, Azure and
-// others read: a suite for each category and a case for each rule, which fails by the findings at
-// or above the threshold. There are no times: the report of the same model is the same bytes.
+// junit writes JUnit XML, in the form documented by Jenkins' xUnit plugin and read by GitLab, Azure
+// and others: a suite for each category and a case for each rule, which fails if there are findings
+// at or above the threshold. It contains no times, so that reports are reproducible.
 func (r *Report) junit() ([]byte, error) {
 	all := junitSuites{Name: "mlenv check " + r.Model}
 	for _, category := range finding.Categories() {
@@ -102,7 +102,7 @@ func (r *Report) junitFailure(f finding.Finding, rule finding.Rule) junitFailure
 	return junitFailure{Type: string(f.Severity), Message: f.Message, Text: b.String()}
 }
 
-// where is "models/x/MLmodel:12: ".
+// where returns the position of a finding as a prefix: "models/x/MLmodel:12: ".
 func (r *Report) where(f finding.Finding) string {
 	o, ok := place(f)
 	if !ok {

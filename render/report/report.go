@@ -1,5 +1,5 @@
-// Package report writes the findings of a check in the formats that people and pipelines read:
-// text, JSON, SARIF 2.1.0, JUnit XML and GitHub's workflow commands. Findings in, bytes out.
+// Package report formats the findings of a check for people and pipelines: as text, JSON, SARIF
+// 2.1.0, JUnit XML or GitHub's workflow commands.
 package report
 
 import (
@@ -12,14 +12,14 @@ import (
 	"mlenv/resolve/finding"
 )
 
-// Report is what is written.
+// Report is the input of a report.
 type Report struct {
 	Model    string // the model as the user named it, slash-separated
 	Tool     string // "mlenv 1.2.3"; the first word is the tool's name
 	Findings finding.List
 	Excepted []check.Excepted
-	FailOn   finding.Severity // the threshold; "" where nothing fails
-	Rules    []finding.Rule   // all that could have been found
+	FailOn   finding.Severity // the threshold; "" if nothing fails
+	Rules    []finding.Rule   // all rules that were checked
 	// Ran tells, where its Rules are more than 0, how many rules were applied.
 	Ran Ran
 	// Outside are the files of origins that are not in the model, such as the lock.
@@ -35,8 +35,7 @@ type Ran struct {
 // Formats lists the names that Format takes; the first is the default.
 var Formats = []string{"text", "json", "sarif", "junit", "github"}
 
-// Format writes the report in one of Formats. Paint colours a piece of text; it may be nil, and
-// only text is coloured.
+// Format formats the report in one of Formats. Paint is used for text only, and may be nil.
 func (r *Report) Format(format string, paint Paint) ([]byte, error) {
 	switch format {
 	case "text":
@@ -53,7 +52,7 @@ func (r *Report) Format(format string, paint Paint) ([]byte, error) {
 	return nil, fmt.Errorf("there is no format %q", format)
 }
 
-// file returns the path of an origin's file as seen from where the user stands.
+// file returns the path of an origin's file, relative to the user's working directory.
 func (r *Report) file(o finding.Origin) string {
 	if o.File == "" || slices.Contains(r.Outside, o.File) || o.File == finding.CommandLine {
 		return o.File
@@ -61,7 +60,7 @@ func (r *Report) file(o finding.Origin) string {
 	return path.Join(r.directory(), o.File)
 }
 
-// directory returns the model's directory: the user may have named its MLmodel.
+// directory returns the model's directory. The user may have given the path of MLmodel instead.
 func (r *Report) directory() string {
 	if path.Base(r.Model) == "MLmodel" {
 		return path.Dir(r.Model)
@@ -69,7 +68,7 @@ func (r *Report) directory() string {
 	return r.Model
 }
 
-// place returns the first origin of a finding that is in a file, which is where a report shows it.
+// place returns the first origin of a finding that is in a file. Reports show the finding there.
 func place(f finding.Finding) (finding.Origin, bool) {
 	for _, o := range f.From {
 		if o.File != finding.CommandLine && o.File != "" {
@@ -79,7 +78,7 @@ func place(f finding.Finding) (finding.Origin, bool) {
 	return finding.Origin{}, false
 }
 
-// others lists the places of a finding beside the one where it is shown: "conda.yaml:7".
+// others returns the origins of a finding other than the one where it is shown: "conda.yaml:7".
 func others(f finding.Finding, shown finding.Origin) []finding.Origin {
 	var out []finding.Origin
 	for _, o := range f.From {
@@ -90,7 +89,7 @@ func others(f finding.Finding, shown finding.Origin) []finding.Origin {
 	return out
 }
 
-// rule returns the description of a rule; it is zero for one that is not in the table.
+// rule returns the description of a rule, or the zero Rule if it is not in the table.
 func (r *Report) rule(id finding.ID) finding.Rule {
 	i := slices.IndexFunc(r.Rules, func(rule finding.Rule) bool { return rule.ID == id })
 	if i < 0 {
@@ -110,7 +109,7 @@ func plural(n int, word string) string {
 	return fmt.Sprintf("%d %ss", n, word)
 }
 
-// sentence makes a message one.
+// sentence adds a full stop to a message unless it ends with a full stop or a question mark.
 func sentence(s string) string {
 	if s == "" {
 		return s

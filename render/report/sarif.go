@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// sarifSchema is where the standard says that its schema is.
+// sarifSchema is the URL of the schema, as given in the standard.
 const sarifSchema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 type sarifLog struct {
@@ -137,7 +137,7 @@ func (r *Report) sarifResult(f finding.Finding, index map[finding.ID]int) sarifR
 	}
 	shown, ok := place(f)
 	if !ok {
-		// Code scanning shows only what stands somewhere.
+		// Code scanning only shows results with a location.
 		shown = finding.Origin{File: "MLmodel"}
 	}
 	out.Locations = []sarifLocation{r.sarifLocation(shown)}
@@ -149,7 +149,7 @@ func (r *Report) sarifResult(f finding.Finding, index map[finding.ID]int) sarifR
 		related.Message = &sarifText{o.String()}
 		out.Related = append(out.Related, related)
 	}
-	// The same finding keeps its fingerprint while lines move.
+	// The fingerprint does not include the line, so that a finding keeps it when lines move.
 	sum := sha256.Sum256([]byte(string(f.Rule) + "\x00" + shown.File + "\x00" + f.Subject))
 	out.Fingerprints = map[string]string{"ruleFileSubject/v1": hex.EncodeToString(sum[:16])}
 	return out

@@ -11,7 +11,7 @@ import (
 	"mlenv/resolve/finding"
 )
 
-// Style is what a piece of text is, for whoever colours it.
+// Style is the meaning of a piece of text, which decides its colour.
 type Style int
 
 // The styles.
@@ -23,7 +23,7 @@ const (
 	Faint
 )
 
-// Paint colours text; nil leaves it as it is.
+// Paint colours text. Nil means no colours.
 type Paint func(Style, string) string
 
 func severityStyle(s finding.Severity) Style {
@@ -39,7 +39,7 @@ func severityStyle(s finding.Severity) Style {
 // group is the findings of one severity in one file.
 type group struct {
 	severity finding.Severity
-	file     string // "" for those that stand nowhere
+	file     string // "" for findings without a position
 	findings []finding.Finding
 }
 
@@ -86,7 +86,8 @@ func groups(findings []finding.Finding) []group {
 	return out
 }
 
-// text is for people: grouped by file, each line shown once, with what is meant underlined.
+// text formats the report for people. Findings are grouped by file, and each line is shown once,
+// with the subject underlined.
 func (r *Report) text(paint Paint) []byte {
 	if paint == nil {
 		paint = func(_ Style, s string) string { return s }
@@ -118,7 +119,8 @@ func (r *Report) text(paint Paint) []byte {
 	return []byte(b.String())
 }
 
-// excerpt returns the line, and below it carets under the subject, or under all of it.
+// excerpt returns the line, and below it carets under the subject or, if that is not in the line,
+// under the whole line.
 func excerpt(f finding.Finding, o finding.Origin, paint Paint) string {
 	number := fmt.Sprintf("%5d | ", o.Line)
 	text := strings.Join(strings.Fields(printable.Line(o.Text)), " ")
@@ -131,8 +133,8 @@ func excerpt(f finding.Finding, o finding.Origin, paint Paint) string {
 	return paint(Faint, number) + text + "\n" + caret + "\n"
 }
 
-// printableLines keeps a file of the model from steering the terminal or the log that shows a
-// message of several lines.
+// printableLines escapes control characters in a message of several lines, so that a file of the
+// model cannot control the terminal or log that shows it.
 func printableLines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i := range lines {
