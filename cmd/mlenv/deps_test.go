@@ -26,6 +26,8 @@ var packages = []struct {
 		"imagebuild/image imagebuild/layer resolve/cache resolve/dist resolve/finding resolve/pep440 resolve/serving"},
 	{"imagebuild/base/basetest", "Base images for tests.",
 		"imagebuild/layer"},
+	{"imagebuild/engine", "Runs one container on Docker or podman, and asks the server in it.",
+		"imagebuild/sink"},
 	{"imagebuild/image", "Names, opens and reads images wherever they lie; Remote is the one way to speak to registries.",
 		"resolve/serving"},
 	{"imagebuild/layer", "Files into layers.",

@@ -34,7 +34,7 @@ func (d Daemon) String() string {
 
 // Ping checks that the engine answers.
 func (d Daemon) Ping(ctx context.Context) error {
-	client, address, err := d.dial()
+	client, address, err := d.Dial()
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (d Daemon) Load(tag string) Sink {
 		if err != nil {
 			return Sent{}, err
 		}
-		client, address, err := d.dial()
+		client, address, err := d.Dial()
 		if err != nil {
 			return Sent{}, err
 		}
@@ -82,7 +82,9 @@ func (d Daemon) Load(tag string) Sink {
 	})
 }
 
-func (d Daemon) dial() (*http.Client, string, error) {
+// Dial gives a client of the engine's API and the address at which it asks. The caller closes its idle
+// connections.
+func (d Daemon) Dial() (*http.Client, string, error) {
 	u, err := url.Parse(d.Host)
 	if err != nil {
 		return nil, "", errors.New("an engine's address must be a URL")
