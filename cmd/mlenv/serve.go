@@ -16,6 +16,7 @@ import (
 	"mlenv/imagebuild/engine"
 	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/sink"
+	"mlenv/resolve/fetch"
 	"mlenv/resolve/model"
 	"mlenv/resolve/serving"
 )
@@ -173,7 +174,7 @@ func (e *endedError) Error() string {
 
 // findImage makes sure that the engine has the image, and finds what it is asked for.
 func (r *serveRun) findImage(ctx context.Context, arg string) error {
-	if _, err := os.Stat(arg); err == nil && !image.IsFile(arg) {
+	if isModel(arg) {
 		return r.buildImage(ctx, arg)
 	}
 	if !image.IsFile(arg) {
@@ -219,27 +220,33 @@ func imageTagOf(name string) string {
 	return strings.Trim(notInName.ReplaceAllString(strings.ToLower(name), "-"), "-") + ":served"
 }
 
+// isModel tells a model, a directory or a URI, from an image.
+func isModel(arg string) bool {
+	if image.IsFile(arg) {
+		return false
+	}
+	_, err := os.Stat(arg)
+	return err == nil || fetch.Scheme(arg) != ""
+}
+
 // buildImage builds the image of a model and loads it.
-func (r *serveRun) buildImage(ctx context.Context, dir string) (err error) {
-	m, err := model.Open(dir)
+func (r *serveRun) buildImage(ctx context.Context, arg string) error {
+	opened, err := r.openModel(ctx, arg, r.o.image.model.fetch)
 	if err != nil {
 		return err
 	}
+	name, err := imageName(opened)
 	if r.o.smoke.on {
-		err = r.example(m)
+		err = errors.Join(err, r.example(opened.Model))
 	}
-	if err := errors.Join(err, m.Close()); err != nil {
-		return err
-	}
-	name, err := imageName(dir)
-	if err != nil {
+	if err := errors.Join(err, opened.Close()); err != nil {
 		return err
 	}
 	r.run.Image = "mlenv/" + imageTagOf(name)
 	r.o.image.sinks.name = r.run.Image
 	quiet := *r.app
 	quiet.stdout = io.Discard // where the image is, is not what this command prints
-	return quiet.image(ctx, []string{dir}, &r.o.image)
+	return quiet.image(ctx, []string{arg}, &r.o.image)
 }
 
 // example adds the model's own example, where it has one, before all other requests.
