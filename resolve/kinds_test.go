@@ -119,6 +119,26 @@ func TestKindsOfModels(t *testing.T) {
 			}
 		}, []string{"mlflow-version-differs warning"}, "logged with 3.1.1.dev0"},
 
+		"a uv.lock that agrees": {func(f map[string]string) {
+			pinned("six==1.16.0")(f)
+			f["uv.lock"] = uvLock("six", "1.16.0", "")
+		}, []string{"uv-lock-unused info"}, "nothing is installed from it"},
+		"a uv.lock with another version": {func(f map[string]string) {
+			pinned("six==1.17.0")(f)
+			f["uv.lock"] = uvLock("six", "1.16.0", "")
+		}, []string{"uv-lock-differs warning", "uv-lock-unused info"}, "six==1.17.0 is required, but uv.lock has 1.16.0"},
+		"a uv.lock that lacks a requirement": {func(f map[string]string) {
+			pinned("six==1.17.0")(f)
+			f["uv.lock"] = uvLock("", "", "")
+		}, []string{"uv-lock-differs warning", "uv-lock-unused info"}, "uv sync does not install it"},
+		"a uv.lock with more than is required": {set("uv.lock", uvLock("six", "1.16.0", "")),
+			[]string{"uv-lock-differs warning", "uv-lock-unused info"}, "depends on six, which no requirement names"},
+		"a uv.lock with another source": {func(f map[string]string) {
+			pinned("six==1.16.0")(f)
+			f["uv.lock"] = uvLock("six", "1.16.0", "git = \"https://h.example/six.git\"")
+		}, []string{"uv-lock-differs warning", "uv-lock-unused info"}, "1.16.0 from git https://h.example/six.git"},
+		"a uv.lock that is none": {set("uv.lock", "version = \n"), []string{"uv-lock-differs warning", "uv-lock-unused info"}, "cannot be read"},
+
 		"a trusted URL":  {set("requirements.txt", "--trusted-host=https://pypi.example/\nmlflow==3.1.0\n"), []string{"ignored-option warning"}, "https://pypi.example/ has no effect"},
 		"a trusted host": {set("requirements.txt", "--trusted-host=pypi.example:8443\nmlflow==3.1.0\n"), nil, ""},
 	} {
@@ -151,6 +171,23 @@ func TestKindsOfModels(t *testing.T) {
 			}
 		})
 	}
+}
+
+// uvLock is a uv.lock of a project with mlflow and one more package.
+func uvLock(name, version, source string) string {
+	text := "version = 1\nrequires-python = \">=3.11\"\n\n[[package]]\nname = \"churn\"\nversion = \"0.1\"\nsource = { virtual = \".\" }\n" +
+		"dependencies = [\n    { name = \"mlflow\" },\n"
+	if name != "" {
+		text += "    { name = \"" + name + "\" },\n"
+	}
+	text += "]\n\n[[package]]\nname = \"mlflow\"\nversion = \"3.1.0\"\nsource = { registry = \"https://pypi.example/simple\" }\n"
+	if source == "" {
+		source = "registry = \"https://pypi.example/simple\""
+	}
+	if name != "" {
+		text += "\n[[package]]\nname = \"" + name + "\"\nversion = \"" + version + "\"\nsource = { " + source + " }\n"
+	}
+	return text
 }
 
 func flatErrors(err error) []error {

@@ -157,7 +157,8 @@ func (m *merger) reportSidecars(from *model.Model, replaced bool) {
 	}
 	if from.UVLock != "" {
 		m.find(finding.UVLockUnused, from.UVLock, []finding.Origin{{File: from.UVLock}},
-			"%s is not read: requirements.txt, which MLflow exported from it, says what is installed", from.UVLock)
+			"%s is compared with the requirements, but nothing is installed from it; MLflow 3.11 and later does so with its environment manager uv", from.UVLock)
+		m.compareUVLock(from.FS, from.UVLock)
 	}
 	// When MLflow locks requirements, uv applies the constraints and the lock no longer names them.
 	if path := from.ConstraintsTxt; path != "" && !replaced && !m.applies(path) && m.locked() == nil {

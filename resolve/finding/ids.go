@@ -105,6 +105,7 @@ const (
 	UnsatisfiableEnvironment ID = "unsatisfiable-environment"
 	UnsatisfiableRequirement ID = "unsatisfiable-requirement"
 	URLWithoutHash           ID = "url-without-hash"
+	UVLockDiffers            ID = "uv-lock-differs"
 	UVLockUnused             ID = "uv-lock-unused"
 	VCSWithoutCommit         ID = "vcs-without-commit"
 	VersionNotUnderstood     ID = "version-not-understood"
