@@ -111,27 +111,27 @@ func (s *session) warnOf(all []*picks, withdrawn []pylock.Yanked) {
 // Python. It gives the marker of each choice.
 func environments(l *pylock.Lock, all []*picks) ([]pep508.Marker, error) {
 	minor := l.Tool.Python.Minor()
-	type place struct {
+	type machineHolds struct {
 		machine pep508.Marker
 		holds   patches
 	}
-	var places []place // one for each machine; the patch releases of one follow each other
+	var machines []machineHolds // one for each machine; the patch releases of one follow each other
 	markers := make([]pep508.Marker, len(all))
 	whole := all[0].holds
 	for i, p := range all {
-		m, err := pep508.ParseMarker(fmt.Sprintf("platform_machine == %q and sys_platform == %q", p.world.env.PlatformMachine, p.world.env.SysPlatform))
+		m, err := pep508.ParseMarker(fmt.Sprintf("platform_machine == %q and sys_platform == %q", p.view.env.PlatformMachine, p.view.env.SysPlatform))
 		if err != nil {
 			return nil, err
 		}
-		k := slices.IndexFunc(places, func(o place) bool { return o.machine.Equal(m) })
+		k := slices.IndexFunc(machines, func(o machineHolds) bool { return o.machine.Equal(m) })
 		if k < 0 {
-			k = len(places)
-			places = append(places, place{m, p.holds})
+			k = len(machines)
+			machines = append(machines, machineHolds{m, p.holds})
 		}
-		places[k].holds.from, places[k].holds.to = min(places[k].holds.from, p.holds.from), max(places[k].holds.to, p.holds.to)
+		machines[k].holds.from, machines[k].holds.to = min(machines[k].holds.from, p.holds.from), max(machines[k].holds.to, p.holds.to)
 		whole.from, whole.to = min(whole.from, p.holds.from), max(whole.to, p.holds.to)
 		markers[i] = m
-		if _, exact := patchOf(p.world.target); !exact {
+		if _, exact := patchOf(p.view.target); !exact {
 			python, err := p.holds.marker(minor)
 			if err != nil {
 				return nil, err
@@ -139,7 +139,7 @@ func environments(l *pylock.Lock, all []*picks) ([]pep508.Marker, error) {
 			markers[i] = m.And(python)
 		}
 	}
-	for _, o := range places {
+	for _, o := range machines {
 		m := o.machine
 		if o.holds != whole {
 			python, err := o.holds.marker(minor)

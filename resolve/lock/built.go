@@ -19,12 +19,12 @@ func SolveWithout(ctx context.Context, index Index, p Problem, built []pep508.Na
 }
 
 // isBuilt reports whether a package is left to be built.
-func (w *world) isBuilt(name pep508.Name) bool { return slices.Contains(w.p.built, name) }
+func (w *targetView) isBuilt(name pep508.Name) bool { return slices.Contains(w.p.built, name) }
 
 // builds gives what the roots and all that was chosen require of the packages that are built.
 func builds(all []*picks) []pep508.Requirement {
 	var out []pep508.Requirement
-	add := func(w *world, r *pep508.Requirement) {
+	add := func(w *targetView, r *pep508.Requirement) {
 		if !w.isBuilt(r.Name) {
 			return
 		}
@@ -39,14 +39,14 @@ func builds(all []*picks) []pep508.Requirement {
 		out[k].Extras = slices.Compact(out[k].Extras)
 	}
 	for _, p := range all {
-		for i := range p.world.p.Roots {
-			if r := &p.world.p.Roots[i]; !r.Soft && p.world.applies(r) {
-				add(p.world, &r.Requirement)
+		for i := range p.view.p.Roots {
+			if r := &p.view.p.Roots[i]; !r.Soft && p.view.applies(r) {
+				add(p.view, &r.Requirement)
 			}
 		}
 		for _, x := range p.list {
 			for _, r := range x.requires {
-				add(p.world, r)
+				add(p.view, r)
 			}
 		}
 	}
@@ -88,7 +88,7 @@ func (f *failure) buildable() []pep508.Name {
 func (pr *project) hasSource(allowed pubgrub.Set) bool {
 	for i := range allowed.Down() {
 		for _, f := range pr.versions[i].files {
-			if !f.Wheel && pr.judge.python(f.RequiresPython) {
+			if !f.Wheel && pr.filter.python(f.RequiresPython) {
 				return true
 			}
 		}

@@ -149,7 +149,7 @@ func (r *Root) file() (dist.File, error) {
 }
 
 // loadDirect makes a project of the one file that a root names.
-func (w *world) loadDirect(pr *project, r *Root) {
+func (w *targetView) loadDirect(pr *project, r *Root) {
 	f, err := r.file()
 	if err != nil {
 		pr.err = err
@@ -158,7 +158,7 @@ func (w *world) loadDirect(pr *project, r *Root) {
 	pr.direct = r
 	// What the index might say of it (yanked, uploaded when) does not count, only whether it fits.
 	c := &candidate{version: f.Version, files: []dist.File{f}}
-	c.judging.Do(func() {
+	c.examined.Do(func() {
 		c.wheels = []*dist.File{&c.files[0]}
 		if _, ok := w.tags.Rank(f.Tags); !ok {
 			c.late = wrongTags

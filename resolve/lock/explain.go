@@ -147,26 +147,26 @@ func (s *explanation) ref(d *pubgrub.Derivation) string {
 	return s.fact(d)
 }
 
-func (s *explanation) told(d *pubgrub.Derivation) bool { return d.Left == nil || s.numbers[d] > 0 }
+func (s *explanation) stated(d *pubgrub.Derivation) bool { return d.Left == nil || s.numbers[d] > 0 }
 
 // tell proves d, ending in a sentence that states it.
 func (s *explanation) tell(d *pubgrub.Derivation) {
 	a, b := d.Left, d.Right
-	if s.told(a) || !s.told(b) && s.plain(a) {
+	if s.stated(a) || !s.stated(b) && s.plain(a) {
 		a, b = b, a // b is the one that needs less telling
 	}
 	switch {
-	case s.told(a) && s.told(b):
+	case s.stated(a) && s.stated(b):
 		// Roots read best last: "because x needs y and you require z".
 		if s.root(a) && !s.root(b) {
 			a, b = b, a
 		}
 		s.say(d, "Because", s.ref(a)+" and "+s.ref(b))
-	case s.told(b):
-		if s.uses[a] == 1 && s.told(a.Left) != s.told(a.Right) {
+	case s.stated(b):
+		if s.uses[a] == 1 && s.stated(a.Left) != s.stated(a.Right) {
 			// a is one step of a chain: both steps fit in one sentence.
 			inner, given := a.Left, a.Right
-			if s.told(inner) {
+			if s.stated(inner) {
 				inner, given = given, inner
 			}
 			s.tell(inner)
@@ -182,7 +182,7 @@ func (s *explanation) tell(d *pubgrub.Derivation) {
 	default:
 		s.uses[a]++ // it is stated far from where it is used: number it
 		s.tell(a)
-		if s.told(b) {
+		if s.stated(b) {
 			s.say(d, "And because", s.ref(b))
 			return
 		}
@@ -193,7 +193,7 @@ func (s *explanation) tell(d *pubgrub.Derivation) {
 
 // plain reports whether d follows from given facts at once.
 func (s *explanation) plain(d *pubgrub.Derivation) bool {
-	return d.Left != nil && s.told(d.Left) && s.told(d.Right)
+	return d.Left != nil && s.stated(d.Left) && s.stated(d.Right)
 }
 
 func (s *explanation) root(d *pubgrub.Derivation) bool {

@@ -96,8 +96,8 @@ func (e *NoSolutionError) Hints(ctx context.Context) iter.Seq[Hint] {
 		ctx, cancel := context.WithCancel(ctx)
 		f := e.failure
 		s := *f.p.w.session
-		s.ctx, s.crawlers = ctx, &sync.WaitGroup{}
-		defer s.crawlers.Wait()
+		s.ctx, s.prefetches = ctx, &sync.WaitGroup{}
+		defer s.prefetches.Wait()
 		defer cancel()
 		h := &hinter{f: f, s: &s, why: e.why, roots: e.Roots}
 		h.left.Store(hintWork)
@@ -130,7 +130,7 @@ func (h *hinter) try(q *Problem, near map[pep508.Name][]pep440.Version) *picks {
 	q.Keep.Lock = nil
 	s := *h.s
 	s.p = q
-	w := s.world(h.f.p.w.target, h.f.p.w.env, nil)
+	w := s.view(h.f.p.w.target, h.f.p.w.env, nil)
 	w.left, w.near = &h.left, near
 	got, _, err := s.trySettled(w)
 	if err != nil {
@@ -290,7 +290,7 @@ func bounds(s pep440.Specifiers) []pep440.Version {
 // conflict is in the way of any.
 func (h *hinter) nearest(r *Root) (Hint, bool) {
 	hint := Hint{Kind: NearVersions, Packages: []pep508.Name{r.Name}, Root: r}
-	w := h.s.world(h.f.p.w.target, h.f.p.w.env, nil)
+	w := h.s.view(h.f.p.w.target, h.f.p.w.env, nil)
 	pr := w.project(r.Name)
 	if pr.missing != nil || pr.err != nil || pr.direct != nil || slices.ContainsFunc(pr.versions, func(c *candidate) bool { return r.Specifier.Match(c.version) }) {
 		return hint, false

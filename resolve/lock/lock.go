@@ -83,8 +83,8 @@ func (p Problem) solve(ctx context.Context, index Index) (*pylock.Lock, []pep508
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &session{ctx: ctx, index: index, p: &p, warned: map[string]bool{}, crawlers: &sync.WaitGroup{}}
-	defer s.crawlers.Wait()
+	s := &session{ctx: ctx, index: index, p: &p, warned: map[string]bool{}, prefetches: &sync.WaitGroup{}}
+	defer s.prefetches.Wait()
 	defer cancel()
 	picks, err := s.solveAll()
 	if err != nil {

@@ -82,7 +82,7 @@ type decided struct {
 // roots, and of what the chosen packages may need.
 func (p *picks) markers() []decided {
 	out := p.patchy
-	for _, roots := range [][]Root{p.world.p.Roots, p.world.p.Constraints} {
+	for _, roots := range [][]Root{p.view.p.Roots, p.view.p.Constraints} {
 		for i := range roots {
 			if m := roots[i].Marker; m.UsesPatch() {
 				out = append(out, decided{marker: m})
@@ -109,9 +109,9 @@ func patchy(m *dist.Metadata, extra pep508.Name) []decided {
 
 // hold finds the patch releases around one on which all that has decided the choice says the same.
 func (p *picks) hold(patch int) patches {
-	row, minor := anyPatch(), p.world.target.Python.Minor()
+	row, minor := anyPatch(), p.view.target.Python.Minor()
 	for _, d := range p.markers() {
-		env := p.world.env
+		env := p.view.env
 		env.Extras = d.extras
 		want := d.marker.Eval(env)
 		same := func(patch int) bool { return d.marker.Eval(onPatch(env, minor, patch)) == want }

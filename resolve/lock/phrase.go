@@ -69,8 +69,8 @@ func (s *explanation) lack(d *pubgrub.Dependency) string {
 			break
 		}
 	}
-	if place := pr.place(); place != "" {
-		return fmt.Sprintf(", but %s has no such version (its newest is %s)", place, newest)
+	if index := pr.indexName(); index != "" {
+		return fmt.Sprintf(", but %s has no such version (its newest is %s)", index, newest)
 	}
 	return fmt.Sprintf(", but there is no such version (the newest is %s)", newest)
 }
@@ -80,18 +80,18 @@ func (pr *project) has(v pep440.Version) bool {
 	return slices.ContainsFunc(pr.versions, func(c *candidate) bool { return c.version.Equal(v) })
 }
 
-// place is the index where a project's versions were found, "" where it was none.
-func (pr *project) place() string {
-	var places []string
+// indexName is the index where a project's versions were found, "" where it was none.
+func (pr *project) indexName() string {
+	var indexes []string
 	for _, c := range pr.versions {
-		pr.judge.look(c)
+		pr.filter.examine(c)
 		for _, f := range c.files {
-			if f.Index != "" && !slices.Contains(places, f.Index) {
-				places = append(places, f.Index)
+			if f.Index != "" && !slices.Contains(indexes, f.Index) {
+				indexes = append(indexes, f.Index)
 			}
 		}
-		if len(places) > 0 {
-			return and(places)
+		if len(indexes) > 0 {
+			return and(indexes)
 		}
 	}
 	return ""
@@ -127,7 +127,7 @@ func (s *explanation) excluded(d *pubgrub.Derivation) string {
 	case tooNew:
 		if undated(c) {
 			return fmt.Sprintf("%s %s excluded, for %s does not say when the files were uploaded, and only those from before %s count",
-				who, are, cmp.Or(pr.place(), "the index"), formatTime(w.p.Limits.Cutoff))
+				who, are, cmp.Or(pr.indexName(), "the index"), formatTime(w.p.Limits.Cutoff))
 		}
 		return fmt.Sprintf("%s %s not uploaded before %s", who, are, formatTime(w.p.Limits.Cutoff))
 	case wrongPython:

@@ -52,7 +52,7 @@ func (pr *project) needsPre(s pep440.Specifiers) bool {
 // fits reports whether a pre-release that does not count would, if it were asked for.
 func (pr *project) fits(i int) bool {
 	c := pr.versions[i]
-	pr.judge.look(c)
+	pr.filter.examine(c)
 	return c.late == usable
 }
 
@@ -68,7 +68,7 @@ func (p *Problem) withPre(name pep508.Name, admitted bool) *Problem {
 }
 
 // trySettled is try, begun anew until it is settled which projects' pre-releases count.
-func (s *session) trySettled(w *world) (*picks, *failure, error) {
+func (s *session) trySettled(w *targetView) (*picks, *failure, error) {
 	for {
 		p, failure, err := w.try(w.p)
 		next := w.p
@@ -85,7 +85,7 @@ func (s *session) trySettled(w *world) (*picks, *failure, error) {
 		again := *s
 		again.p = next
 		left, near := w.left, w.near
-		w = again.world(w.target, w.env, w.keep)
+		w = again.view(w.target, w.env, w.keep)
 		w.left, w.near = left, near
 	}
 }
@@ -114,8 +114,8 @@ func (p *picks) needlessPre() (pep508.Name, bool) {
 // asks gives what the roots and the chosen packages require of a project.
 func (p *picks) asks(name pep508.Name) []pep440.Specifiers {
 	var out []pep440.Specifiers
-	for i := range p.world.p.Roots {
-		if r := &p.world.p.Roots[i]; r.Name == name && !r.Soft && p.world.applies(r) {
+	for i := range p.view.p.Roots {
+		if r := &p.view.p.Roots[i]; r.Name == name && !r.Soft && p.view.applies(r) {
 			out = append(out, r.Specifier)
 		}
 	}

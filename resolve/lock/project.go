@@ -39,11 +39,11 @@ type candidate struct {
 	version pep440.Version
 	early   reason // what the version alone says
 
-	judging sync.Once
-	late    reason       // what its files say
-	wheels  []*dist.File // that fit the target, the best first
-	files   []dist.File  // all of the version
-	listing error        // why the files could not be listed
+	examined sync.Once
+	late     reason       // what its files say
+	wheels   []*dist.File // that fit the target, the best first
+	files    []dist.File  // all of the version
+	listing  error        // why the files could not be listed
 
 	reading  sync.Once
 	metadata *dist.Metadata
@@ -66,7 +66,7 @@ type project struct {
 
 	limits []*Root // constraints
 	pinned bool    // by a constraint
-	judge  *judge
+	filter *fileFilter
 
 	sets map[string]pubgrub.Set // of the solver's goroutine
 }
@@ -77,15 +77,15 @@ func (pr *project) why(i int) reason {
 	if c.early != usable {
 		return c.early
 	}
-	pr.judge.look(c)
+	pr.filter.examine(c)
 	return c.late
 }
 
 // load lists a project's versions.
-func (w *world) load(name pep508.Name) *project {
+func (w *targetView) load(name pep508.Name) *project {
 	pr := &project{name: name, sets: map[string]pubgrub.Set{}, prefer: w.soft[name], keep: w.keep[name]}
 	w.limit(pr)
-	pr.judge = w.judge(pr)
+	pr.filter = w.newFileFilter(pr)
 	if r := w.direct[name]; r != nil {
 		w.loadDirect(pr, r)
 		return pr
@@ -135,7 +135,7 @@ func (pr *project) hasFinal(cutoff bool) bool {
 
 // named reports whether one of the user's own requirements of a project names a pre-release, which
 // admits all of them (PEP 440, "Handling of pre-releases").
-func (w *world) named(name pep508.Name, v pep440.Version) bool {
+func (w *targetView) named(name pep508.Name, v pep440.Version) bool {
 	for _, roots := range [][]Root{w.p.Roots, w.p.Constraints} {
 		for i := range roots {
 			if r := &roots[i]; r.Name == name && r.Specifier.AllowsPrereleases() && w.applies(r) && r.Specifier.Match(v) {
@@ -147,7 +147,7 @@ func (w *world) named(name pep508.Name, v pep440.Version) bool {
 }
 
 // limit finds the constraints on a project.
-func (w *world) limit(pr *project) {
+func (w *targetView) limit(pr *project) {
 	for i := range w.p.Constraints {
 		r := &w.p.Constraints[i]
 		if r.Name != pr.name || !w.applies(r) || r.Specifier.IsZero() {
@@ -159,9 +159,9 @@ func (w *world) limit(pr *project) {
 	}
 }
 
-// judge decides which files of one project count. It is used by several goroutines.
-type judge struct {
-	w        *world
+// fileFilter decides which files of one project count. It is used by several goroutines.
+type fileFilter struct {
+	w        *targetView
 	pr       *project
 	hashes   []string
 	noBinary bool
@@ -170,43 +170,43 @@ type judge struct {
 	pythons  map[string]bool // Requires-Python as listed, and whether it admits the target's
 }
 
-func (w *world) judge(pr *project) *judge {
-	j := &judge{w: w, pr: pr, hashes: w.hashes[pr.name], pythons: map[string]bool{}}
+func (w *targetView) newFileFilter(pr *project) *fileFilter {
+	ff := &fileFilter{w: w, pr: pr, hashes: w.hashes[pr.name], pythons: map[string]bool{}}
 	has := func(list []string) bool {
 		return slices.ContainsFunc(list, func(s string) bool {
 			return s == ":all:" || pep508.NormalizeName(s) == pr.name
 		})
 	}
-	j.noBinary = has(w.p.Limits.NoBinary) && !has(w.p.Limits.OnlyBinary)
+	ff.noBinary = has(w.p.Limits.NoBinary) && !has(w.p.Limits.OnlyBinary)
 	for _, roots := range [][]Root{w.p.Roots, w.p.Constraints} {
 		for i := range roots {
 			if _, ok := roots[i].Specifier.Pin(); ok && roots[i].Name == pr.name && w.applies(&roots[i]) {
-				j.pinned = append(j.pinned, roots[i].Specifier)
+				ff.pinned = append(ff.pinned, roots[i].Specifier)
 			}
 		}
 	}
-	return j
+	return ff
 }
 
-// look judges a version by its files, once.
-func (j *judge) look(c *candidate) {
-	c.judging.Do(func() {
+// examine decides which files of a version count, once.
+func (ff *fileFilter) examine(c *candidate) {
+	c.examined.Do(func() {
 		if c.files == nil {
-			c.files, c.listing = j.w.index.VersionFiles(j.w.ctx, j.pr.name, c.version)
+			c.files, c.listing = ff.w.index.VersionFiles(ff.w.ctx, ff.pr.name, c.version)
 		}
 		if c.listing == nil { // else whoever wants the metadata is told
-			j.candidate(c)
+			ff.candidate(c)
 		}
 	})
 }
 
-func (j *judge) candidate(c *candidate) {
+func (ff *fileFilter) candidate(c *candidate) {
 	c.late = onlySource
-	kept := !j.pr.keep.IsZero() && c.version.Equal(j.pr.keep)
+	kept := !ff.pr.keep.IsZero() && c.version.Equal(ff.pr.keep)
 	for i := range c.files {
 		f := &c.files[i]
-		why := j.file(f)
-		if why == isYanked && (kept || j.admitsYanked(c.version)) {
+		why := ff.file(f)
+		if why == isYanked && (kept || ff.admitsYanked(c.version)) {
 			why = usable
 		}
 		c.late = min(c.late, why)
@@ -216,28 +216,28 @@ func (j *judge) candidate(c *candidate) {
 	}
 	if len(c.wheels) > 1 {
 		slices.SortStableFunc(c.wheels, func(a, b *dist.File) int {
-			x, _ := j.w.tags.Fit(a.Tags, a.Build)
-			y, _ := j.w.tags.Fit(b.Tags, b.Build)
+			x, _ := ff.w.tags.Fit(a.Tags, a.Build)
+			y, _ := ff.w.tags.Fit(b.Tags, b.Build)
 			return cmp.Or(x.Compare(y), strings.Compare(a.Filename, b.Filename))
 		})
 	}
 }
 
-func (j *judge) file(f *dist.File) reason {
+func (ff *fileFilter) file(f *dist.File) reason {
 	if !f.Wheel {
 		return onlySource
 	}
-	if _, ok := j.w.tags.Rank(f.Tags); !ok {
+	if _, ok := ff.w.tags.Rank(f.Tags); !ok {
 		return wrongTags
 	}
 	switch {
-	case !j.python(f.RequiresPython):
+	case !ff.python(f.RequiresPython):
 		return wrongPython
-	case j.tooNew(f):
+	case ff.tooNew(f):
 		return tooNew
-	case j.noBinary:
+	case ff.noBinary:
 		return noBinary
-	case len(j.hashes) > 0 && !hasHash(f, j.hashes):
+	case len(ff.hashes) > 0 && !hasHash(f, ff.hashes):
 		return wrongHash
 	case f.Yanked:
 		return isYanked
@@ -248,26 +248,26 @@ func (j *judge) file(f *dist.File) reason {
 // tooNew reports whether the cutoff excludes a file. It is about what an index may have taken in
 // since: what lies in a folder or is linked by a page the user has put there (as in pip and uv).
 // What the previous lock has is not spared: it may be what the cutoff is to keep out.
-func (j *judge) tooNew(f *dist.File) bool {
-	cutoff := j.w.p.Limits.Cutoff
+func (ff *fileFilter) tooNew(f *dist.File) bool {
+	cutoff := ff.w.p.Limits.Cutoff
 	return !cutoff.IsZero() && f.Index != "" && (f.UploadTime.IsZero() || !f.UploadTime.Before(cutoff))
 }
 
-func (j *judge) admitsYanked(v pep440.Version) bool {
-	return j.w.p.yanked[j.pr.name] || slices.ContainsFunc(j.pinned, func(s pep440.Specifiers) bool { return s.Match(v) })
+func (ff *fileFilter) admitsYanked(v pep440.Version) bool {
+	return ff.w.p.yanked[ff.pr.name] || slices.ContainsFunc(ff.pinned, func(s pep440.Specifiers) bool { return s.Match(v) })
 }
 
-func (j *judge) python(s string) bool {
+func (ff *fileFilter) python(s string) bool {
 	if s == "" {
 		return true
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	ok, known := j.pythons[s]
+	ff.mu.Lock()
+	defer ff.mu.Unlock()
+	ok, known := ff.pythons[s]
 	if !known {
 		set, err := dist.ParseRequiresPython(s)
-		ok = err != nil || j.w.target.FitsPython(set)
-		j.pythons[s] = ok
+		ok = err != nil || ff.w.target.FitsPython(set)
+		ff.pythons[s] = ok
 	}
 	return ok
 }
@@ -329,10 +329,10 @@ func (pr *project) best(ok func(i int) bool) int {
 // then of the same major one, then the others; of these the nearest in the list, and of two that are
 // as near the newer.
 func (pr *project) byDistance(aims []pep440.Version) []int {
-	type place struct{ index, class, distance int }
-	all := make([]place, len(pr.versions))
+	type ranked struct{ index, class, distance int }
+	all := make([]ranked, len(pr.versions))
 	for i, c := range pr.versions {
-		all[i] = place{i, 2, len(pr.versions)}
+		all[i] = ranked{i, 2, len(pr.versions)}
 		for _, aim := range aims {
 			at := sort.Search(len(pr.versions), func(k int) bool { return pr.versions[k].version.Compare(aim) >= 0 })
 			all[i].distance = min(all[i].distance, max(i-at, at-i))
@@ -344,7 +344,7 @@ func (pr *project) byDistance(aims []pep440.Version) []int {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b place) int {
+	slices.SortFunc(all, func(a, b ranked) int {
 		return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.distance, b.distance), cmp.Compare(b.index, a.index))
 	})
 	order := make([]int, len(all))
@@ -363,7 +363,7 @@ func major(v pep440.Version) uint64 {
 }
 
 // meta reads the metadata of a version's best wheel.
-func (w *world) meta(c *candidate) (*dist.Metadata, error) {
+func (w *targetView) meta(c *candidate) (*dist.Metadata, error) {
 	c.reading.Do(func() {
 		if c.err = c.listing; c.err != nil {
 			return

@@ -24,9 +24,9 @@ type need struct {
 	same        bool  // a project with an extra needs the project: not worth a word
 }
 
-// provider shows a world to the solver.
+// provider adapts a targetView to the solver.
 type provider struct {
-	w        *world
+	w        *targetView
 	ids      map[item]int
 	items    []item
 	projects []*project
@@ -37,7 +37,7 @@ type provider struct {
 	requirers map[int][]requirer // by the package that they need
 }
 
-func newProvider(w *world) *provider {
+func newProvider(w *targetView) *provider {
 	return &provider{w: w, ids: map[item]int{}, requirers: map[int][]requirer{}}
 }
 
@@ -189,7 +189,7 @@ func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
 	}
 	rs := p.w.requirements(m, it.extra)
 	for _, r := range rs {
-		p.w.crawl(r)
+		p.w.prefetch(r)
 	}
 	for _, r := range rs {
 		if p.w.isBuilt(r.Name) {
@@ -210,7 +210,7 @@ func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
 }
 
 // given reports whether a direct reference of a package is one that a root makes too.
-func (w *world) given(r *pep508.Requirement) bool {
+func (w *targetView) given(r *pep508.Requirement) bool {
 	root := w.direct[r.Name]
 	if root == nil {
 		return false
@@ -233,7 +233,7 @@ func (p *provider) Choose(id int, allowed pubgrub.Set) int {
 			if i >= v || pr.why(i) != usable {
 				continue
 			}
-			p.w.prefetch(pr.versions[i])
+			p.w.prefetchMetadata(pr.versions[i])
 			if batch--; batch == 0 {
 				break
 			}

@@ -22,7 +22,7 @@ type pick struct {
 
 // picks is the choice for one target, or for some patch releases of its Python.
 type picks struct {
-	world  *world
+	view   *targetView
 	list   []*pick   // by name
 	patchy []decided // markers of the packages that tell patch releases apart
 	holds  patches   // of the target's Python, on which the choice is what it is
@@ -89,7 +89,7 @@ func (s *session) solveEach(kept, prefer map[pep508.Name]pep440.Version) ([]*pic
 				patch = left.from
 				env = onPatch(env, t.Python.Minor(), patch)
 			}
-			p, err := s.solve(s.world(t, env, keep))
+			p, err := s.solve(s.view(t, env, keep))
 			if errors.As(err, new(*NoSolutionError)) && left.from > 0 {
 				break // the lock is not for these patch releases, and says so
 			}
@@ -156,7 +156,7 @@ func (s *session) previous() map[pep508.Name]pep440.Version {
 // solve finds the choice for one target. If there is none among what is admitted at first, what
 // only explicit requirements of packages admit (their pre-releases and pins of yanked versions)
 // is admitted too, for those packages that the failure was about.
-func (s *session) solve(w *world) (*picks, error) {
+func (s *session) solve(w *targetView) (*picks, error) {
 	for {
 		p, failure, err := s.trySettled(w)
 		if err == nil {
@@ -168,13 +168,13 @@ func (s *session) solve(w *world) (*picks, error) {
 		s, w = failure.p.w.session, failure.p.w
 		if wider := failure.widen(); wider != nil {
 			s.p = wider
-			w = s.world(w.target, w.env, w.keep)
+			w = s.view(w.target, w.env, w.keep)
 			continue
 		}
 		if hard, ok := withoutSoft(s.p); ok {
 			// Hints and explanations are about what the user asked for.
 			s.p = hard
-			w = s.world(w.target, w.env, w.keep)
+			w = s.view(w.target, w.env, w.keep)
 			continue
 		}
 		return nil, failure.explain()
@@ -196,13 +196,13 @@ type failure struct {
 }
 
 // try runs the solver once.
-func (w *world) try(p *Problem) (*picks, *failure, error) {
+func (w *targetView) try(p *Problem) (*picks, *failure, error) {
 	pv := newProvider(w)
 	var roots []pubgrub.Dependency
 	var err error
 	for i := range p.Roots {
 		if r := &p.Roots[i]; w.applies(r) {
-			w.crawl(r.wanted())
+			w.prefetch(r.wanted())
 		}
 	}
 	for i := range p.Roots {
@@ -236,7 +236,7 @@ func (r *Root) wanted() *pep508.Requirement {
 
 // has reports whether some version of a project can be used at all. A page that cannot be had
 // offline is as good as none.
-func (w *world) has(name pep508.Name) bool {
+func (w *targetView) has(name pep508.Name) bool {
 	pr := w.project(name)
 	if errors.As(pr.err, new(*index.OfflineError)) {
 		return false
@@ -246,7 +246,7 @@ func (w *world) has(name pep508.Name) bool {
 
 // picks reads a solution.
 func (p *provider) picks(solution []int) *picks {
-	out := &picks{world: p.w}
+	out := &picks{view: p.w}
 	if p.w.p.Note != nil {
 		out.over = p.passedOver(solution)
 	}

@@ -14,11 +14,11 @@ import (
 
 // session is one call of Solve.
 type session struct {
-	ctx      context.Context
-	index    Index
-	p        *Problem
-	crawlers *sync.WaitGroup
-	warned   map[string]bool
+	ctx        context.Context
+	index      Index
+	p          *Problem
+	prefetches *sync.WaitGroup
+	warned     map[string]bool
 }
 
 // note tells what versions were passed over, once each.
@@ -37,11 +37,11 @@ func (s *session) warn(format string, args ...any) {
 	}
 }
 
-// world is what the packages look like from one target, under one problem. Projects are built
-// when first asked for, by whoever asks first: the solver, or a crawler that runs ahead of it.
-type world struct {
+// targetView is the packages as one target of one problem sees them. Projects are loaded
+// on first use, either by the solver or by a prefetch that runs ahead of it.
+type targetView struct {
 	*session
-	p      *Problem // hides the session's, which may be widened while crawlers still read
+	p      *Problem // hides the session's, which may be widened while prefetches still read
 	target dist.Target
 	tags   dist.TagSet
 	env    pep508.Environment
@@ -63,9 +63,9 @@ type building struct {
 	project *project
 }
 
-// world is what the packages look like from a target whose markers are evaluated in an environment.
-func (s *session) world(t dist.Target, env pep508.Environment, keep map[pep508.Name]pep440.Version) *world {
-	w := &world{
+// view returns the view of a target, with markers evaluated in env.
+func (s *session) view(t dist.Target, env pep508.Environment, keep map[pep508.Name]pep440.Version) *targetView {
+	w := &targetView{
 		session: s, p: s.p, target: t, tags: t.TagSet(), env: env,
 		direct: map[pep508.Name]*Root{}, hashes: map[pep508.Name][]string{}, soft: map[pep508.Name][]pep440.Specifiers{},
 		keep: keep, projects: map[pep508.Name]*building{}, crawled: map[string]bool{},
@@ -92,9 +92,9 @@ func (s *session) world(t dist.Target, env pep508.Environment, keep map[pep508.N
 }
 
 // applies reports whether a root's marker holds on the target.
-func (w *world) applies(r *Root) bool { return r.Marker.Eval(w.env) }
+func (w *targetView) applies(r *Root) bool { return r.Marker.Eval(w.env) }
 
-func (w *world) project(name pep508.Name) *project {
+func (w *targetView) project(name pep508.Name) *project {
 	w.mu.Lock()
 	b := w.projects[name]
 	if b == nil {
@@ -108,7 +108,7 @@ func (w *world) project(name pep508.Name) *project {
 
 // requirements gives what a version needs on the target, by itself (extra "") or for one extra in
 // addition.
-func (w *world) requirements(m *dist.Metadata, extra pep508.Name) []*pep508.Requirement {
+func (w *targetView) requirements(m *dist.Metadata, extra pep508.Name) []*pep508.Requirement {
 	var out []*pep508.Requirement
 	env := w.env
 	if extra != "" {
@@ -132,9 +132,9 @@ func (w *world) requirements(m *dist.Metadata, extra pep508.Name) []*pep508.Requ
 	return out
 }
 
-// crawl reads ahead: what a requirement will probably pick, and what that needs, in the
+// prefetch reads ahead: what a requirement will probably pick, and what that needs, in the
 // background. The solver then finds most of what it asks for already there.
-func (w *world) crawl(r *pep508.Requirement) {
+func (w *targetView) prefetch(r *pep508.Requirement) {
 	if w.isBuilt(r.Name) {
 		return
 	}
@@ -154,9 +154,9 @@ func (w *world) crawl(r *pep508.Requirement) {
 	if seen || w.ctx.Err() != nil || !w.spend() {
 		return
 	}
-	w.crawlers.Add(1)
+	w.prefetches.Add(1)
 	go func() {
-		defer w.crawlers.Done()
+		defer w.prefetches.Done()
 		pr := w.project(r.Name)
 		i := pr.best(func(i int) bool {
 			return pr.versions[i].early == usable && r.Specifier.Match(pr.versions[i].version) && pr.why(i) == usable
@@ -176,19 +176,19 @@ func (w *world) crawl(r *pep508.Requirement) {
 }
 
 // spend takes one version off those that may still be looked at, and reports whether there was one.
-func (w *world) spend() bool { return w.left == nil || w.left.Add(-1) >= 0 }
+func (w *targetView) spend() bool { return w.left == nil || w.left.Add(-1) >= 0 }
 
-func (w *world) follow(m *dist.Metadata, extra pep508.Name) {
+func (w *targetView) follow(m *dist.Metadata, extra pep508.Name) {
 	for _, r := range w.requirements(m, extra) {
-		w.crawl(r)
+		w.prefetch(r)
 	}
 }
 
-// prefetch reads the metadata of a version in the background.
-func (w *world) prefetch(c *candidate) {
-	w.crawlers.Add(1)
+// prefetchMetadata reads the metadata of a version in the background.
+func (w *targetView) prefetchMetadata(c *candidate) {
+	w.prefetches.Add(1)
 	go func() {
-		defer w.crawlers.Done()
+		defer w.prefetches.Done()
 		if w.ctx.Err() == nil {
 			w.meta(c)
 		}
