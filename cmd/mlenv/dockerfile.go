@@ -303,7 +303,7 @@ func (r *dockerfileRun) findLock(ctx context.Context) (err error) {
 		return err
 	}
 	if file := r.o.lockFile; file != "" {
-		r.dir = filepath.Dir(file)
+		r.dir = r.in.lockDir(file)
 		if r.lock, _, err = mustReadLock(file); err == nil {
 			err = r.o.lock.olderThan(r.lock, r.targets)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"mlenv/resolve/fetch"
 	"mlenv/resolve/secret"
@@ -29,6 +30,9 @@ func (a *app) fetchSettings(o fetchOptions) (fetch.Options, error) {
 		return out, err
 	}
 	out.UserAgent, out.Sleep, out.Progress = userAgent(), a.sleep, o.progress
+	if a.networkTimeout > 0 {
+		out.Timeout = time.Duration(a.networkTimeout) * time.Second
+	}
 	dir, err := a.cache()
 	if err == nil {
 		out.Dir, err = dir.Models()

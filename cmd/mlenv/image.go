@@ -194,6 +194,7 @@ func (a *app) image(ctx context.Context, args []string, o *imageOptions) (err er
 	run.progress = a.newProgress(o.out.quiet)
 	defer run.progress.close()
 	a.say = run.progress.tell
+	o.model.fetch.progress = run.progress.model
 	if err := o.out.read(&o.model); err != nil {
 		return err
 	}

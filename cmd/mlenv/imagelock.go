@@ -35,7 +35,7 @@ func (r *imageRun) findLock(ctx context.Context) error {
 		return err
 	}
 	r.locked = imagebuild.Locked{Lock: l, Text: text, Files: r.client}
-	if r.locked.Dir, err = filepath.Abs(filepath.Dir(file)); err != nil {
+	if r.locked.Dir, err = filepath.Abs(r.in.lockDir(file)); err != nil {
 		return err
 	}
 	if err := lock.Serves(l, r.in.Spec, serving.Kind(r.o.lock.serve)); err != nil {

@@ -15,6 +15,7 @@ import (
 	"mlenv/imagebuild/sink"
 	"mlenv/render/printable"
 	"mlenv/resolve/cache"
+	"mlenv/resolve/fetch"
 	"mlenv/resolve/finding"
 )
 
@@ -226,6 +227,7 @@ type imageReport struct {
 	Digest     string          `json:"digest,omitempty"` // none where findings kept it from being built
 	Size       int64           `json:"size"`             // bytes of all layers, compressed, each once
 	BytesSent  int64           `json:"bytesSent"`        // to all sinks
+	Source     *fetch.Source   `json:"source,omitempty"` // what the model's URI stood for
 	Layers     []reportedLayer `json:"layers"`
 	Findings   finding.List    `json:"findings"`
 }
@@ -260,7 +262,7 @@ func (r *imageRun) results() io.Writer {
 
 // printReport prints the report of an image, or with nil that of one that was not built.
 func (r *imageRun) printReport(p *imagebuild.Published) error {
-	out := imageReport{References: []string{}, Layers: []reportedLayer{}, Findings: r.findings}
+	out := imageReport{References: []string{}, Source: r.in.Source, Layers: []reportedLayer{}, Findings: r.findings}
 	if out.Findings == nil {
 		out.Findings = finding.List{}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/sink"
+	"mlenv/resolve/fetch"
 	"mlenv/resolve/index"
 )
 
@@ -123,6 +124,15 @@ func (p *progress) index(e index.Event) {
 		return
 	}
 	p.draw()
+}
+
+// model is told of files of the model that are fetched.
+func (p *progress) model(e fetch.Event) {
+	kind := index.FileBytes
+	if e.Done {
+		kind = index.FileDone
+	}
+	p.index(index.Event{Kind: kind, Name: e.File, Bytes: e.Bytes, Total: max(0, e.Total)})
 }
 
 func (p *progress) file(name string) *fetching {

@@ -31,6 +31,15 @@ func (in *inputs) dir() string { return in.opened.Dir }
 // remote tells whether the directory is gone when the command ends.
 func (in *inputs) remote() bool { return in.opened.Remote }
 
+// lockDir is the directory from which a lock of the model names its local files: the lock's own. The
+// wheels of a model that is fetched lie in it alone: they are named as in the model.
+func (in *inputs) lockDir(lock string) string {
+	if in.remote() {
+		return in.dir()
+	}
+	return filepath.Dir(lock)
+}
+
 // open reads and merges the model that the command's one argument names. The caller closes the
 // inputs.
 func (o *modelOptions) open(ctx context.Context, a *app, args []string) (*inputs, error) {

@@ -71,7 +71,7 @@ func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (e
 	if err := a.reportForLock(o.out, in.Spec.Findings); err != nil {
 		return err
 	}
-	r := lockRequest{in: in, dir: filepath.Dir(o.output), keep: lock.Keep{UpgradeAll: o.upgrade, Upgrade: packageNames(o.upgradePackages)}}
+	r := lockRequest{in: in, dir: in.lockDir(o.output), keep: lock.Keep{UpgradeAll: o.upgrade, Upgrade: packageNames(o.upgradePackages)}}
 	var old []byte
 	if o.output != "-" {
 		if r.keep.Lock, old, err = readLock(o.output); err != nil {

@@ -72,7 +72,7 @@ func (o *lockOptions) problem(r lockRequest) (lock.Problem, error) {
 	}
 	name, digest := base.Recorded(r.bases)
 	return lock.FromSpec(r.in.Spec, lock.Options{
-		Targets: r.targets, ModelDir: r.in.dir(), Dir: r.dir, Serve: serving.Kind(o.serve),
+		Targets: r.targets, ModelDir: r.in.dir(), Dir: r.dir, DirIsTemporary: r.in.remote() && r.dir == r.in.dir(), Serve: serving.Kind(o.serve),
 		Base: lock.Base{Name: name, Digest: digest}, Limits: limits, Keep: r.keep, Warn: r.warn, Note: r.note,
 	})
 }

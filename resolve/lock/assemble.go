@@ -276,6 +276,9 @@ func (s *session) location(f dist.File) (pylock.File, error) {
 		if err != nil {
 			return out, fmt.Errorf("naming %s from the lock's directory: %w", u.Path, err)
 		}
+		if s.p.DirIsTemporary && !filepath.IsLocal(rel) {
+			rel = filepath.FromSlash(u.Path)
+		}
 		out.URL, out.Path = "", filepath.ToSlash(rel)
 	}
 	return out, nil

@@ -21,12 +21,14 @@ type Options struct {
 	Targets  []dist.Target // at least one; the first one's choices are preferred for the others
 	ModelDir string        // directory of the model, which local files of the model are named from
 	Dir      string        // directory of the lock, which local files are named from in the lock
-	Serve    serving.Kind  // the server whose needs are added; "": MLflow's
-	Base     Base          // the base image, which is recorded
-	Limits   Limits
-	Keep     Keep
-	Warn     func(string) // told of what is odd but no error; may be nil
-	Note     func(string) // told of newer versions that were passed over, and why; may be nil
+	// DirIsTemporary says that Dir will be gone: what is not below it is named by its absolute path.
+	DirIsTemporary bool
+	Serve          serving.Kind // the server whose needs are added; "": MLflow's
+	Base           Base         // the base image, which is recorded
+	Limits         Limits
+	Keep           Keep
+	Warn           func(string) // told of what is odd but no error; may be nil
+	Note           func(string) // told of newer versions that were passed over, and why; may be nil
 }
 
 // Base names the base image that a lock was made for.
@@ -70,7 +72,7 @@ func FromSpec(s *resolve.Spec, o Options) (Problem, error) {
 	o.Limits.NoBinary = append(o.Limits.NoBinary, s.PackageIndex.NoBinary...)
 	o.Limits.OnlyBinary = append(o.Limits.OnlyBinary, s.PackageIndex.OnlyBinary...)
 	p := Problem{
-		Targets: o.Targets, Dir: o.Dir, Limits: o.Limits, Keep: o.Keep, Warn: o.Warn, Note: o.Note,
+		Targets: o.Targets, Dir: o.Dir, DirIsTemporary: o.DirIsTemporary, Limits: o.Limits, Keep: o.Keep, Warn: o.Warn, Note: o.Note,
 		Tool: pylock.Tool{SpecDigest: s.Digest, BaseName: o.Base.Name, BaseDigest: o.Base.Digest, Serve: string(o.Serve)},
 	}
 	if p.Roots, err = roots(s.Requirements, o.ModelDir); err != nil {

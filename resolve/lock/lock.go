@@ -58,6 +58,8 @@ type Problem struct {
 	Constraints []Root        // limits on packages, should they be needed
 	Targets     []dist.Target // at least one; the first one's choices are preferred for the others
 	Dir         string        // absolute directory of the lock, to which local files are relative
+	// DirIsTemporary is as in Options.
+	DirIsTemporary bool
 
 	Limits Limits
 	Keep   Keep
