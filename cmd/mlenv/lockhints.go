@@ -15,7 +15,7 @@ import (
 // hintTime is how long one waits for hints once the explanation stands there: about as long as for the
 // explanation, so that a refusal takes no more than twice the time, whatever the network is like.
 func (a *app) hintTime() time.Duration {
-	return min(max(a.clock().Sub(a.began), 500*time.Millisecond), 3*time.Second)
+	return min(max(a.clock().Sub(a.began), time.Second), 3*time.Second)
 }
 
 // printNoSolution prints why there is no solution, and then, as it is found, what would help: that

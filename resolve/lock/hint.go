@@ -99,7 +99,7 @@ func (e *NoSolutionError) Hints(ctx context.Context) iter.Seq[Hint] {
 		s.ctx, s.prefetches = ctx, &sync.WaitGroup{}
 		defer s.prefetches.Wait()
 		defer cancel()
-		h := &hinter{f: f, s: &s, why: e.why, roots: e.Roots}
+		h := &hinter{f: f, s: &s, why: e.why, roots: e.Roots, buildable: e.Buildable}
 		h.left.Store(hintWork)
 		for _, find := range []func(func(Hint) bool) bool{h.ofMissing, h.ofRoots, h.ofPre, h.ofCutoff, h.ofWheels} {
 			if !find(yield) {
@@ -111,12 +111,13 @@ func (e *NoSolutionError) Hints(ctx context.Context) iter.Seq[Hint] {
 
 // hinter looks for hints.
 type hinter struct {
-	f     *failure
-	s     *session
-	why   *pubgrub.Derivation
-	roots []Root
-	left  atomic.Int64 // versions that may still be looked at
-	done  []*Root      // requirements of which a hint has been given
+	f         *failure
+	s         *session
+	why       *pubgrub.Derivation
+	roots     []Root
+	buildable []pep508.Name
+	left      atomic.Int64 // versions that may still be looked at
+	done      []*Root      // requirements of which a hint has been given
 }
 
 // errEnough ends a search for which there is no work left.
@@ -409,7 +410,7 @@ func endOfDay(t time.Time) time.Time { return t.UTC().Truncate(24*time.Hour).Add
 // ofWheels says what to do about packages without a fitting wheel. It takes no search.
 func (h *hinter) ofWheels(yield func(Hint) bool) bool {
 	source := h.excludedFor(onlySource)
-	for _, n := range h.f.sourceOnly {
+	for _, n := range slices.Concat(h.f.sourceOnly, h.buildable) {
 		if !slices.Contains(source, n) {
 			source = append(source, n)
 		}

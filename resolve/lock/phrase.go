@@ -211,8 +211,6 @@ func tagsOf(c *candidate) string {
 			python := t.Python
 			if t.ABI == "abi3" {
 				python += " and newer"
-			} else if t.ABI == "none" && t.Platform == "any" {
-				python = "any " + python
 			} else if strings.HasSuffix(t.ABI, "t") && strings.HasPrefix(t.ABI, "cp") {
 				python = "free-threaded " + python
 			}
@@ -241,6 +239,9 @@ func platform(tag string) string {
 			}
 			return p
 		}
+	}
+	if tag == "any" {
+		return "any platform"
 	}
 	if strings.Contains(tag, "linux") {
 		return "Linux " + machine(tag)
