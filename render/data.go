@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"mlenv/resolve"
@@ -60,6 +61,7 @@ type Files struct {
 	InstallerLocked bool   // InstallerFile has hashes
 	SourceFile      string // requirements that come as source, "" if none
 	SourceTrees     bool   // the context has source/
+	SSH             bool   // some of SourceFile is fetched over ssh
 	ConstraintFile  string // keeps SourceFile from moving what is locked, "" if not locked
 	LocalWheels     bool   // the context has wheels/
 	CondaFile       string
@@ -119,8 +121,20 @@ func newData(in Input) Data {
 		}
 	}
 	d.secrets(in)
+	if d.SSH = d.SourceFile != "" && NeedsSSH(in.Spec); d.SSH {
+		d.BuildCommand = strings.Replace(d.BuildCommand, "docker build ", "docker build --ssh default ", 1)
+	}
 	d.notes(in, src)
 	return d
+}
+
+// NeedsSSH reports whether a requirement is fetched over ssh, so that a build needs the keys of an agent
+// (docker build --ssh).
+func NeedsSSH(s *resolve.Spec) bool {
+	return slices.ContainsFunc(s.Requirements, func(r resolve.Requirement) bool {
+		scheme, _, _ := strings.Cut(strings.ToLower(r.URL), ":")
+		return strings.HasSuffix(scheme, "+ssh")
+	})
 }
 
 func (d *Data) secrets(in Input) {

@@ -126,7 +126,11 @@ func (a *app) dockerfile(ctx context.Context, args []string, o *dockerfileOption
 	if err := r.writeContext(o.output, files); err != nil {
 		return err
 	}
-	r.show.say("wrote %s; build it with: DOCKER_BUILDKIT=1 docker build %s", o.output, o.output)
+	flags := ""
+	if render.NeedsSSH(r.in.Spec) {
+		flags = "--ssh default "
+	}
+	r.show.say("wrote %s; build it with: DOCKER_BUILDKIT=1 docker build %s%s", o.output, flags, o.output)
 	return nil
 }
 

@@ -149,3 +149,28 @@ func TestCondaAsPip(t *testing.T) {
 		}
 	}
 }
+
+// TestDockerfileOverSSH holds that what is fetched over ssh gets an ssh client and the keys of an agent,
+// with the line that builds it, and that nothing else does.
+func TestDockerfileOverSSH(t *testing.T) {
+	w := newImageWorld(t)
+	for url, ssh := range map[string]bool{"git+ssh://git@h.example/x.git@" + strings.Repeat("a", 40): true, "git+https://h.example/x.git@" + strings.Repeat("a", 40): false} {
+		for _, installer := range []string{"uv", "pip"} {
+			dir := filepath.Join(t.TempDir(), "context")
+			_, errs, code := command(t, w.env, "dockerfile", w.model, "--index-url", w.index.URL, "--offline", "--no-lock", "--installer", installer,
+				"-o", dir, "--extra-pip-requirements", "x @ "+url)
+			data, err := os.ReadFile(filepath.Join(dir, "Dockerfile"))
+			if code != 0 || err != nil {
+				t.Fatalf("exit code %d, %v\n%s", code, err, errs)
+			}
+			for _, want := range []string{"openssh-client", "--mount=type=ssh", "docker build --ssh default", "GIT_SSH_COMMAND="} {
+				if strings.Contains(string(data), want) != ssh {
+					t.Errorf("%s, %s: %s is in the Dockerfile: %v", url, installer, want, !ssh)
+				}
+			}
+			if strings.Contains(errs, "docker build --ssh default ") != ssh {
+				t.Errorf("%s: %s", url, errs)
+			}
+		}
+	}
+}

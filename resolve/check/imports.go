@@ -3,6 +3,7 @@ package check
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
+	"mlenv/resolve/pylock"
 )
 
 // condaNames maps conda packages to the distributions they contain, where the names differ.
@@ -64,6 +66,9 @@ func (c *checker) requiredAt(name string) []finding.Origin {
 type use struct {
 	module string
 	from   finding.Origin
+	// needed says that the model cannot be loaded without it: the import stands at the top of a file that is
+	// imported when the model is.
+	needed bool
 }
 
 // imports reports modules that the model's code imports but that nothing provides.
@@ -106,7 +111,9 @@ func (c *checker) missingImport(u use) {
 	if known && wanted != strings.ToLower(u.module) {
 		hint = " (the package is " + wanted + ")"
 	}
-	if c.in.Lock != nil && known {
+	// A distribution can contain modules of any name. Where not even a part of a locked name is the
+	// module's, it is none of theirs.
+	if c.in.Lock != nil && (known || u.needed && !c.mayContain(u.module)) {
 		c.find(finding.ImportNotLocked, u.module, []finding.Origin{u.from}, "%s is imported, but nothing in the lock provides it%s", u.module, hint)
 		return
 	}
@@ -124,23 +131,24 @@ const maxModules = 10_000
 func (c *checker) uses() []use {
 	seen := map[string]bool{}
 	var out []use
-	add := func(module string, from func() finding.Origin) {
+	add := func(module string, needed bool, from func() finding.Origin) {
 		if module != "" && !seen[module] && len(out) < maxModules {
 			seen[module] = true
-			out = append(out, use{module, from()})
+			out = append(out, use{module, from(), needed})
 		}
 	}
 	if v := c.in.Model.Flavor("python_function").Get("loader_module"); v.Text != "" {
 		top, _, _ := strings.Cut(v.Text, ".")
 		if top != "mlflow" { // what brings mlflow is package resolve's to see to
-			add(top, func() finding.Origin { return c.from(v)[0] })
+			add(top, true, func() finding.Origin { return c.from(v)[0] })
 		}
 	}
 	slices.SortStableFunc(c.tree.sources, func(a, b source) int { return cmp.Compare(a.file, b.file) })
+	loaded := c.loaded()
 	for _, s := range c.tree.sources {
 		for _, i := range s.imports {
 			if top := i.Top(); !i.Soft && !seen[top] && top != "mlflow" && top != "__future__" && !c.nextTo(s.file, top) {
-				add(top, func() finding.Origin { return c.origin(s.file, i.Line) })
+				add(top, !i.Nested && loaded[s.file], func() finding.Origin { return c.origin(s.file, i.Line) })
 			}
 		}
 	}
@@ -162,4 +170,61 @@ func (c *checker) nextTo(file, module string) bool {
 func (c *checker) mlflowBefore(version string) bool {
 	v, _ := c.mlflow()
 	return !v.IsZero() && v.Compare(pep440.MustParse(version)) < 0
+}
+
+// loaded lists the files that run when the model is loaded to serve: the code that it was logged from or
+// its loader, and what these import at their top, as far as it is the model's own.
+func (c *checker) loaded() map[string]bool {
+	byFile := map[string]source{}
+	for _, s := range c.tree.sources {
+		byFile[s.file] = s
+	}
+	out := map[string]bool{}
+	var visit func(file string)
+	visit = func(file string) {
+		s, ok := byFile[file]
+		if !ok || out[file] {
+			return
+		}
+		out[file] = true
+		for _, i := range s.imports {
+			if i.Soft || i.Nested || i.Level > 0 {
+				continue
+			}
+			c.visitModule(i.Module, visit)
+		}
+	}
+	pyfunc := c.in.Model.Flavor("python_function")
+	if v := pyfunc.Get("model_code_path"); v.Text != "" {
+		visit(path.Base(v.Text))
+	}
+	c.visitModule(pyfunc.Get("loader_module").Text, visit)
+	return out
+}
+
+// visitModule visits the files of the model's code that importing a module runs: those of the packages
+// that it is in, and its own.
+func (c *checker) visitModule(module string, visit func(file string)) {
+	parts := strings.Split(module, ".")
+	for _, dir := range c.in.Model.Code {
+		for n := range parts {
+			at := path.Join(dir.Text, path.Join(parts[:n+1]...))
+			visit(at + ".py")
+			visit(at + "/__init__.py")
+		}
+	}
+}
+
+// mayContain reports that the name of a locked distribution resembles a module's: one holds the other,
+// without separators and what names of either sort often begin or end with.
+func (c *checker) mayContain(module string) bool {
+	letters := func(name string) string {
+		name = strings.ToLower(strings.NewReplacer("-", "", "_", "", ".", "").Replace(name))
+		return strings.TrimSuffix(strings.TrimPrefix(name, "py"), "py")
+	}
+	want := letters(module)
+	return slices.ContainsFunc(c.in.Lock.Packages, func(p pylock.Package) bool {
+		have := letters(string(p.Name))
+		return have != "" && want != "" && (strings.Contains(have, want) || strings.Contains(want, have))
+	})
 }
