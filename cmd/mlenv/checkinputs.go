@@ -30,12 +30,15 @@ func (r *checkRun) gather(ctx context.Context, in *inputs) error {
 	if r.in.Lock == nil && !r.o.online {
 		return nil
 	}
+	if r.in.Lock != nil {
+		r.o.model.index.keep(r.in.Lock.Lock)
+	}
 	client, err := r.app.indexClient(r.o.model.index, in.Spec, nil)
 	if err != nil {
 		return err
 	}
 	if r.in.Lock == nil {
-		solved, err := r.solve(ctx, lockRequest{in: in, client: client, bases: bases, dir: "."})
+		solved, err := r.solve(ctx, lockRequest{in: in, client: client, index: r.o.model.index, bases: bases, dir: "."})
 		if err != nil || !solved {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -271,9 +272,21 @@ func (r *dockerfileRun) pinBase(ctx context.Context) (string, error) {
 
 // findIndexes tells the installer which indexes the lock was made from, without credentials.
 func (r *dockerfileRun) findIndexes() error {
+	var own []string // the indexes of some packages alone
+	if file := r.o.lockFile; file != "" {
+		if given, _, err := readLock(file); err == nil && given != nil { // else findLock says what is wrong
+			r.o.model.index.keep(given)
+			for _, x := range given.Tool.Indexes {
+				own = append(own, x.URL)
+			}
+		}
+	}
 	settings, err := r.indexSettings(r.o.model.index, r.in.Spec)
 	if err != nil {
 		return err
+	}
+	for _, a := range settings.Assigned {
+		own = append(own, a.Index)
 	}
 	clean := func(url string) string {
 		url, _ = envfile.StripCredentials(url)
@@ -285,6 +298,15 @@ func (r *dockerfileRun) findIndexes() error {
 			r.out.ExtraIndexes = append(r.out.ExtraIndexes, clean(url))
 		case !index.IsDefault(url):
 			r.out.Index = clean(url)
+		}
+	}
+	if len(own) > 0 && r.o.noLock {
+		return &usageError{msg: "--no-lock leaves the choice to pip or uv, which would take any package from the index of --index or --torch-backend"}
+	}
+	for _, url := range own {
+		// pip looks for the locked files; uv has their URLs.
+		if url = clean(url); r.out.Installer == render.Pip && !slices.Contains(r.out.ExtraIndexes, url) {
+			r.out.ExtraIndexes = append(r.out.ExtraIndexes, url)
 		}
 	}
 	for _, where := range settings.FindLinks {
@@ -309,13 +331,13 @@ func (r *dockerfileRun) findLock(ctx context.Context) (err error) {
 	if file := r.o.lockFile; file != "" {
 		r.dir = r.in.lockDir(file)
 		if r.lock, _, err = mustReadLock(file); err == nil {
-			err = r.o.lock.olderThan(r.lock, r.targets)
+			err = errors.Join(r.o.lock.olderThan(r.lock, r.targets), lock.ForBackend(r.lock, r.o.model.index.torch))
 		}
 	} else {
 		r.dir = r.in.dir()
 		var needs []pep508.Requirement
 		r.lock, needs, err = r.o.lock.solveBuilding(ctx, lockRequest{
-			in: r.withoutSources(), client: r.client, targets: r.targets, bases: r.bases, dir: r.dir, warn: r.show.warn,
+			in: r.withoutSources(), client: r.client, index: r.o.model.index, targets: r.targets, bases: r.bases, dir: r.dir, warn: r.show.warn,
 		})
 		r.out.Build = r.toBuild(needs)
 	}

@@ -37,6 +37,7 @@ func imageHint(err error) string {
 		newer     *lock.NewerError
 		notFor    *pylock.NotForError
 		symbols   *dist.SymbolsError
+		backend   *lock.BackendError
 	)
 	switch {
 	case errors.As(err, &building):
@@ -65,6 +66,8 @@ func imageHint(err error) string {
 		return "lock again with mlenv lock --serve " + string(unserved.Serve) + ", or give the --serve of the lock"
 	case errors.As(err, &symbols):
 		return "build the wheel in a container of the base, or of one with an older C library (docs/sources.md has the commands); or give a --base with a newer one"
+	case errors.As(err, &backend):
+		return "lock again with mlenv lock --torch-backend " + backend.Want
 	case errors.As(err, &newer):
 		return "lock again with mlenv lock --exclude-newer, with the same time"
 	case errors.As(err, &engine):

@@ -44,7 +44,10 @@ func (r *imageRun) findLock(ctx context.Context) error {
 	if err := r.o.lock.olderThan(l, base.Targets(r.bases)); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	if r.o.locked && (l.Tool.SpecDigest != r.in.Spec.Digest || r.o.lock.decide()) {
+	if err := lock.ForBackend(l, r.o.model.index.torch); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if r.o.locked && (l.Tool.SpecDigest != r.in.Spec.Digest || r.o.lock.decide() || r.o.model.index.decide()) {
 		return r.checkLocked(ctx, file)
 	}
 	return nil
@@ -74,7 +77,7 @@ func (r *imageRun) makeLock(ctx context.Context, previous *pylock.Lock) (*pylock
 	defer r.onIndex.set(r.progress.index)
 	defer show.end()
 	return r.o.lock.solve(ctx, lockRequest{
-		in: r.in, client: r.client, targets: base.Targets(r.bases), bases: r.bases, dir: r.in.dir(), warn: show.warn,
+		in: r.in, client: r.client, index: r.o.model.index, targets: base.Targets(r.bases), bases: r.bases, dir: r.in.dir(), warn: show.warn,
 		keep: lock.Keep{Lock: previous},
 	})
 }

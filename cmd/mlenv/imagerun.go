@@ -98,6 +98,11 @@ func (r *imageRun) prepare(ctx context.Context) (err error) {
 	}
 	r.findings = append(found, ofBase...)
 	r.onIndex.set(r.progress.index)
+	if file := r.o.lockFile; file != "" {
+		if given, _, err := readLock(file); err == nil { // else findLock says what is wrong
+			r.o.model.index.keep(given)
+		}
+	}
 	if r.client, err = r.indexClient(r.o.model.index, r.in.Spec, r.onIndex.event); err != nil {
 		return err
 	}

@@ -76,10 +76,15 @@ func direct(spec *resolve.Spec) []string {
 
 // indexSettings tells which indexes those are.
 func (a *app) indexSettings(o indexOptions, spec *resolve.Spec) (index.Settings, error) {
+	assigned, err := o.assigned()
+	if err != nil {
+		return index.Settings{}, err
+	}
 	return index.Configure(index.Sources{
 		Secrets: revealed(spec.Secrets), Direct: direct(spec),
 		// The flags' own URLs, with the credentials that the Spec has lost.
-		Flags: index.Options{IndexURL: o.url.Reveal(), ExtraIndexURLs: revealed(o.extra), FindLinks: revealed(o.findLinks), NoIndex: o.noIndex},
+		Flags: index.Options{IndexURL: o.url.Reveal(), ExtraIndexURLs: revealed(o.extra), FindLinks: revealed(o.findLinks), NoIndex: o.noIndex,
+			Assigned: assigned, TorchBackend: o.torch},
 		Model: index.Options{
 			IndexURL:       spec.PackageIndex.IndexURL,
 			ExtraIndexURLs: spec.PackageIndex.ExtraIndexURLs,

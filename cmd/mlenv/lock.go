@@ -78,6 +78,10 @@ func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (e
 			return err
 		}
 	}
+	if !o.upgrade {
+		o.model.index.keep(r.keep.Lock)
+	}
+	r.index = o.model.index
 	if o.check && r.keep.Lock == nil {
 		return &usageError{msg: "there is no lock " + o.output + " to be checked"}
 	}
@@ -131,6 +135,12 @@ func lockSummary(l *pylock.Lock, from []string, took time.Duration) string {
 	}
 	if len(from) > 0 {
 		text += ", from " + strings.Join(from, " and ")
+	}
+	for _, x := range t.Indexes {
+		text += fmt.Sprintf(", %s from %s", strings.Join(texts(x.Packages), ", "), x.URL)
+	}
+	if t.TorchBackend != "" {
+		text += ", PyTorch for " + t.TorchBackend
 	}
 	return fmt.Sprintf("%s, in %.1f s", text, took.Seconds())
 }

@@ -27,6 +27,7 @@ type lockRequest struct {
 	client  *index.Client
 	targets []dist.Target
 	bases   []*base.Found // that the targets are of; none where no base was looked into
+	index   indexOptions  // what the client was made of
 	dir     string        // directory of the lock; local files are named from there
 	keep    lock.Keep
 	warn    func(string)
@@ -70,10 +71,14 @@ func (o *lockOptions) problem(r lockRequest) (lock.Problem, error) {
 	if err != nil {
 		return lock.Problem{}, err
 	}
+	indexes, err := r.index.recorded()
+	if err != nil {
+		return lock.Problem{}, err
+	}
 	name, digest := base.Recorded(r.bases)
 	return lock.FromSpec(r.in.Spec, lock.Options{
 		Targets: r.targets, ModelDir: r.in.dir(), Dir: r.dir, DirIsTemporary: r.in.remote() && r.dir == r.in.dir(), Serve: serving.Kind(o.serve),
-		Base: lock.Base{Name: name, Digest: digest}, Limits: limits, Keep: r.keep, Warn: r.warn, Note: r.note,
+		Base: lock.Base{Name: name, Digest: digest}, Indexes: indexes, Limits: limits, Keep: r.keep, Warn: r.warn, Note: r.note,
 	})
 }
 

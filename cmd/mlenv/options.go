@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"mlenv/resolve/index"
 	"mlenv/resolve/lock"
 	"mlenv/resolve/pep508"
+	"mlenv/resolve/pylock"
 	"mlenv/resolve/secret"
 	"mlenv/resolve/serving"
 )
@@ -111,6 +113,9 @@ func (o *modelOptions) bind(s *flagSet, command string) {
 	s.secret(&o.index.url, "index-url", "take packages from the index `URL` instead of the model's")
 	s.secrets(&o.index.extra, "extra-index-url", "take packages from the index `URL` too")
 	s.secrets(&o.index.findLinks, "find-links", "take packages from the folder or page `LOCATION` too")
+	s.secrets(&o.index.named, "index", "call an index `NAME=URL`; it has the packages that --package-index gives it, and no others")
+	s.list(&o.index.packages, "package-index", "take packages from a named index alone: `NAME=PACKAGE[,PACKAGE]`")
+	s.text(&o.index.torch, "torch-backend", "take PyTorch's packages from its index of builds for `BACKEND`: cpu, cu118, cu126, cu128, rocm6.3, xpu and the like; a lock records it, and holds to it until --upgrade")
 }
 
 // obey takes over what a policy says of reading models.
@@ -124,6 +129,74 @@ type indexOptions struct {
 	noIndex   bool
 	offline   bool
 	strategy  string
+
+	named    []secret.Text // NAME=URL
+	packages []string      // NAME=PACKAGE[,PACKAGE]
+	torch    string        // the backend of PyTorch's packages
+}
+
+// keep takes over a lock's backend of PyTorch where no other was asked for: whoever renews a lock, or
+// looks something up for it, means the same builds.
+func (o *indexOptions) keep(l *pylock.Lock) {
+	if l != nil && o.torch == "" && index.ValidTorchBackend(l.Tool.TorchBackend) {
+		o.torch = l.Tool.TorchBackend
+	}
+}
+
+// recorded is what a lock says of the packages that have an index of their own.
+func (o *indexOptions) recorded() (lock.Indexes, error) {
+	list, err := o.assigned()
+	out := lock.Indexes{TorchBackend: o.torch}
+	for _, a := range list {
+		out.Own = append(out.Own, pylock.Index{Name: a.Name, URL: index.Redact(a.Index), Packages: a.Packages})
+	}
+	return out, err
+}
+
+// decide tells whether the options may make another lock of the same Spec.
+func (o *indexOptions) decide() bool { return o.torch != "" || len(o.named) > 0 }
+
+var indexName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+
+// assigned reads which packages have an index of their own. Names that do not fit together would
+// otherwise have packages come from another index than was meant, in silence.
+func (o *indexOptions) assigned() ([]index.Assignment, error) {
+	var out []index.Assignment
+	at := map[string]int{}
+	for _, text := range o.named {
+		name, url, ok := strings.Cut(text.Reveal(), "=")
+		switch _, twice := at[name]; {
+		case !ok || url == "" || !indexName.MatchString(name):
+			return nil, &usageError{msg: fmt.Sprintf("--index %s is not of the form NAME=URL, with letters, digits, - and _ in NAME", text)}
+		case twice:
+			return nil, &usageError{msg: "--index " + name + "= is given twice"}
+		}
+		at[name] = len(out)
+		out = append(out, index.Assignment{Name: name, Index: url})
+	}
+	for _, text := range o.packages {
+		name, list, ok := strings.Cut(text, "=")
+		i, known := at[name]
+		if !ok || !known {
+			return nil, &usageError{msg: fmt.Sprintf("--package-index %s: there is no --index %s=URL", text, name)}
+		}
+		for _, p := range strings.Split(list, ",") {
+			n := pep508.NormalizeName(strings.TrimSpace(p))
+			if !pep508.ValidName(string(n)) {
+				return nil, &usageError{msg: fmt.Sprintf("--package-index %s: %q is no package name", text, p)}
+			}
+			out[i].Packages = append(out[i].Packages, n)
+		}
+	}
+	for _, a := range out {
+		if len(a.Packages) == 0 {
+			return nil, &usageError{msg: "--index " + a.Name + "= has no packages: give it some with --package-index " + a.Name + "=PACKAGE"}
+		}
+	}
+	if o.torch != "" && !index.ValidTorchBackend(o.torch) {
+		return nil, &usageError{msg: fmt.Sprintf("--torch-backend %s is none of cpu, cu118, cu126, cu128, rocm6.3, xpu and the like", o.torch)}
+	}
+	return out, nil
 }
 
 // lockOptions are what decides about versions.
@@ -325,6 +398,15 @@ func packageNames(list []string) []pep508.Name {
 	var out []pep508.Name
 	for _, n := range list {
 		out = append(out, pep508.NormalizeName(n))
+	}
+	return out
+}
+
+// texts are names as plain texts.
+func texts(names []pep508.Name) []string {
+	var out []string
+	for _, n := range names {
+		out = append(out, string(n))
 	}
 	return out
 }

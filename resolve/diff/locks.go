@@ -21,6 +21,7 @@ func Locks(old, now *pylock.Lock) []Item {
 		{Name: "targets", Old: targets(old), New: targets(now)},
 		{Name: "serve", Old: old.Tool.Serve, New: now.Tool.Serve},
 		{Name: "exclude-newer", Old: cutoff(old), New: cutoff(now)},
+		{Name: "torch-backend", Old: backend(old), New: backend(now)},
 	} {
 		if made.Change = Changed; made.Old != "" && made.Old != made.New {
 			out = append(out, made)
@@ -65,6 +66,14 @@ func cutoff(l *pylock.Lock) string {
 		return ""
 	}
 	return "none"
+}
+
+// backend returns what PyTorch's packages were chosen for, as cutoff does.
+func backend(l *pylock.Lock) string {
+	if l.Tool.TorchBackend == "" && len(l.Tool.Targets) > 0 {
+		return "none"
+	}
+	return l.Tool.TorchBackend
 }
 
 // targets returns the targets that a lock was made for, as one text.

@@ -20,6 +20,7 @@ type NotFoundError struct {
 	Name  pep508.Name // of the project; "" for a file
 	File  string      // the URL, if a file is missing
 	Where []string    // the indexes and links that were asked, without credentials
+	Own   bool        // the project has an index of its own, see Assignment
 }
 
 func (e *NotFoundError) Error() string {

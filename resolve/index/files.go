@@ -69,6 +69,17 @@ func (c *Client) project(ctx context.Context, name pep508.Name) (*page, error) {
 }
 
 func (c *Client) find(ctx context.Context, name pep508.Name) (*page, error) {
+	if own, ok := c.assigned[name]; ok {
+		p, err := c.page(ctx, own.index, name)
+		switch {
+		case err != nil:
+			return nil, err
+		case !p.Missing:
+			return p, nil
+		case !own.fallback:
+			return nil, &NotFoundError{Name: name, Where: []string{redact(own.index)}, Own: true}
+		}
+	}
 	linked, err := c.findLinks(ctx, name)
 	if err != nil {
 		return nil, err
@@ -173,7 +184,7 @@ type Listing struct {
 // Elsewhere lists what the indexes have of a project that the strategy passes over: those after the
 // first one that has it.
 func (c *Client) Elsewhere(ctx context.Context, name pep508.Name) ([]Listing, error) {
-	if c.s.Strategy != FirstIndex {
+	if _, ok := c.assigned[name]; ok || c.s.Strategy != FirstIndex {
 		return nil, nil
 	}
 	var out []Listing

@@ -34,7 +34,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"mlenv/resolve/cache"
@@ -56,12 +55,13 @@ const (
 // Settings are all that a Client goes by. URLs may carry credentials; they go no further than to
 // the origin that they belong to. The zero value asks the Python Package Index, without a cache.
 type Settings struct {
-	Indexes   []string // base URLs in the order of trial; none stands for the default index
-	FindLinks []string // directories, file: URLs and http URLs of pages, and single files
-	NoIndex   bool     // find-links alone
-	Offline   bool     // the cache and local files alone
-	Refresh   bool     // confirm pages that are still fresh
-	Strategy  Strategy // FirstIndex if ""
+	Indexes   []string     // base URLs in the order of trial; none stands for the default index
+	Assigned  []Assignment // packages with an index of their own
+	FindLinks []string     // directories, file: URLs and http URLs of pages, and single files
+	NoIndex   bool         // find-links alone
+	Offline   bool         // the cache and local files alone
+	Refresh   bool         // confirm pages that are still fresh
+	Strategy  Strategy     // FirstIndex if ""
 
 	Credentials []Credential // besides those in URLs
 	Model       Model        // what of all this the user does not vouch for
@@ -119,6 +119,7 @@ type Client struct {
 	t        *transport
 	store    *cache.Store // nil if there is none
 	indexes  []*url.URL   // without credentials
+	assigned map[pep508.Name]assigned
 	pages    memo[pageKey, *page]
 	links    memo[string, *linkSet]
 	metadata memo[string, *dist.Metadata]
@@ -145,17 +146,21 @@ func New(s Settings) (*Client, error) {
 	c := &Client{}
 	keys := keyring{}
 	for _, raw := range s.Indexes {
-		u, err := url.Parse(strings.TrimSpace(raw))
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "file" || u.Host == "" && u.Scheme != "file" {
-			return nil, fmt.Errorf("index %s is no http, https or file URL", Redact(raw))
+		u, key, err := baseURL(raw)
+		if err != nil {
+			return nil, err
 		}
-		if k, ok := credentialOf(u); ok {
-			keys = append(keys, k)
-		}
-		u = baseOf(u)
+		keys = append(keys, key...)
 		if !slices.ContainsFunc(c.indexes, func(v *url.URL) bool { return v.String() == u.String() }) {
 			c.indexes = append(c.indexes, u)
 		}
+	}
+	if !s.NoIndex {
+		own, err := c.assign(s.Assigned)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, own...)
 	}
 	for i, raw := range s.FindLinks {
 		u, err := url.Parse(raw)

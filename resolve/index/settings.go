@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mlenv/resolve/pep508"
 )
 
 // Options are the settings that a command line and a requirements file can both give. URLs may
@@ -20,6 +22,10 @@ type Options struct {
 	FindLinks      []string // local paths are relative to the process's directory
 	NoIndex        bool
 	TrustedHosts   []string
+
+	// For flags alone: a model does not choose these.
+	Assigned     []Assignment
+	TorchBackend string // PyTorch's packages come from the index of its builds for this, such as "cpu"; "": from where all others do
 }
 
 // Sources are where settings come from, the strongest first.
@@ -81,6 +87,9 @@ func Configure(src Sources) (Settings, error) {
 	// An extra index that is the index URL too comes last, where the index URL is.
 	c.set.Indexes = slices.DeleteFunc(c.set.Indexes, func(u string) bool { return u == base })
 	c.set.Indexes = append(c.set.Indexes, base)
+	if err := c.assigned(); err != nil {
+		return Settings{}, err
+	}
 	c.network()
 	if err := c.netrc(); err != nil {
 		return Settings{}, err
@@ -88,6 +97,29 @@ func Configure(src Sources) (Settings, error) {
 	c.set.Model = c.modelNames(user)
 	c.model()
 	return c.set, nil
+}
+
+// assigned takes the flags' indexes for some packages. Who assigns a package of PyTorch's to an index
+// means that one, whatever the backend.
+func (c *configuring) assigned() error {
+	taken := map[pep508.Name]bool{}
+	for _, a := range c.src.Flags.Assigned {
+		a.Index = c.named(a.Name + "=" + a.Index)
+		c.set.Assigned = append(c.set.Assigned, a)
+		for _, name := range a.Packages {
+			taken[name] = true
+		}
+	}
+	if c.src.Flags.TorchBackend == "" {
+		return nil
+	}
+	list, err := torchIndexes(c.src.Flags.TorchBackend, strings.TrimSpace(c.src.Env("MLENV_TORCH_INDEX_URL")))
+	for _, a := range list {
+		c.secret(a.Index)
+		a.Packages = slices.DeleteFunc(slices.Clone(a.Packages), func(n pep508.Name) bool { return taken[n] })
+		c.set.Assigned = append(c.set.Assigned, a)
+	}
+	return err
 }
 
 // configuring is the state of one Configure.

@@ -25,6 +25,7 @@ type Options struct {
 	DirIsTemporary bool
 	Serve          serving.Kind // the server whose needs are added; "": MLflow's
 	Base           Base         // the base image, which is recorded
+	Indexes        Indexes      // what is recorded of where some packages come from
 	Limits         Limits
 	Keep           Keep
 	Warn           func(string) // told of what is odd but no error; may be nil
@@ -35,6 +36,12 @@ type Options struct {
 type Base struct {
 	Name   string // full reference; "" for a base that others cannot pull
 	Digest string // of the platform's manifest, "sha256:…"; "" where there are several platforms
+}
+
+// Indexes are what a lock says of packages that do not come from where all others do.
+type Indexes struct {
+	TorchBackend string         // see pylock.Tool
+	Own          []pylock.Index // of some packages
 }
 
 // Limits say which files may be chosen at all.
@@ -73,7 +80,8 @@ func FromSpec(s *resolve.Spec, o Options) (Problem, error) {
 	o.Limits.OnlyBinary = append(o.Limits.OnlyBinary, s.PackageIndex.OnlyBinary...)
 	p := Problem{
 		Targets: o.Targets, Dir: o.Dir, DirIsTemporary: o.DirIsTemporary, Limits: o.Limits, Keep: o.Keep, Warn: o.Warn, Note: o.Note,
-		Tool: pylock.Tool{SpecDigest: s.Digest, BaseName: o.Base.Name, BaseDigest: o.Base.Digest, Serve: string(o.Serve)},
+		Tool: pylock.Tool{SpecDigest: s.Digest, BaseName: o.Base.Name, BaseDigest: o.Base.Digest, Serve: string(o.Serve),
+			TorchBackend: o.Indexes.TorchBackend, Indexes: o.Indexes.Own},
 	}
 	if p.Roots, err = roots(s.Requirements, o.ModelDir); err != nil {
 		return p, err

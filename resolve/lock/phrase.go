@@ -2,12 +2,14 @@ package lock
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode"
 
 	"mlenv/resolve/dist"
+	"mlenv/resolve/index"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pubgrub"
@@ -51,6 +53,9 @@ func (s *explanation) lack(d *pubgrub.Dependency) string {
 	pr := s.f.p.projects[d.Package]
 	switch {
 	case pr.missing != nil:
+		if alone := (*index.NotFoundError)(nil); errors.As(pr.missing, &alone) && alone.Own {
+			return ", but " + strings.Join(alone.Where, ", ") + ", which it is to come from, has no package of that name"
+		}
 		return ", but no index has a package of that name"
 	case len(pr.versions) == 0:
 		return ", but the index lists no file for it that has the name of a distribution"

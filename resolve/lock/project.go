@@ -297,6 +297,12 @@ func (pr *project) best(ok func(i int) bool) int {
 				return i
 			}
 		}
+		// The same release in another build, such as 2.7.1+cpu for 2.7.1: it is no upgrade.
+		for i := len(pr.versions) - 1; i >= 0; i-- {
+			if v := pr.versions[i].version; v.Public().Equal(pr.keep.Public()) && ok(i) && pr.why(i) == usable {
+				return i
+			}
+		}
 	}
 	if pr.finals {
 		for i := len(pr.versions) - 1; i >= 0; i-- {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -131,6 +132,18 @@ func (w *writer) tool(t *Tool) {
 	if !t.ExcludeNewer.IsZero() {
 		fmt.Fprintf(w, "exclude-newer = %s\n", t.ExcludeNewer.UTC().Format(time.RFC3339Nano))
 	}
+	w.str("torch-backend", t.TorchBackend)
+	w.list("indexes", len(t.Indexes), func(i int) string {
+		x := inline{}
+		x.str("name", t.Indexes[i].Name)
+		x.str("url", t.Indexes[i].URL)
+		var packages []string
+		for _, n := range t.Indexes[i].Packages {
+			packages = append(packages, quote(string(n)))
+		}
+		x.raw("packages", "["+strings.Join(packages, ", ")+"]")
+		return x.String()
+	})
 	w.list("requested", len(t.Requested), func(i int) string { return quote(string(t.Requested[i])) })
 	w.list("yanked", len(t.Yanked), func(i int) string {
 		y := inline{}

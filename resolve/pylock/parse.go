@@ -94,6 +94,14 @@ type rawTool struct {
 
 	ExcludeNewer any         `toml:"exclude-newer"`
 	Yanked       []rawYanked `toml:"yanked"`
+	TorchBackend string      `toml:"torch-backend"`
+	Indexes      []rawIndex  `toml:"indexes"`
+}
+
+type rawIndex struct {
+	Name     string   `toml:"name"`
+	URL      string   `toml:"url"`
+	Packages []string `toml:"packages"`
 }
 
 type rawYanked struct {
@@ -197,7 +205,7 @@ func (r *rawLock) lock() (*Lock, error) {
 }
 
 func (r *rawTool) tool() (t Tool, err error) {
-	t = Tool{SpecDigest: r.SpecDigest, BaseName: r.BaseName, BaseDigest: r.BaseDigest, Serve: r.Serve}
+	t = Tool{SpecDigest: r.SpecDigest, BaseName: r.BaseName, BaseDigest: r.BaseDigest, Serve: r.Serve, TorchBackend: r.TorchBackend}
 	if err := t.Python.UnmarshalText([]byte(r.Python)); err != nil {
 		return t, faultf("python", "%v", err)
 	}
@@ -229,6 +237,17 @@ func (r *rawTool) tool() (t Tool, err error) {
 			return t, faultf("yanked", "%v", err)
 		}
 		t.Yanked = append(t.Yanked, y)
+	}
+	for _, raw := range r.Indexes {
+		x := Index{Name: raw.Name, URL: raw.URL}
+		for _, s := range raw.Packages {
+			n, err := normalName("indexes", s)
+			if err != nil {
+				return t, err
+			}
+			x.Packages = append(x.Packages, n)
+		}
+		t.Indexes = append(t.Indexes, x)
 	}
 	return t, nil
 }

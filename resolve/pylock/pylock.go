@@ -109,6 +109,19 @@ type Tool struct {
 	ExcludeNewer time.Time
 
 	Yanked []Yanked // the packages whose version was yanked when the lock was made, in its order
+
+	// TorchBackend is what PyTorch's packages are built for, "cpu" or "cu128", where they were taken
+	// from PyTorch's index of such builds; "" where they come from where all others do. It is a promise
+	// as ExcludeNewer is.
+	TorchBackend string
+	Indexes      []Index // that some packages come from alone, in the order in which they were given
+}
+
+// Index is an index that has some packages, and no others.
+type Index struct {
+	Name     string // as it was called
+	URL      string // without credentials
+	Packages []pep508.Name
 }
 
 // Yanked is a version that its project has yanked (PEP 592).
