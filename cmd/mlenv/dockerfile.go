@@ -149,7 +149,7 @@ func (r *dockerfileRun) prepare(ctx context.Context, box container) (err error) 
 		return &usageError{msg: fmt.Sprintf("the model needs conda packages, which %s cannot install", r.out.Installer),
 			hint: "use --installer conda"}
 	}
-	if r.out.Title, err = imageName(r.in.opened); err != nil {
+	if r.out.Title, err = imageName(r.in.opened.Source); err != nil {
 		return err
 	}
 	digest, err := r.findBase(ctx)

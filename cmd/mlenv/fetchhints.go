@@ -28,6 +28,8 @@ func fetchHint(err error) string {
 		return "check the spelling, and that --tracking-uri or MLFLOW_TRACKING_URI names the server that has it"
 	case fetch.Empty:
 		return "its files were deleted, or never logged: log the model again, or choose another version"
+	case fetch.NotEmptyDir:
+		return "name a directory that is empty, or does not exist yet"
 	case fetch.NotReady:
 		return "wait until it is uploaded, or log it again if that failed"
 	case fetch.Changed, fetch.BadListing:

@@ -221,3 +221,39 @@ func TestDiffVersions(t *testing.T) {
 	}
 	noModelLeft(t, env)
 }
+
+// TestFetchCommand downloads a model, by default to a directory with its name.
+func TestFetchCommand(t *testing.T) {
+	w := newImageWorld(t)
+	s, downloaded := serveModel(t, w)
+	w.env["MLFLOW_TRACKING_URI"] = s.URL
+	t.Chdir(t.TempDir())
+	for _, tt := range []struct {
+		args      []string
+		out, errs string
+		code      int
+	}{
+		{[]string{"models:/Churn Model@champion"}, "churn-model\n", "is version 7 of Churn Model, logged model m-1", 0},
+		{[]string{"models:/Churn Model@champion"}, "", "churn-model is not empty\n  hint: name a directory", 1},
+		{[]string{"models:/m-1", "here/there", "--quiet"}, "here/there\n", "", 0},
+		{[]string{"models:/Churn Model/8", "new"}, "", "has no version 8", 1},
+		{[]string{"dir"}, "", "is not a URI", 1},
+		{nil, "", "URI is missing", 1},
+		{[]string{"models:/a/1", "b", "c"}, "", `there is also "c"`, 1},
+	} {
+		out, errs, code := command(t, w.env, append([]string{"fetch"}, tt.args...)...)
+		if out != tt.out || code != tt.code || !strings.Contains(errs, tt.errs) || tt.errs == "" && errs != "" {
+			t.Errorf("%v: exit code %d, %q\n%s", tt.args, code, out, errs)
+		}
+	}
+	for _, name := range []string{"model.pkl", "registered_model_meta", "code/churn/__init__.py"} {
+		want, err := os.ReadFile(filepath.Join(downloaded, name))
+		got, err2 := os.ReadFile(filepath.Join("churn-model", name))
+		if err != nil || err2 != nil || string(got) != string(want) {
+			t.Errorf("%s: %v, %v, %d bytes", name, err, err2, len(got))
+		}
+	}
+	if _, err := os.Stat("new"); !os.IsNotExist(err) {
+		t.Error("a directory for a version that is not there")
+	}
+}

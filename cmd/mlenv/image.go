@@ -147,11 +147,11 @@ var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 
 // imageName gives the name of the image where nobody gave one: the registered model's, else that of the
 // model's directory, or the last part of its URI.
-func imageName(m *fetch.Opened) (string, error) {
-	name := m.Source.URI
+func imageName(s fetch.Source) (string, error) {
+	name := s.URI
 	switch {
-	case m.Source.Name != "":
-		name = m.Source.Name
+	case s.Name != "":
+		name = s.Name
 	case fetch.Scheme(name) == "":
 		abs, err := filepath.Abs(name)
 		if err != nil {

@@ -41,7 +41,7 @@ func (r *imageRun) findSinks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name, err := imageName(r.in.opened)
+	name, err := imageName(r.in.opened.Source)
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func (a *app) ofModel(ctx context.Context, in *deploy.Input, name string, o fetc
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	if in.Name == "" {
-		if in.Name, err = imageName(m); err != nil {
+		if in.Name, err = imageName(m.Source); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ type lockProgress struct {
 	pages, metadata int
 	bytes           map[string]share // of each file that is downloaded
 	step            string
+	doing           string // instead of locking, "" for that
 }
 
 func (a *app) lockProgress(o outputOptions) *lockProgress {
@@ -55,7 +56,10 @@ func (p *lockProgress) event(e index.Event) {
 // text is the line for a number of columns. There is a bar while something is downloaded whose size
 // is known: how many packages there will be in the end nobody can know.
 func (p *lockProgress) text(columns int) string {
-	parts := []string{fmt.Sprintf("locking: %s seen", plural(p.pages, "package"))}
+	parts := []string{p.doing}
+	if p.doing == "" {
+		parts[0] = fmt.Sprintf("locking: %s seen", plural(p.pages, "package"))
+	}
 	var all share
 	known := true
 	for _, s := range p.bytes {

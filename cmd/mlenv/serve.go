@@ -235,7 +235,7 @@ func (r *serveRun) buildImage(ctx context.Context, arg string) error {
 	if err != nil {
 		return err
 	}
-	name, err := imageName(opened)
+	name, err := imageName(opened.Source)
 	if r.o.smoke.on {
 		err = errors.Join(err, r.example(opened.Model))
 	}

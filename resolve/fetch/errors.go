@@ -24,6 +24,7 @@ const (
 	Truncated    Kind = "truncated"     // a file ended early, however often it was asked for
 	Changed      Kind = "changed"       // a file does not have the size or the content that it had when it was listed
 	BadListing   Kind = "bad listing"   // what the server lists cannot be the files of a model
+	NotEmptyDir  Kind = "not empty"     // the directory to download to holds something else
 	NotReady     Kind = "not ready"     // the model is being uploaded, or that failed
 )
 

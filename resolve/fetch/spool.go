@@ -19,6 +19,7 @@ type spool struct {
 	store    Store
 	retry    retrier
 	progress func(Event)
+	resume   bool // what an earlier run has left is taken up
 
 	mu    sync.Mutex
 	files map[string]*spooled
@@ -76,15 +77,17 @@ func (s *spool) fetch(ctx context.Context, f File) (size int64, err error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return 0, fmt.Errorf("making room for %s: %w", f.Path, withoutPath(err))
 	}
-	out, err := os.CreateTemp(s.parts, "")
-	if err == nil {
-		err = out.Chmod(0o644) // whatever becomes of it, others may read it, as a download of MLflow's
-	}
+	out, err := s.openPart(f)
 	if err != nil {
 		return 0, fmt.Errorf("making room for %s: %w", f.Path, withoutPath(err))
 	}
 	d := &download{spool: s, f: f, out: out}
-	err = s.retry.do(ctx, func() error { return d.attempt(ctx) })
+	if s.resume {
+		err = d.takeUp()
+	}
+	if err == nil {
+		err = s.retry.do(ctx, func() error { return d.attempt(ctx) })
+	}
 	if e := out.Close(); err == nil && e != nil {
 		err = fmt.Errorf("writing %s: %w", f.Path, withoutPath(e))
 	}
@@ -92,6 +95,9 @@ func (s *spool) fetch(ctx context.Context, f File) (size int64, err error) {
 		err = os.Rename(out.Name(), name)
 	}
 	if err != nil {
+		if _, e := os.Stat(out.Name() + ".tag"); e == nil && d.n > 0 {
+			return 0, err // the next run goes on with it
+		}
 		if e := removeIfThere(out.Name()); e != nil {
 			err = errors.Join(err, e)
 		}
@@ -156,6 +162,9 @@ func (d *download) attempt(ctx context.Context) error {
 	}
 	if err := d.rewind(body.Begins); err != nil {
 		return err
+	}
+	if err := d.note(); err != nil {
+		return fmt.Errorf("writing %s: %w", d.f.Path, withoutPath(err))
 	}
 	return d.copy(ctx, body)
 }
