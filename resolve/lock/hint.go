@@ -3,7 +3,6 @@ package lock
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -443,55 +442,4 @@ func and(list []string) string {
 		return list[0]
 	}
 	return strings.Join(list[:len(list)-1], ", ") + " and " + list[len(list)-1]
-}
-
-// unobtainable says of the user's other requirements that nothing meets them, whatever else is chosen:
-// whoever mends one requirement after another wants to know of all at once. It gives the packages
-// that have source distributions alone, too.
-func (f *failure) unobtainable(taking []Root) (lines []string, sourceOnly []pep508.Name) {
-	s := &explanation{f: f}
-	w := f.p.w
-	for i := range w.p.Roots {
-		r := &w.p.Roots[i]
-		if r.Soft || r.URL != "" || !w.applies(r) || w.isBuilt(r.Name) {
-			continue
-		}
-		pr := w.project(r.Name)
-		if pr.err != nil || pr.direct != nil {
-			continue
-		}
-		allowed := pr.allowed(r.Specifier)
-		d := &pubgrub.Dependency{Package: f.p.id(item{name: r.Name}), Allowed: allowed, Note: need{requirement: &r.Requirement, root: r}}
-		why, all := pr.hopeless(allowed)
-		if why == onlySource {
-			sourceOnly = append(sourceOnly, r.Name)
-		}
-		if slices.ContainsFunc(taking, func(o Root) bool { return sameRoot(&o, r) }) {
-			continue
-		}
-		line := s.fact(&pubgrub.Derivation{Package: -1, Dependency: d, Note: d.Note})
-		switch {
-		case allowed.Empty():
-		case all:
-			line += ", but " + s.excluded(&pubgrub.Derivation{Package: d.Package, Versions: allowed, Note: why})
-		default:
-			continue
-		}
-		lines = append(lines, fmt.Sprintf("Besides, %s.", line))
-	}
-	return lines, sourceOnly
-}
-
-// hopeless reports whether none of the versions has a wheel that fits the target, and why the newest
-// of them has not.
-func (pr *project) hopeless(allowed pubgrub.Set) (why reason, ok bool) {
-	for i := range allowed.Down() {
-		switch w := pr.why(i); {
-		case w != onlySource && w != wrongTags && w != wrongPython:
-			return usable, false
-		case why == usable:
-			why = w
-		}
-	}
-	return why, why != usable
 }
