@@ -42,7 +42,7 @@ lives() {
 		took=$((SECONDS - began))
 		curl -s -m 240 -H 'Content-Type: application/json' -d "$(body "$version" "$sleep")" "http://127.0.0.1:$port/invocations" >"$E2E/lives-$id" || true
 		grep -q '3.0.*4.0' "$E2E/lives-$id" || failed="answers $(head -c 300 "$E2E/lives-$id")"
-		docker top "$id" -eo args >"$E2E/top-$id"
+		docker top "$id" -eo pid,args >"$E2E/top-$id"
 		[ "$(grep -cE 'run-gunicorn|spawn_main|-m uvicorn' "$E2E/top-$id")" -ge "$workers" ] || failed="has too few processes: $(cat "$E2E/top-$id")"
 		rm -f "$E2E/lives-$id" "$E2E/top-$id"
 	fi

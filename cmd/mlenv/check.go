@@ -169,8 +169,7 @@ type checkRun struct {
 	model string
 	in    check.Input
 
-	target   serving.Target
-	targeted bool // there is one
+	target *serving.Target // nil: none was given
 }
 
 // prepare reads everything but the model, so that what is wrong with the command line is said
@@ -179,7 +178,7 @@ func (r *checkRun) prepare(args []string) (err error) {
 	if r.model, err = oneArgument(args, "check", "MODEL"); err != nil {
 		return err
 	}
-	if r.target, r.targeted, err = readTarget(r.o.target); err != nil {
+	if r.target, err = readTarget(r.o.target); err != nil {
 		return err
 	}
 	if r.in.Today, err = checkDate(r.o.date); err != nil {
@@ -197,7 +196,7 @@ func (r *checkRun) prepare(args []string) (err error) {
 	for _, flag := range []struct {
 		name  string
 		given bool
-	}{{"osv", len(r.o.osv) > 0}, {"platform", len(r.o.base.names) > 0 && !r.targeted}} {
+	}{{"osv", len(r.o.osv) > 0}, {"platform", len(r.o.base.names) > 0 && r.target == nil}} {
 		if flag.given && r.in.Lock == nil && !r.o.online {
 			return &usageError{msg: "--" + flag.name + " checks a lock: give it with --lock, or make one with --online"}
 		}

@@ -142,7 +142,7 @@ func (r *checkRun) targetOf(p v1.Platform) (dist.Target, error) {
 // refused says what the platform of --target would refuse of the image that mlenv image --target
 // makes of the model.
 func (r *checkRun) refused() (finding.List, error) {
-	if !r.targeted {
+	if r.target == nil {
 		return nil, nil
 	}
 	arch, err := r.o.base.architectures()
@@ -161,7 +161,7 @@ func (r *checkRun) refused() (finding.List, error) {
 
 // isImage tells whether the argument names an image, which can only be meant together with --target.
 func (r *checkRun) isImage() bool {
-	if !r.targeted {
+	if r.target == nil {
 		return false
 	}
 	if image.IsFile(r.model) {

@@ -171,10 +171,10 @@ func imageName(s fetch.Source) (string, error) {
 // image runs the command: from the model to every sink.
 func (a *app) image(ctx context.Context, args []string, o *imageOptions) (err error) {
 	run := &imageRun{app: a, o: o}
-	if run.target, run.targeted, err = readTarget(o.target); err != nil {
+	if run.target, err = readTarget(o.target); err != nil {
 		return err
 	}
-	if run.targeted {
+	if run.target != nil {
 		o.preset(run.target)
 	}
 	run.box, err = a.container(o.container, o.lock.serve, o.model.codePaths)

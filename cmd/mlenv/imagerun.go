@@ -22,8 +22,7 @@ import (
 type imageRun struct {
 	*app
 	o        *imageOptions
-	target   serving.Target
-	targeted bool // there is one
+	target   *serving.Target // nil: none was given
 	box      container
 	layers   layering
 	in       *inputs
@@ -139,7 +138,7 @@ func (r *imageRun) judgeAll(found finding.List) error {
 
 // refused says what the platform of --target would not take of what the flags ask for.
 func (r *imageRun) refused() finding.List {
-	if !r.targeted {
+	if r.target == nil {
 		return nil
 	}
 	s := serving.Shape{

@@ -11,20 +11,20 @@ func bindTarget(s *flagSet, to *string, usage string) {
 	s.text(to, "target", usage+": "+strings.Join(serving.Targets(), ", "))
 }
 
-// readTarget gives the platform that --target names, and whether it names one.
-func readTarget(name string) (serving.Target, bool, error) {
+// readTarget gives the platform that --target names, nil where it names none.
+func readTarget(name string) (*serving.Target, error) {
 	if name == "" {
-		return serving.Target{}, false, nil
+		return nil, nil
 	}
 	t, err := serving.ParseTarget(name)
 	if err != nil {
-		return t, false, &usageError{msg: "--target: " + err.Error()}
+		return nil, &usageError{msg: "--target: " + err.Error()}
 	}
-	return t, true, nil
+	return &t, nil
 }
 
 // preset sets what the platform wants and the command line leaves open.
-func (o *imageOptions) preset(t serving.Target) {
+func (o *imageOptions) preset(t *serving.Target) {
 	if t.Docker && !o.layers.manifestGiven {
 		o.layers.manifest = "docker"
 	}
