@@ -34,7 +34,7 @@ type app struct {
 
 // bindNetwork declares the flag of all commands that ask servers.
 func (a *app) bindNetwork(s *flagSet) {
-	s.number(&a.networkTimeout, "network-timeout", "give up a server from which next to nothing comes for `SECONDS` (default: 30 for package indexes, 120 for registries)")
+	s.number(&a.networkTimeout, "network-timeout", "give up a server from which next to nothing comes for `SECONDS`; 0: 30 for package indexes, 120 for registries")
 }
 
 // commands is the list of all commands, in the order of the help.

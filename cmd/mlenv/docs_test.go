@@ -24,7 +24,7 @@ func cliReference(root *cli.App) string {
 		"Flags may stand before and after arguments; `--` ends them. Results go to stdout, findings,\n" +
 		"progress and hints to stderr.\n\n" +
 		"| exit code | meaning |\n|---|---|\n| 0 | fine |\n| 1 | could not do it |\n| 2 | findings at or above the threshold |\n" +
-		"| 130 | interrupted by Ctrl-C (SIGINT) |\n| 143 | ended by SIGTERM |\n")
+		"| 130 | interrupted by Ctrl-C (SIGINT) |\n| 134 | a fault of mlenv, or no more memory (SIGABRT); where there is too little to start with, Go ends it with 2 and `fatal error:` on stderr |\n| 143 | ended by SIGTERM |\n")
 	b.WriteString("\n## mlenv\n\n" + sentence(root.Usage) + "\n")
 	writeFlags(&b, root.Flags)
 	writeCommands(&b, root.Commands, []*cli.Command{{Name: root.Name}})

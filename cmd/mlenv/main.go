@@ -4,15 +4,48 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
+	"runtime/debug"
+	"time"
 )
 
 func main() {
+	// The runtime ends a process that panics or gets no more memory with 2, which means findings here:
+	// a pipeline that goes on with findings must not go on with that. As a crash it ends with SIGABRT.
+	// It must leave no core, which would hold every password that the process knows.
+	debug.SetTraceback("crash")
+	dumpNoCore()
 	ctx, stop := interruptible(context.Background())
-	code := run(ctx, os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr)
+	done := make(chan int, 1)
+	go func() { done <- run(ctx, os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr) }()
+	code := 0
+	select {
+	case code = <-done:
+	case <-ctx.Done():
+		code = grace(ctx, done)
+	}
 	stop()
 	os.Exit(code)
+}
+
+// graceTime is how long a command may take to end in good order after a signal. What waits outside
+// every context, such as the opening of a pipe that nobody writes to, does not end by itself.
+const graceTime = 5 * time.Second
+
+// grace gives the exit code of a command that a signal ended.
+func grace(ctx context.Context, done <-chan int) int {
+	select {
+	case code := <-done:
+		return code
+	case <-time.After(graceTime):
+	}
+	var why *interruption
+	if errors.As(context.Cause(ctx), &why) {
+		return why.code()
+	}
+	return exitFailure
 }
 
 // run is the whole program: it runs the command line args and gives the exit code. Everything

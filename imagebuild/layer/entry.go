@@ -2,6 +2,7 @@ package layer
 
 import (
 	"bytes"
+	"compress/flate"
 	"fmt"
 	"io"
 	"io/fs"
@@ -103,8 +104,51 @@ func (c Content) Same(d Content) bool {
 	if c.Sum.Hex != "" && c.Sum.Algorithm == d.Sum.Algorithm {
 		return c.Sum == d.Sum
 	}
-	return c.hasCRC() && d.hasCRC() && c.CRC == d.CRC
+	return c.hasCRC() && d.hasCRC() && c.CRC == d.CRC && sameBytes(c, d)
 }
+
+// sameBytes compares two contents of one size by reading them. What cannot be read is not the same.
+func sameBytes(c, d Content) bool {
+	a, err := c.plain()
+	if err != nil {
+		return false
+	}
+	defer a.Close()
+	b, err := d.plain()
+	if err != nil {
+		return false
+	}
+	defer b.Close()
+	left, right := make([]byte, 64<<10), make([]byte, 64<<10)
+	for done := int64(0); done < c.Size; {
+		part := int(min(int64(len(left)), c.Size-done))
+		if _, err := io.ReadFull(a, left[:part]); err != nil {
+			return false
+		}
+		if _, err := io.ReadFull(b, right[:part]); err != nil || !bytes.Equal(left[:part], right[:part]) {
+			return false
+		}
+		done += int64(part)
+	}
+	return true
+}
+
+// plain opens a content's own bytes, whether or not they are kept compressed.
+func (c Content) plain() (io.ReadCloser, error) {
+	r, err := c.Open()
+	if err != nil || !c.Deflated {
+		return r, err
+	}
+	return &inflated{flate.NewReader(r), r}, nil
+}
+
+// inflated is what a DEFLATE stream holds.
+type inflated struct {
+	io.Reader
+	from io.Closer
+}
+
+func (i *inflated) Close() error { return i.from.Close() }
 
 func (c Content) hasCRC() bool { return c.Deflated || c.HasCRC }
 

@@ -17,6 +17,9 @@ func TestSame(t *testing.T) {
 	loose.Sum = v1.Hash{}
 	sum := packed
 	sum.Sum = v1.Hash{Algorithm: "sha512", Hex: strings.Repeat("0", 128)}
+	// Four bytes of a file make its checksum what one likes.
+	forged := deflated(append(bytes.Repeat([]byte("abc"), 999), "abd"...))
+	forged.CRC, forged.Sum = packed.CRC, v1.Hash{Algorithm: "sha384", Hex: strings.Repeat("0", 96)}
 	other := packed
 	other.Sum.Hex = strings.Repeat("0", 64)
 	for what, tt := range map[string]struct {
@@ -26,7 +29,8 @@ func TestSame(t *testing.T) {
 	}{
 		"the same": {packed, 0o644, true}, "stored": {Bytes(text), 0, true}, "without a digest": {loose, 0, true},
 		"a digest of another kind": {sum, 0, true}, "executable": {packed, 0o755, true},
-		"another digest": {other, 0, false}, "another size": {deflated(text[1:]), 0, false},
+		"a forged checksum": {forged, 0, false},
+		"another digest":    {other, 0, false}, "another size": {deflated(text[1:]), 0, false},
 		"neither digest nor checksum": {Content{Size: packed.Size}, 0, false},
 	} {
 		a, b := Entry{Path: "f", Content: packed}, Entry{Path: "f", Content: tt.c, Mode: tt.mode}

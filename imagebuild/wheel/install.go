@@ -105,15 +105,6 @@ var ownFiles = map[string]bool{"RECORD": true, "INSTALLER": true, "REQUESTED": t
 
 // member puts one file of the wheel where it belongs.
 func (in *installer) member(m *member, r row) error {
-	if file, ok := strings.CutPrefix(m.name, in.w.distInfo+"/"); ok {
-		file, _, below := strings.Cut(file, "/")
-		switch {
-		case ownFiles[file] && below:
-			return fmt.Errorf("it is below %s, a file that installers write", file)
-		case ownFiles[file]:
-			return nil
-		}
-	}
 	top, rest, _ := strings.Cut(m.name, "/")
 	if !strings.HasSuffix(top, ".data") || rest == "" {
 		return in.copy(m, in.site+"/"+m.name, r)
@@ -171,7 +162,19 @@ func (in *installer) script(m *member, rest string, r row) error {
 	return in.copy(&exec, dest, r)
 }
 
+// copy puts a file where a scheme wants it. By whatever way it comes to the .dist-info directory, what
+// installers write there is not taken from a wheel: direct_url.json, say, tells where it is from.
 func (in *installer) copy(m *member, dest string, r row) error {
+	dir, file, inside := strings.Cut(strings.TrimPrefix(dest, in.site+"/"), "/")
+	if inside && strings.HasPrefix(dest, in.site+"/") && dir == in.w.distInfo {
+		file, _, below := strings.Cut(file, "/")
+		switch {
+		case ownFiles[file] && below:
+			return fmt.Errorf("it is below %s, a file that installers write", file)
+		case ownFiles[file]:
+			return nil
+		}
+	}
 	e := layer.Entry{Path: dest, Content: m.content(in.w.file), Source: in.w.base, Mode: 0o644}
 	if m.executable {
 		e.Mode = 0o755

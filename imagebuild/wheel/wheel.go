@@ -24,6 +24,7 @@ import (
 
 	"mlenv/imagebuild/layer"
 	"mlenv/resolve/finding"
+	"mlenv/resolve/pep440"
 )
 
 // A Wheel is an open wheel file whose structure was checked. Close it when the last layer made of it was read.
@@ -160,10 +161,28 @@ func (w *Wheel) findDistInfo() error {
 	}
 	w.Name, w.Version = stem[:i], stem[i+1:]
 	stem, ok := strings.CutSuffix(w.base, ".whl")
-	if parts := strings.Split(stem, "-"); ok && len(parts) >= 5 && canonical(parts[0]) != canonical(w.Name) {
+	parts := strings.Split(stem, "-")
+	if !ok || len(parts) < 5 {
+		return nil
+	}
+	if canonical(parts[0]) != canonical(w.Name) {
 		return fmt.Errorf("the file name is that of %s, but %s belongs to %s", parts[0], w.distInfo, w.Name)
 	}
+	if !sameVersion(parts[1], w.Version) {
+		return fmt.Errorf("the file name is that of version %s, but %s belongs to version %s", parts[1], w.distInfo, w.Version)
+	}
 	return nil
+}
+
+// sameVersion compares versions as they stand in file names, where "_" is "-".
+func sameVersion(a, b string) bool {
+	a, b = strings.ReplaceAll(a, "_", "-"), strings.ReplaceAll(b, "_", "-")
+	v, err := pep440.Parse(a)
+	w, other := pep440.Parse(b)
+	if err != nil || other != nil {
+		return a == b
+	}
+	return v.Compare(w) == 0
 }
 
 var separators = regexp.MustCompile(`[-_.]+`)

@@ -82,6 +82,8 @@ func TestInstallPutsFilesWhereTheyBelong(t *testing.T) {
 		zipped{name: demoInfo + "entry_points.txt", body: "[console_scripts]\ndemo = demo_pkg.cli:main.run [extra]\n\n[gui_scripts]\nGUI=demo_pkg:gui\n[other]\nx = y\n"},
 		zipped{name: demoInfo + "INSTALLER", body: "conda"},
 		zipped{name: demoInfo + "direct_url.json", body: "{}"},
+		zipped{name: demoData + "purelib/" + demoInfo + "direct_url.json", body: "{}"},
+		zipped{name: demoData + "data/lib/python3.12/site-packages/" + demoInfo + "INSTALLER", body: "conda"},
 	))
 	got := installedFiles(t, w, scheme, Options{Requested: true})
 	launch := func(imp, call string) string {
@@ -123,6 +125,31 @@ func TestInstallPutsFilesWhereTheyBelong(t *testing.T) {
 		t.Errorf("%s should not be there", name)
 	}
 	checkRecord(t, record, len(want)+1)
+}
+
+// The version in the file's name is that of the .dist-info directory, however it is spelled.
+func TestVersionOfFileName(t *testing.T) {
+	for name, good := range map[string]bool{
+		"demo_pkg-1.0-py3-none-any.whl": true, "demo_pkg-1.0.0-py3-none-any.whl": true, "Demo.Pkg-1-py3-none-any.whl": true,
+		"demo_pkg-2.0-py3-none-any.whl": false, "demo_pkg-1.0+local-py3-none-any.whl": false, "demo_pkg-1.0rc1-py3-none-any.whl": false,
+		"demo_pkg-one-py3-none-any.whl": false, "anything.zip": true,
+	} {
+		data, err := os.ReadFile(build(t, recorded(demo())))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(at, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w, err := Open(at)
+		if (err == nil) != good {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			w.Close()
+		}
+	}
 }
 
 func checkRecord(t *testing.T, record string, n int) {

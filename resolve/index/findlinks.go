@@ -107,6 +107,8 @@ func (c *Client) readLocation(ctx context.Context, location string) ([]link, err
 		return nil, fmt.Errorf("reading find-links location: %w", err)
 	case info.IsDir():
 		return directoryLinks(path)
+	case !info.Mode().IsRegular(): // to open a named pipe is to wait for somebody who writes
+		return nil, fmt.Errorf("reading find-links location %s: it is neither a directory nor a regular file", location)
 	case strings.HasSuffix(path, ".html"), strings.HasSuffix(path, ".htm"):
 		return c.localHTML(fileURL(path))
 	}

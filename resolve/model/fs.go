@@ -34,7 +34,10 @@ type filesFS struct {
 	hideBad bool     // do not list links that cannot be followed
 }
 
-var errNotRegular = errors.New("is not a regular file")
+var (
+	errNotRegular   = errors.New("is not a regular file")
+	errNotDirectory = errors.New("is not a directory")
+)
 
 func (f filesFS) Open(name string) (fs.File, error) {
 	if err := f.check("open", name); err != nil {
@@ -100,6 +103,10 @@ func (f filesFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	real, err := f.real("readdir", name)
 	if err != nil {
 		return nil, err
+	}
+	// To read a directory is to open it, and that waits where it is a named pipe.
+	if info, err := fs.Stat(f.FS, real); err == nil && !info.IsDir() {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: errNotDirectory}
 	}
 	entries, err := fs.ReadDir(f.FS, real)
 	return f.dropIgnored(name, entries), err
