@@ -28,7 +28,7 @@ type transport struct {
 	slots    *semaphore.Weighted
 	settings *Settings
 	keys     keyring
-	doors    sync.Map // origin to *door
+	gates    sync.Map // origin to *connectGate
 }
 
 func newTransport(s *Settings, keys keyring) (*transport, error) {
@@ -155,37 +155,38 @@ func (rt *roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	return next.RoundTrip(r.WithContext(ctx))
 }
 
-// A door lets one request through to an origin until that has a connection. Without it fifty
-// requests at the start would make fifty connections, though HTTP/2 needs but the first.
-type door struct {
-	open chan struct{} // closed for good once there was a connection
-	turn chan struct{} // holds one token while the door is shut
+// A connectGate lets one request at a time through to an origin until there is a connection to it.
+// Without it, fifty requests at the start would open fifty connections, although HTTP/2 needs only
+// the first.
+type connectGate struct {
+	open chan struct{} // closed after the first connection
+	turn chan struct{} // holds one token; whoever takes it may connect
 	once sync.Once
 }
 
-// enter waits for the door of the URL's origin. leave must be called when the round trip is over.
+// enter waits at the gate of the URL's origin. leave must be called after the round trip.
 func (t *transport) enter(ctx context.Context, u *url.URL) (_ context.Context, leave func(), err error) {
-	v, ok := t.doors.Load(u.Scheme + u.Host)
+	v, ok := t.gates.Load(u.Scheme + u.Host)
 	if !ok {
-		d := &door{open: make(chan struct{}), turn: make(chan struct{}, 1)}
-		d.turn <- struct{}{}
-		v, _ = t.doors.LoadOrStore(u.Scheme+u.Host, d)
+		g := &connectGate{open: make(chan struct{}), turn: make(chan struct{}, 1)}
+		g.turn <- struct{}{}
+		v, _ = t.gates.LoadOrStore(u.Scheme+u.Host, g)
 	}
-	d := v.(*door)
+	g := v.(*connectGate)
 	select {
-	case <-d.open:
+	case <-g.open:
 		return ctx, func() {}, nil
 	default:
 	}
 	select {
-	case <-d.open:
+	case <-g.open:
 		return ctx, func() {}, nil
 	case <-ctx.Done():
 		return ctx, nil, ctx.Err()
-	case <-d.turn:
+	case <-g.turn:
 	}
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { d.once.Do(func() { close(d.open) }) }}
-	return httptrace.WithClientTrace(ctx, trace), func() { d.turn <- struct{}{} }, nil
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { g.once.Do(func() { close(g.open) }) }}
+	return httptrace.WithClientTrace(ctx, trace), func() { g.turn <- struct{}{} }, nil
 }
 
 // errorOf strips what net/http puts around an error: a URL with whatever secrets are in its query.
