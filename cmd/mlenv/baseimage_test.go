@@ -242,7 +242,7 @@ func TestImageRefusesBase(t *testing.T) {
 		"no Java": {func(t *testing.T, w *imageWorld) {
 			edit(t, filepath.Join(w.model, "MLmodel"), "flavors:\n", "flavors:\n"+java)
 		}, nil,
-			[]string{"default-jre-headless", "a Java runtime beside its Python"}, "without -slim", exitFindings},
+			[]string{"default-jre-headless", "a Java runtime in addition to its Python"}, "without -slim", exitFindings},
 		"no OpenMP": {func(t *testing.T, w *imageWorld) {
 			edit(t, filepath.Join(w.model, "MLmodel"), "flavors:\n", "flavors:\n  lightgbm:\n    lgb_version: 4.5.0\n")
 		}, nil, []string{"libgomp1", "python:3.11 without -slim"}, "Java", exitFindings},
@@ -294,7 +294,7 @@ func TestImagePythonOfBase(t *testing.T) {
 	}
 	lock := filepath.Join(t.TempDir(), "pylock.toml")
 	_, errs, code := command(t, w.env, "lock", w.model, "--base", "oci:"+w.base, "--index-url", w.index.URL, "-o", lock)
-	if code != 0 || !strings.Contains(errs, "the base's is taken, 3.11.9") {
+	if code != 0 || !strings.Contains(errs, "using that of the base, 3.11.9") {
 		t.Errorf("lock: exit code %d\n%s", code, errs)
 	}
 	_, errs, code = command(t, w.env, "lock", w.model, "--base", "host", "--index-url", w.index.URL, "-o", lock)
