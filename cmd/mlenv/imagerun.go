@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +54,9 @@ func (r *imageRun) do(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.forecast(ctx); err != nil {
+		return err
+	}
 	dir, err := r.cache()
 	if err != nil {
 		return err
@@ -67,6 +71,22 @@ func (r *imageRun) do(ctx context.Context) error {
 		err = errors.Join(r.print(published), err)
 	}
 	return err
+}
+
+// forecast tells how much there is to do.
+func (r *imageRun) forecast(ctx context.Context) error {
+	if r.o.out.quiet {
+		return nil
+	}
+	f := forecaster{lock: r.locked.Lock, dir: r.locked.Dir, in: r.in} // asking would cost more than it tells
+	for _, b := range r.bases {
+		one, err := f.of(ctx, b.Target(), b)
+		if err != nil {
+			return fmt.Errorf("finding the sizes: %w", err)
+		}
+		r.progress.tell("%s", one)
+	}
+	return nil
 }
 
 // prepare does all that comes before the first layer: it finds the bases and the lock, and makes

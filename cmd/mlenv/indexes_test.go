@@ -116,12 +116,14 @@ func newTorchHost(t *testing.T) (mirror string) {
 	dists := map[string][]indextest.Dist{}
 	for _, backend := range []string{"cpu", "cu128"} {
 		needs := []string{"deep"}
+		pad := 2_000_000
 		if backend != "cpu" {
+			pad = 4_000_000
 			needs = append(needs, "nvidia-cuda-runtime-cu12==12.8.57")
 		}
 		for _, v := range []string{"2.7.0", "2.7.1", "2.8.0"} {
 			dists[backend] = append(dists[backend], indextest.Dist{Name: "torch", Version: v + "+" + backend, Requires: needs,
-				Tags: "cp311-cp311-manylinux_2_28_x86_64", Pad: 5000, Listed: indextest.Listed{NoMetadata: v == "2.7.1"}})
+				Tags: "cp311-cp311-manylinux_2_28_x86_64", Pad: pad, Listed: indextest.Listed{NoMetadata: v == "2.7.1"}})
 		}
 		dists[backend] = append(dists[backend], indextest.Dist{Name: "deep", Version: "9.9"},
 			indextest.Dist{Name: "torchvision", Version: "0.22.1+" + backend, Requires: []string{"torch==2.7.1"}, Tags: "cp311-cp311-manylinux_2_28_x86_64"})
@@ -163,7 +165,7 @@ func newTorchHost(t *testing.T) (mirror string) {
 func newTorchWorld(t *testing.T) *imageWorld {
 	t.Helper()
 	w := newImageWorld(t)
-	w.index.Add(indextest.Dist{Name: "torch", Version: "2.7.1", Requires: []string{"deep", "nvidia-cuda-runtime-cu12==12.6.77"}, Tags: "cp311-cp311-manylinux_2_28_x86_64"},
+	w.index.Add(indextest.Dist{Name: "torch", Version: "2.7.1", Requires: []string{"deep", "nvidia-cuda-runtime-cu12==12.6.77"}, Pad: 6_000_000, Tags: "cp311-cp311-manylinux_2_28_x86_64"},
 		indextest.Dist{Name: "nvidia-cuda-runtime-cu12", Version: "12.6.77", Tags: "py3-none-manylinux2014_x86_64"},
 		indextest.Dist{Name: "nvidia-cuda-runtime-cu12", Version: "12.8.57", Tags: "py3-none-manylinux2014_x86_64"})
 	w.env["MLENV_TORCH_INDEX_URL"] = newTorchHost(t)
@@ -238,6 +240,7 @@ func TestTorchBackendKept(t *testing.T) {
 	run(0, "", append(lock, "--check")...)
 	run(exitFindings, "torch-backend: cpu, now cu128", append(lock, "--check", "--torch-backend", "cu128")...)
 	run(0, "/churn@sha256:", "image", w.model, "--lock", file, "--locked", "--push", w.registry+"/churn:1")
+	run(0, "linux/amd64: 5 packages, ", "image", w.model, "--lock", file, "--push", w.registry+"/churn:1") // the forecast
 	run(exitFailure, "the lock was made for PyTorch's backend cpu, not for cu128", "image", w.model, "--lock", file, "--torch-backend", "cu128", "--push", w.registry+"/churn:1")
 	run(0, "", "check", w.model, "--lock", file, "--online")
 	run(0, "torch-backend: cpu, now none", append(lock, "--upgrade")...)
@@ -284,5 +287,29 @@ func TestPackageIndex(t *testing.T) {
 	}
 	if data, err := os.ReadFile(file); err != nil || strings.Contains(string(data), "hunter2secret") {
 		t.Errorf("the lock holds a password, or %v", err)
+	}
+}
+
+// TestDryRun prints how much there is to download for each backend, and writes nothing.
+func TestDryRun(t *testing.T) {
+	w := newTorchWorld(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "pylock.toml")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "linux/amd64: 6 packages, 6.0 MB to download; the image has about 6.2 MB beside its base\n"},
+		{[]string{"--torch-backend", "cpu", "--base", "oci:" + w.base}, "linux/amd64: 5 packages, 2.0 MB to download; the image has about 2.2 MB, of which the base has "},
+		{[]string{"--torch-backend", "cu128"}, "linux/amd64: 6 packages, 4.0 MB to download; the image has about 4.2 MB beside its base\n"},
+	} {
+		args := append([]string{"lock", w.model, "--index-url", w.index.URL, "-o", file, "--dry-run"}, tt.args...)
+		out, errs, code := command(t, w.env, args...)
+		if code != 0 || !strings.HasPrefix(out, tt.want) || strings.Contains(out, "unknown") {
+			t.Errorf("%q: exit code %d, stdout\n%swant\n%s\nstderr\n%s", args, code, out, tt.want, errs)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it wrote %v, %v", left, err)
 	}
 }

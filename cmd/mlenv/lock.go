@@ -29,6 +29,7 @@ type lockCommandOptions struct {
 
 	output          string
 	check           bool
+	dryRun          bool
 	upgrade         bool
 	upgradePackages []string
 	libc            string
@@ -38,6 +39,7 @@ func lockCommand(a *app) *cli.Command {
 	s, o := &flagSet{}, &lockCommandOptions{output: "pylock.toml"}
 	s.text(&o.output, "output, o", "write to `FILE`, - for stdout")
 	s.on(&o.check, "check", "write nothing; exit with 2 if the lock no longer fits the model")
+	s.on(&o.dryRun, "dry-run", "write nothing; print how much there is to download, and how large the image will be")
 	s.on(&o.upgrade, "upgrade", "ignore the existing lock")
 	s.list(&o.upgradePackages, "upgrade-package", "do not keep the locked version of the package `NAME`")
 	s.text(&o.libc, "libc", "lock for the C library `LIBC`, such as glibc:2.36 or musl:1.2 (default: the base's, else "+dist.DefaultLibc+")")
@@ -108,6 +110,9 @@ func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (e
 	}
 	if o.check {
 		return a.checkLock(o.output, r.keep.Lock, l)
+	}
+	if o.dryRun {
+		return a.forecast(ctx, forecaster{lock: l, dir: r.dir, client: r.client, in: in}, r)
 	}
 	if !pylock.ValidFileName(o.output) && o.output != "-" {
 		show.warn(fmt.Sprintf("pip and uv take a lock only under the name pylock.toml or pylock.NAME.toml (PEP 751), not %s", filepath.Base(o.output)))

@@ -90,6 +90,9 @@ func Configure(src Sources) (Settings, error) {
 	if err := c.assigned(); err != nil {
 		return Settings{}, err
 	}
+	for _, a := range c.set.Assigned {
+		user = append(user, Options{ExtraIndexURLs: []string{a.Index}})
+	}
 	c.network()
 	if err := c.netrc(); err != nil {
 		return Settings{}, err

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"mlenv/resolve/pep508"
 )
 
 // world is what Configure sees of a machine.
@@ -315,5 +317,46 @@ func TestConfigureModel(t *testing.T) {
 	want := Model{Indexes: []string{"https://m.example/simple/", "https://u.example/other/"}, Links: true, TrustedHosts: []string{"m.example", "d.example"}}
 	if !reflect.DeepEqual(s.Model, want) || !slices.Equal(s.TrustedHosts, []string{"mine.example"}) {
 		t.Errorf("got %+v and %q, want %+v", s.Model, s.TrustedHosts, want)
+	}
+}
+
+// TestConfigureAssigned holds that the indexes of some packages are the user's, whatever the model names.
+func TestConfigureAssigned(t *testing.T) {
+	s, err := Configure(Sources{
+		Flags: Options{TorchBackend: "cu128", Assigned: []Assignment{{Name: "corp", Index: "https://c.example/simple", Packages: []pep508.Name{"a", "torchaudio"}}}},
+		Model: Options{ExtraIndexURLs: []string{"https://c.example/simple/", "https://t.example/whl/cu128", "https://m.example/simple/"}},
+		Env: func(name string) string {
+			return map[string]string{"UV_INDEX_CORP_USERNAME": "u", "MLENV_TORCH_INDEX_URL": "https://v:w@t.example/whl/"}[name]
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"https://m.example/simple/"}; !slices.Equal(s.Model.Indexes, want) {
+		t.Errorf("named by the model alone: %q, want %q", s.Model.Indexes, want)
+	}
+	var got []string
+	for _, a := range s.Assigned {
+		got = append(got, a.Name+" "+Redact(a.Index)+" "+fmt.Sprint(a.Packages, a.Fallback))
+	}
+	want := []string{
+		"corp https://c.example/simple [a torchaudio] false",
+		"pytorch-cu128 https://t.example/whl/cu128/ [torch] false",
+		"pytorch-cu128 https://t.example/whl/cu128/ [torchvision torchtext pytorch-triton pytorch-triton-rocm pytorch-triton-xpu] true",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("assigned\n%q, want\n%q", got, want)
+	}
+	users := ""
+	for _, c := range s.Credentials {
+		users += c.User + "@" + c.Host + " "
+	}
+	if !strings.Contains(users, "u@c.example") || !strings.Contains(users, "v@t.example") {
+		t.Errorf("credentials of %s", users)
+	}
+	for _, backend := range []string{"gpu", "cu", "cu0128", "CPU", "rocm", "cpu/../x", "cu128\n"} {
+		if _, err := Configure(Sources{Flags: Options{TorchBackend: backend}}); err == nil {
+			t.Errorf("%q is taken for a backend", backend)
+		}
 	}
 }
