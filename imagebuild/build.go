@@ -261,7 +261,7 @@ type partKey struct {
 	Part        any
 }
 
-// valid tells whether all of it can be true, as far as that can be told without the bytes.
+// valid reports whether all of it can be true, as far as that can be told without the bytes.
 func (r remembered) valid(c layer.Compression) bool {
 	seen := map[v1.Hash]bool{}
 	for _, s := range r.Sums {
@@ -276,7 +276,7 @@ func (r remembered) valid(c layer.Compression) bool {
 	return len(r.Sums) > 0
 }
 
-// isOf tells whether it names the .dist-info directories of the wheels that a part is made of.
+// isOf reports whether it names the .dist-info directories of the wheels that a part is made of.
 func (r remembered) isOf(key any) bool {
 	wheels, _ := key.(wheelKey)
 	for _, one := range wheels.Wheels {

@@ -68,7 +68,7 @@ func identity(e layer.Entry) string {
 	return fmt.Sprintf("%d %q %d %q", e.Kind, e.Link, c.Size, known)
 }
 
-// valid tells whether an outline that was remembered can be one.
+// valid reports whether an outline that was remembered can be one.
 func (o outline) valid() bool { return len(o.Files)%fileHash == 0 && len(o.Dirs)%pathHash == 0 }
 
 func (o outline) files(visit func(path uint64, content [contentHash]byte)) {
@@ -106,7 +106,7 @@ func disputed(outlines []outline) map[uint64]bool {
 	return out
 }
 
-// holdsAny tells whether one of the paths is a file or directory of the outline.
+// holdsAny reports whether one of the paths is a file or directory of the outline.
 func (o outline) holdsAny(paths map[uint64]bool) bool {
 	found := false
 	o.files(func(path uint64, _ [contentHash]byte) { found = found || paths[path] })

@@ -23,13 +23,13 @@ type overlap struct {
 
 func (o overlap) winner() string { return o.Wheels[len(o.Wheels)-1] }
 
-// mayOverlap tells whether one wheel's file may take the place of another's. What installers write of
+// mayOverlap reports whether one wheel's file may take the place of another's. What installers write of
 // a package is its own: a wheel that holds another's is no accident.
 func mayOverlap(name string) bool {
 	return !slices.ContainsFunc(strings.Split(name, "/"), func(part string) bool { return strings.HasSuffix(part, ".dist-info") })
 }
 
-// remembersOverlaps tells whether overlaps that were remembered can be of these wheels.
+// remembersOverlaps reports whether overlaps that were remembered can be of these wheels.
 func remembersOverlaps(overlaps []overlap, wheels []Wheel) bool {
 	known := bySHA256(wheels)
 	return !slices.ContainsFunc(overlaps, func(o overlap) bool {
@@ -137,7 +137,7 @@ func (w *work) overlapFindings() finding.List {
 	return out.Sorted()
 }
 
-// isModule tells whether a path below site-packages is a module, or belongs to an importable package:
+// isModule reports whether a path below site-packages is a module, or belongs to an importable package:
 // its top directory then has a name that Python can import.
 func isModule(rel string) bool {
 	top, _, inside := strings.Cut(rel, "/")

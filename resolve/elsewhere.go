@@ -39,7 +39,7 @@ func (m *merger) reportWindowsPaths(from *model.Model) {
 	}
 }
 
-// isPath tells whether the value of a flavor's key, which has a backslash, is meant as a path: by its
+// isPath reports whether the value of a flavor's key, which has a backslash, is meant as a path: by its
 // key, or since with slashes it would name something in the model.
 func isPath(fsys fs.FS, field model.Field) bool {
 	top, _, _ := strings.Cut(field.Key, ".")

@@ -124,7 +124,7 @@ func TestCacheOfImages(t *testing.T) {
 	}
 }
 
-// anyBelow tells whether one of the files lies in a directory.
+// anyBelow reports whether one of the files lies in a directory.
 func anyBelow(files map[string]bool, dir string) bool {
 	for name := range files {
 		if strings.Contains(name, dir) {

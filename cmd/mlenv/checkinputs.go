@@ -159,7 +159,7 @@ func (r *checkRun) refused() (finding.List, error) {
 	}), nil
 }
 
-// isImage tells whether the argument names an image, which can only be meant together with --target.
+// isImage reports whether the argument names an image, which can only be meant together with --target.
 func (r *checkRun) isImage() bool {
 	if r.target == nil {
 		return false

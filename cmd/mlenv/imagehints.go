@@ -105,7 +105,7 @@ func registryHint(err error) string {
 	return ""
 }
 
-// refusesManifest tells whether a registry has refused a manifest for its form, as those do that take
+// refusesManifest reports whether a registry has refused a manifest for its form, as those do that take
 // Docker's alone: with 415, or with one of the codes of the distribution specification. 404 and
 // MANIFEST_UNKNOWN are such an answer only where a manifest was sent.
 func refusesManifest(e *transport.Error) bool {

@@ -194,7 +194,7 @@ func (o *outputs) isPacked(path string) (string, error) {
 	return "", nil
 }
 
-// sameFile tells whether a path leads to the file that w writes to.
+// sameFile reports whether a path leads to the file that w writes to.
 func sameFile(w io.Writer, path string) bool {
 	f, ok := w.(*os.File)
 	if !ok {

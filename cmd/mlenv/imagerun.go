@@ -141,7 +141,7 @@ func (r *imageRun) prepare(ctx context.Context) (err error) {
 	return r.judgeAll(r.findings)
 }
 
-// stops tells whether some of the findings end the command.
+// stops reports whether some of the findings end the command.
 func (r *imageRun) stops(found finding.List) bool {
 	threshold := r.o.out.threshold()
 	return threshold != "" && r.o.out.rules.Judge(found, time.Now().UTC()).AtLeast(threshold) > 0

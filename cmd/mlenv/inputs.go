@@ -28,7 +28,7 @@ func (in *inputs) Close() error { return in.opened.Close() }
 // dir is the model's directory. That of a model that is fetched holds the files that were opened.
 func (in *inputs) dir() string { return in.opened.Dir }
 
-// remote tells whether the directory is gone when the command ends.
+// remote reports whether the directory is gone when the command ends.
 func (in *inputs) remote() bool { return in.opened.Remote }
 
 // lockDir is the directory from which a lock of the model names its local files: the lock's own. The

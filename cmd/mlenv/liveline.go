@@ -24,7 +24,7 @@ func newLiveLine(out io.Writer) *liveLine {
 	return &liveLine{out: out, width: func() int { return terminalWidth(out) }, pause: 100 * time.Millisecond}
 }
 
-// due tells whether it is time to write the line anew.
+// due reports whether it is time to write the line anew.
 func (l *liveLine) due() bool { return time.Since(l.shown) >= l.pause }
 
 // write writes the line, which text gives for a number of columns. The last column stays empty: a

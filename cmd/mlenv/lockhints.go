@@ -114,12 +114,12 @@ func labelOf(h lock.Hint) string {
 	return fmt.Sprintf("the label +%s is that %s, which --extra-index-url can add", h.Label, where)
 }
 
-// isTorch tells whether PyTorch's own index has a package with labels of its backends.
+// isTorch reports whether PyTorch's own index has a package with labels of its backends.
 func isTorch(name pep508.Name) bool {
 	return name == "torch" || strings.HasPrefix(string(name), "torch") || name == "pytorch-triton" || name == "triton"
 }
 
-// torchLabel tells whether a label is one of PyTorch's backends: cpu, cu118, rocm6.3, xpu.
+// torchLabel reports whether a label is one of PyTorch's backends: cpu, cu118, rocm6.3, xpu.
 func torchLabel(label string) bool {
 	return label == "cpu" || label == "xpu" || strings.HasPrefix(label, "cu") || strings.HasPrefix(label, "rocm")
 }

@@ -153,7 +153,7 @@ func (o *indexOptions) recorded() (lock.Indexes, error) {
 	return out, err
 }
 
-// decide tells whether the options may make another lock of the same Spec.
+// decide reports whether the options may make another lock of the same Spec.
 func (o *indexOptions) decide() bool { return o.torch != "" || len(o.named) > 0 }
 
 var indexName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
@@ -226,7 +226,7 @@ func (o *lockOptions) limits() (lock.Limits, error) {
 	return lock.Limits{Pre: o.pre, NoBinary: o.noBinary, OnlyBinary: o.onlyBinary, Cutoff: cutoff}, err
 }
 
-// decide tells whether the options may make another lock of the same Spec.
+// decide reports whether the options may make another lock of the same Spec.
 func (o *lockOptions) decide() bool {
 	return o.newer != "" || o.pre || len(o.noBinary)+len(o.onlyBinary) > 0
 }

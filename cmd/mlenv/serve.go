@@ -159,7 +159,7 @@ func (r *serveRun) attended(ctx context.Context, c *engine.Container, log *lastL
 	return err
 }
 
-// hasEnded tells whether it is the container that has ended, rather than the command that was stopped.
+// hasEnded reports whether it is the container that has ended, rather than the command that was stopped.
 func hasEnded(alive context.Context) bool {
 	var ended *endedError
 	return errors.As(context.Cause(alive), &ended)

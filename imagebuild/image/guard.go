@@ -93,7 +93,7 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// allowed tells whether a request may be made.
+// allowed reports whether a request may be made.
 func (g *guard) allowed(r *http.Request) error {
 	hops := 0
 	for at := r.Response; at != nil && at.Request != nil; at = at.Request.Response {

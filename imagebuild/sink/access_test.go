@@ -65,7 +65,7 @@ func (g *guarded) guard(w http.ResponseWriter, r *http.Request) bool {
 	return g.intercept != nil && g.intercept(w, r, token) || g.refuseUnknown(w, r)
 }
 
-// allows tells whether a token is good for a repository.
+// allows reports whether a token is good for a repository.
 func allows(token, repo string, push bool) bool {
 	return slices.ContainsFunc(strings.Fields(token), func(scope string) bool {
 		part := strings.Split(scope, ":")

@@ -27,7 +27,7 @@ func tempPrefix(name string) string {
 	return "." + base[:min(len(base), 200)] + tempInfix // file systems allow 255 bytes
 }
 
-// isTemp tells whether a file's name is that of a temporary file.
+// isTemp reports whether a file's name is that of a temporary file.
 func isTemp(name string) bool {
 	return strings.HasPrefix(name, ".") && strings.Contains(name, tempInfix) && strings.HasSuffix(name, tempSuffix)
 }

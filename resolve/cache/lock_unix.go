@@ -33,7 +33,7 @@ func lock(f *os.File, path string) (*os.File, error) {
 	return held, nil
 }
 
-// same tells whether a path and two open files are one file.
+// same reports whether a path and two open files are one file.
 func same(f, held *os.File, path string) bool {
 	a, err := f.Stat()
 	if err != nil {

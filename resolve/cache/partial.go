@@ -36,7 +36,7 @@ func (s *Store) Resume(id string) (*Temp, error) {
 	return nil, nil
 }
 
-// Resumable tells whether Leave leaves anything to Resume.
+// Resumable reports whether Leave leaves anything to Resume.
 func (t *Temp) Resumable() bool { return t.note != "" }
 
 // Note gives what Remember said of the content; nil if nothing.

@@ -54,7 +54,8 @@ func (s Severity) rank() int { return slices.Index([]Severity{Error, Warning, In
 // AtLeast reports whether s is at least as bad as t.
 func (s Severity) AtLeast(t Severity) bool { return s.rank() <= t.rank() }
 
-// Finding is something that the owner of a model should know.
+// Finding is something that the owner of a model should know. Message is one sentence without a
+// full stop, which names everything it is about, so that it can be read without the file.
 type Finding struct {
 	Rule     ID       `json:"rule" yaml:"rule"`
 	Severity Severity `json:"severity" yaml:"severity"`
@@ -86,7 +87,8 @@ func (f Finding) Equal(g Finding) bool {
 	return f.Rule == g.Rule && f.Subject == g.Subject && f.Message == g.Message && slices.Equal(f.From, g.From)
 }
 
-// List is a list of findings.
+// List is a list of findings. Packages append to it in any order; reports and commands sort it with
+// Sorted before they show it.
 type List []Finding
 
 // Add appends a finding made by New.

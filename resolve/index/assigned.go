@@ -33,7 +33,7 @@ var torchFamily = []pep508.Name{
 
 var torchBackend = regexp.MustCompile(`^(cpu|xpu|cu[1-9]\d{2}|rocm[1-9]\d*(\.\d+)*)$`)
 
-// ValidTorchBackend tells whether PyTorch names its builds so: "cpu", "cu128", "rocm6.3", "xpu". That
+// ValidTorchBackend reports whether PyTorch names its builds so: "cpu", "cu128", "rocm6.3", "xpu". That
 // there is an index of such builds is not known before it is asked.
 func ValidTorchBackend(name string) bool { return torchBackend.MatchString(name) }
 

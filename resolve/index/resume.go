@@ -64,7 +64,7 @@ func (a adder) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// complete tells whether an earlier run has received all of the file.
+// complete reports whether an earlier run has received all of the file.
 func (d *download) complete() bool {
 	return d.found > 0 && d.n == d.found && hex.EncodeToString(d.sha.Sum(nil)) == strings.ToLower(d.f.Hashes["sha256"])
 }

@@ -76,7 +76,7 @@ func (t *transport) do(ctx context.Context, r request) error {
 	}
 }
 
-// asked tells whether a server has said how long it wants us to wait.
+// asked reports whether a server has said how long it wants us to wait.
 func asked(err error) bool {
 	var status *statusError
 	return errors.As(err, &status) && status.after >= 0

@@ -52,7 +52,7 @@ func (r *reader) named(v Value, replaced bool) Value {
 	return v
 }
 
-// is tells whether there is such a file.
+// is reports whether there is such a file.
 func (r *reader) is(name string) bool {
 	if name == "" {
 		return false

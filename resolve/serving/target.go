@@ -104,7 +104,7 @@ func (t Target) Refuses(s Shape) (out finding.List) {
 	return out
 }
 
-// userKind tells whether the user of an image is root, and whether it is a number. No user is root.
+// userKind reports whether the user of an image is root, and whether it is a number. No user is root.
 func userKind(user string) (root, numeric bool) {
 	uid, _, _ := strings.Cut(user, ":")
 	if uid == "" || uid == "root" {

@@ -238,7 +238,7 @@ func (s *Server) version(w http.ResponseWriter, is func(Version) bool, status in
 	fail(w, status, code, message)
 }
 
-// known tells whether there is a model of that name, and answers if there is none.
+// known reports whether there is a model of that name, and answers if there is none.
 func (s *Server) known(w http.ResponseWriter, name string) bool {
 	if slices.ContainsFunc(s.Versions, func(v Version) bool { return v.Name == name }) {
 		return true
