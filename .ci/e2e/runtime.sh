@@ -74,7 +74,7 @@ runtime() {
 		"$E2E/mlenv" image "$E2E/models/sleeper-$version" "${base[@]}" --load --name "e2e-sleeper:$version" --quiet >/dev/null
 	done
 	for version in "${versions[@]}"; do
-		lives "two workers, another user, read-only" "$version" 0.0 120 2 -e MLFLOW_MODELS_WORKERS=2 --user 123456:0 --read-only --tmpfs /tmp
+		lives "two workers, another user, read-only" "$version" 0.0 180 2 -e MLFLOW_MODELS_WORKERS=2 --user 123456:0 --read-only --tmpfs /tmp
 	done
 	for version in "${versions[@]}"; do
 		lives "75 s of 200" "$version" 75.0 180 1 -e MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT=200 &
