@@ -82,7 +82,7 @@ func Run(in Input) (*Report, error) {
 		c.find(finding.UnsatisfiableEnvironment, "requirements", nil, "%s", in.NoSolution)
 	}
 	if in.Lock != nil {
-		steps = append(steps, c.lock, c.targets, c.vulnerabilities, c.releases, c.libraries)
+		steps = append(steps, c.lock, c.targets, c.vulnerabilities, c.releases, c.libraries, c.accelerator)
 	}
 	for _, step := range steps {
 		step()

@@ -242,3 +242,37 @@ func FuzzAdvisories(f *testing.F) {
 		}
 	})
 }
+
+// TestGPUDriver locks builds for CPUs and GPUs.
+func TestGPUDriver(t *testing.T) {
+	const rest = "; without a GPU, PyTorch's build for cpu is enough, and smaller"
+	for packages, want := range map[string]string{
+		"torch 2.7.1+cpu": "",
+		"torch 2.7.1":     "",
+		"torch 2.7.1+cu128": "gpu-driver torch 2.7.1+cu128 is for CUDA 12.8: the base needs none of CUDA, but the machine needs a GPU and a driver of NVIDIA's, " +
+			"525 or newer (some of CUDA needs the one that came with 12.8), which the NVIDIA Container Toolkit lends the container" + rest,
+		"torch 2.7.1, nvidia-cuda-runtime-cu12 12.6.77": "gpu-driver nvidia-cuda-runtime-cu12 12.6.77 is for CUDA 12.6: the base needs none of CUDA, but the machine needs a GPU and a driver of NVIDIA's, " +
+			"525 or newer (some of CUDA needs the one that came with 12.6), which the NVIDIA Container Toolkit lends the container" + rest,
+		"nvidia-cuda-runtime 13.0.48": "gpu-driver nvidia-cuda-runtime 13.0.48 is for CUDA 13.0: the base needs none of CUDA, but the machine needs a GPU and a driver of NVIDIA's, " +
+			"580 or newer (some of CUDA needs the one that came with 13.0), which the NVIDIA Container Toolkit lends the container",
+		"torch 2.7.1+cu102": "gpu-driver torch 2.7.1+cu102 is for CUDA 10.2: the machine needs a GPU and a driver of NVIDIA's for it" + rest,
+		"torch 2.7.1+rocm6.3": "gpu-driver torch 2.7.1+rocm6.3 is for ROCm 6.3: the base needs none of ROCm, but the machine needs a GPU of AMD's with the amdgpu driver, " +
+			"and the container its devices /dev/kfd and /dev/dri" + rest,
+		"torch 2.7.1+xpu": "gpu-driver torch 2.7.1+xpu is for Intel's GPUs: the machine needs one with its driver, and the base the driver's libraries (Level Zero), which no wheel brings" + rest,
+	} {
+		in, text := locked(t, ""), lockText
+		for p := range strings.SplitSeq(packages, ", ") {
+			name, version, _ := strings.Cut(p, " ")
+			text += "\n[[packages]]\nname = \"" + name + "\"\nversion = \"" + version + "\"\n" +
+				"wheels = [{name = \"" + strings.ReplaceAll(name, "-", "_") + "-" + version + "-py3-none-any.whl\", url = \"https://files.example/x.whl\", hashes = {sha256 = \"00\"}}]\n"
+		}
+		lock, err := pylock.Parse("pylock.toml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Lock = &check.Lock{Lock: lock, Name: "pylock.toml", Data: []byte(text)}
+		if got := strings.Join(messages(t, in, "gpu-driver"), "\n"); got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", packages, got, want)
+		}
+	}
+}

@@ -19,7 +19,7 @@ const (
 var needs = map[finding.ID]Need{
 	finding.HashMissing: NeedsLock, finding.ImportNotLocked: NeedsLock, finding.FlavorVersionNotLocked: NeedsLock,
 	finding.LockOutOfDate: NeedsLock, finding.LockPythonDiffers: NeedsLock, finding.LockedVersionExcluded: NeedsLock,
-	finding.RequirementNotLocked: NeedsLock, finding.NoFittingWheel: NeedsLock,
+	finding.RequirementNotLocked: NeedsLock, finding.NoFittingWheel: NeedsLock, finding.GPUDriver: NeedsLock,
 	finding.ReleaseGone: NeedsOnline, finding.YankedRelease: NeedsOnline, finding.UnsatisfiableEnvironment: NeedsOnline,
 	finding.NativeLibraryMissing: NeedsBase, finding.BaseNotAllowed: NeedsPolicy,
 	finding.KnownVulnerability: NeedsAdvisories, finding.MaliciousPackage: NeedsAdvisories,

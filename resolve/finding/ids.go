@@ -34,6 +34,7 @@ const (
 	FlavorLibraryMissing     ID = "flavor-library-missing"
 	FlavorVersionExcluded    ID = "flavor-version-excluded"
 	FlavorVersionNotLocked   ID = "flavor-version-not-locked"
+	GPUDriver                ID = "gpu-driver"
 	HashMissing              ID = "hash-missing"
 	HTTPIndex                ID = "http-index"
 	IgnoredOption            ID = "ignored-option"
