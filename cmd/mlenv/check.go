@@ -63,7 +63,7 @@ func checkCommand(a *app) *cli.Command {
 		Name:      "check",
 		Usage:     "find what would go wrong with a model before it is deployed",
 		ArgsUsage: "MODEL...",
-		Description: "Compares what MODEL, a model directory or its MLmodel file, declares with what its files hold,\n" +
+		Description: "Compares what MODEL, a directory, an MLmodel file or a URI, declares with what its files hold,\n" +
 			"with a lock and with a policy. Needs no network unless --online is given. With --target it says\n" +
 			"what a platform would refuse, and MODEL may be an image too. docs/rules.md\n" +
 			"describes the rules, --explain one of them. Several MODELs are checked each for itself. Exits with 2\n" +

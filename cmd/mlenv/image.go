@@ -58,7 +58,7 @@ func imageCommand(a *app) *cli.Command {
 	s.list(&o.sinks.push, "push", "push to `REGISTRY/NAME:TAG`")
 	s.list(&o.sinks.output, "output, o", "write `oci:DIR`, oci-tar:FILE or docker-tar:FILE")
 	s.on(&o.sinks.load, "load", "load into the running Docker or podman: that of DOCKER_HOST or CONTAINER_HOST, else the first socket found")
-	s.text(&o.sinks.name, "name", "call the image `NAME:TAG` in tarballs and engines (default: as pushed, else the model directory's name)")
+	s.text(&o.sinks.name, "name", "call the image `NAME:TAG` in tarballs and engines (default: as pushed, else the registered model's or the directory's name)")
 	s.oneOf(&o.format, "format", "what is printed on stdout", "text", "json")
 	s.on(&o.out.quiet, "quiet, q", "no progress output")
 	bindTarget(s, &o.target, "build for the `PLATFORM`, with what it wants, and refuse what it would")

@@ -52,8 +52,8 @@ func lockCommand(a *app) *cli.Command {
 		Name:      "lock",
 		Usage:     "decide every package of a model's environment, with hashes",
 		ArgsUsage: "MODEL",
-		Description: "Writes a lock (pylock.toml, PEP 751) of all packages that MODEL, a model directory or\n" +
-			"its MLmodel file, needs on a platform. An existing lock is kept wherever it still fits, so\n" +
+		Description: "Writes a lock (pylock.toml, PEP 751) of all packages that MODEL, a directory, an MLmodel\n" +
+			"file or a URI, needs on a platform. An existing lock is kept wherever it still fits, so\n" +
 			"that changing one requirement does not move the rest. Needs no Python.",
 		Flags:  s.flags,
 		Action: s.action(func(ctx context.Context, args []string) error { return a.lock(ctx, args, o) }),

@@ -40,7 +40,7 @@ func manifestCommand(a *app) *cli.Command {
 		Name:      "manifest",
 		Usage:     "print the manifest that runs a model's image",
 		ArgsUsage: "MODEL|IMAGE",
-		Description: "Prints YAML that runs the image of MODEL, a model directory, or IMAGE: a registry's REFERENCE,\n" +
+		Description: "Prints YAML that runs the image of MODEL, a directory or a URI, or IMAGE: a registry's REFERENCE,\n" +
 			"oci:DIR, oci-tar:FILE or docker-tar:FILE. It has probes, a read-only root file system, no root\n" +
 			"user, and the variables that the model wants as references to a Secret. Nothing is sent anywhere.\n" +
 			"docs/runtime.md has the commands for platforms that take no manifest.",

@@ -25,7 +25,7 @@ func resolveCommand(a *app) *cli.Command {
 		Name:      "resolve",
 		Usage:     "merge what a model declares into one spec",
 		ArgsUsage: "MODEL",
-		Description: "Prints the merged environment of MODEL, a model directory or its MLmodel file.\n" +
+		Description: "Prints the merged environment of MODEL: a directory, an MLmodel file or a URI.\n" +
 			"Disagreements between its files are reported on stderr. Exits with 2 if there are errors\n" +
 			"among them.",
 		Flags:  s.flags,

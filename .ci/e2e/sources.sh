@@ -1,0 +1,110 @@
+# Models where they live: on MLflow servers of two eras, with artifacts behind the server, in its own
+# directory, in a bucket, and behind a password. Sourced by run; needs the environments that it makes.
+
+# mlflow_server NAME ENVIRONMENT ARG... starts a server on sqlite and sets SERVER to its URL.
+mlflow_server() {
+	local dir=$E2E/servers/$1 env=$E2E/mlflow-$2 port; shift 2
+	port=$(free_port)
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	# In its directory, since it makes databases where it stands; setsid, so that its workers end with it.
+	(cd "$dir" && MLFLOW_DISABLE_TELEMETRY=true exec "$env/bin/mlflow" server --backend-store-uri "sqlite:///$dir/mlflow.db" \
+		--host 127.0.0.1 --port "$port" --workers 1 "$@") >"$dir/log" 2>&1 &
+	started+=($!)
+	SERVER=http://127.0.0.1:$port
+	wait_for 60 curl -fs "$SERVER/health" || { tail -5 "$dir/log" >&2; die "MLflow's server does not start"; }
+}
+
+# same_everywhere NAME ENVIRONMENT BASE takes the model churn of $SERVER by all its URIs through every command,
+# and compares with what MLflow's own client downloads.
+same_everywhere() {
+	local name=$1 env=$E2E/mlflow-$2 base=$3 dir=$E2E/servers/$1/downloaded uri want got
+	export MLFLOW_TRACKING_URI=$SERVER
+	local run id uris
+	read -r run id <<<"$("$env/bin/python" "$here/log_churn.py" "$SERVER" 2>"$E2E/log.log" | tail -1)" ||
+		{ tail -20 "$E2E/log.log" >&2; die "$name: the models could not be logged"; }
+	rm -rf "$dir" "$dir.mlenv"
+	mkdir -p "$dir"
+	"$env/bin/mlflow" artifacts download -u models:/churn/1 -d "$dir" >"$E2E/log.log" 2>&1 || { tail -5 "$E2E/log.log" >&2; die "$name: MLflow itself cannot download"; }
+	"$E2E/mlenv" fetch models:/churn@champion "$dir.mlenv" --quiet >/dev/null || die "$name: fetch"
+	diff -r "$dir" "$dir.mlenv" >&2 || die "$name: mlenv fetch and mlflow artifacts download differ"
+	"$E2E/mlenv" lock "$dir" --base "$base" -o "$E2E/churn.toml" --quiet
+	want=$("$E2E/mlenv" image "$dir" --base "$base" --lock "$E2E/churn.toml" -o "oci:$E2E/churn.oci" --quiet --format json | digest_of)
+	uris=(models:/churn/1 models:/churn@champion models:/churn/Production "models:/a name.of ü/1" "runs:/$run/model")
+	[ "$id" = - ] || uris+=("models:/$id")
+	for uri in "${uris[@]}"; do
+		"$E2E/mlenv" check "$uri" >"$E2E/check.log" 2>&1 || { cat "$E2E/check.log" >&2; die "$name: check $uri"; }
+		[ "$("$E2E/mlenv" resolve "$uri" 2>/dev/null | grep ^digest)" = "$("$E2E/mlenv" resolve "$dir" 2>/dev/null | grep ^digest)" ] || die "$name: $uri resolves to another spec"
+		case $uri in models:/churn*) ;; *) continue ;; esac
+		got=$("$E2E/mlenv" image "$uri" --base "$base" --lock "$E2E/churn.toml" -o "oci:$E2E/churn.oci" --quiet --format json | digest_of)
+		[ "$got" = "$want" ] || die "$name: the image of $uri has the digest $got, that of its folder $want"
+	done
+	"$E2E/mlenv" diff models:/churn@champion models:/churn/latest >"$E2E/diff.txt" || die "$name: diff"
+	grep -q '^  added .*six' "$E2E/diff.txt" || { cat "$E2E/diff.txt" >&2; die "$name: diff does not see the new requirement"; }
+	"$E2E/mlenv" diff models:/churn/2 | tail -n +3 | diff - <(tail -n +3 "$E2E/diff.txt") >&2 || die "$name: diff with the version before"
+	refusals "$name" "$run"
+	rm -rf "$E2E/churn.oci"
+	[ -z "$(ls -A "$MLENV_CACHE_DIR/models-v1")" ] || die "$name: files of a model were left in the cache"
+	say "$name: ${#uris[@]} URIs, and every one the same as MLflow's own download; $want"
+	unset MLFLOW_TRACKING_URI
+}
+
+digest_of() { python3 -c 'import json, sys; print(json.load(sys.stdin)["digest"])'; }
+
+# refusals NAME RUN asks for what is not there: one sentence, one hint, exit code 1.
+refusals() {
+	local uri out
+	for uri in models:/churn/99 models:/nope/1 models:/churn@nope models:/nope@x models:/churn/Nope models:/churn/Staging models:/nope/latest \
+		runs:/00000000000000000000000000000000/model "runs:/$2/other" models:/m-00000000000000000000000000000000 mlflow-artifacts:/no/such/place; do
+		out=$("$E2E/mlenv" resolve "$uri" 2>&1 >/dev/null) && die "$1: $uri is there"
+		[ "$(wc -l <<<"$out")" = 2 ] && [[ $out == "error: fetching $uri: "*$'\n  hint: '* ]] || die "$1: $uri: $out"
+	done
+}
+
+# sources BASE takes models from every kind of server.
+sources() {
+	step "models where they live"
+	mkdir -p "$E2E/servers"
+	mlflow_env 3 'mlflow==3.17.2' 'scikit-learn==1.7.2'
+	mlflow_env 2.9 'mlflow==2.9.2' 'scikit-learn==1.3.2' 'setuptools<70' 'numpy<2' 'sqlalchemy<2.1'
+	mlflow_server proxied 3 --artifacts-destination "$E2E/servers/proxied/artifacts"
+	same_everywhere proxied 3 "$1"
+	mlflow_server unproxied 3 --no-serve-artifacts --default-artifact-root "$E2E/servers/unproxied/artifacts"
+	same_everywhere unproxied 3 "$1"
+	mlflow_server 2.9 2.9 --artifacts-destination "$E2E/servers/2.9/artifacts"
+	same_everywhere 2.9 2.9 "$1"
+	buckets "$1"
+	passwords
+}
+
+# buckets BASE keeps the artifacts in an S3 bucket of moto's, behind the server and not.
+buckets() {
+	local port
+	mlflow_env s3 'mlflow==3.17.2' 'scikit-learn==1.7.2' 'moto[server,s3]' boto3
+	port=$(free_port)
+	background "$E2E/moto.log" "$E2E/mlflow-s3/bin/moto_server" -H 127.0.0.1 -p "$port"
+	export AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x AWS_DEFAULT_REGION=us-east-1 MLFLOW_S3_ENDPOINT_URL=http://127.0.0.1:$port
+	wait_for 30 curl -fs "$MLFLOW_S3_ENDPOINT_URL/moto-api/" || die "moto does not start"
+	curl -fs -X PUT "$MLFLOW_S3_ENDPOINT_URL/bucket" >/dev/null
+	mlflow_server bucket s3 --artifacts-destination s3://bucket/proxied
+	same_everywhere bucket s3 "$1"
+	mlflow_server bucket-unproxied s3 --no-serve-artifacts --default-artifact-root s3://bucket/direct
+	same_everywhere bucket-unproxied s3 "$1"
+	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_DEFAULT_REGION MLFLOW_S3_ENDPOINT_URL
+}
+
+# passwords asks a server with MLflow's basic-auth app with the right password, a wrong one, and none.
+passwords() {
+	local out
+	mlflow_env auth 'mlflow[auth]==3.17.2' 'scikit-learn==1.7.2'
+	export MLFLOW_FLASK_SERVER_SECRET_KEY=e2e MLFLOW_TRACKING_USERNAME=admin MLFLOW_TRACKING_PASSWORD=password1234
+	mlflow_server auth auth --app-name basic-auth --artifacts-destination "$E2E/servers/auth/artifacts"
+	"$E2E/mlflow-auth/bin/python" "$here/log_churn.py" "$SERVER" >"$E2E/log.log" 2>&1 || { tail -5 "$E2E/log.log" >&2; die "auth: the models could not be logged"; }
+	"$E2E/mlenv" check models:/churn@champion --tracking-uri "$SERVER" >"$E2E/check.log" 2>&1 || { cat "$E2E/check.log" >&2; die "auth: check"; }
+	for MLFLOW_TRACKING_PASSWORD in wrong ""; do
+		out=$("$E2E/mlenv" check models:/churn@champion --tracking-uri "$SERVER" 2>&1) && die "auth: a wrong password does"
+		[[ $out == *"answered 401"*"hint: set MLFLOW_TRACKING_USERNAME"* ]] || die "auth: $out"
+	done
+	unset MLFLOW_FLASK_SERVER_SECRET_KEY MLFLOW_TRACKING_USERNAME MLFLOW_TRACKING_PASSWORD
+	say "auth: the right password does, a wrong one and none are refused with what to do"
+}
