@@ -51,7 +51,7 @@ func TestBadFilesAreRefused(t *testing.T) {
 				}
 				want := bad.want
 				if bad.name == "bomb" && file == "requirements.txt" {
-					want = ":1: this is not a requirement" // no YAML, so no bomb
+					want = ":1: invalid requirement" // no YAML, so no bomb
 				}
 				out, errs, code := command(t, nil, "resolve", dir)
 				if bad.name == "link" && strings.HasSuffix(file, ".yaml") {
