@@ -272,7 +272,7 @@ class Echo(mlflow.pyfunc.ChatModel):
             return Response(choices=[ChatChoice(index=0, message=ChatMessage(role="assistant", content=messages[-1].content))], usage={})
         except Exception:
             from mlflow.types.llm import ChatResponse, TokenUsageStats
-            return ChatResponse(choices=[ChatChoice(index=0, message=ChatMessage(role="assistant", content=messages[-1].content), finish_reason="stop", logprobs=None)], usage=TokenUsageStats(1, 1, 2), model="echo")
+            return ChatResponse(id="1", created=1, object="chat.completion", choices=[ChatChoice(index=0, message=ChatMessage(role="assistant", content=messages[-1].content), finish_reason="stop", logprobs=None)], usage=TokenUsageStats(1, 1, 2), model="echo")
 
 
 mlflow.models.set_model(Echo())
@@ -379,7 +379,7 @@ def main(out, names):
             result = {"kind": name, "mlflow": mlflow.__version__, "python": platform.python_version(),
                       "flavors": sorted(mlflow.models.Model.load(str(path)).flavors), "mlflowSays": asked(path) if load else "saved by MLflow"}
             result["environment"] = environment(path)
-            result["libraries"] = {n: importlib.metadata.version(d) for n in needs
+            result["libraries"] = {n: importlib.metadata.version({"llama_index": "llama-index-core"}.get(n, d)) for n in needs
                                    for d in importlib.metadata.packages_distributions().get(n, [])[:1]}
             Path(str(path) + ".json").write_text(json.dumps(result, indent=1) + "\n")
             print("logged", name)
