@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"slices"
+	"strings"
 
 	"mlenv/resolve/envfile"
 	"mlenv/resolve/finding"
@@ -31,9 +32,40 @@ func (m *merger) mergeIndex() {
 		p.PreferBinary = p.PreferBinary || o.PreferBinary != nil
 		p.RequireHashes = p.RequireHashes || o.RequireHashes != nil
 	}
+	m.ownIndexes()
 	slices.Sort(p.TrustedHosts)
 	slices.Sort(p.NoBinary)
 	slices.Sort(p.OnlyBinary)
+}
+
+// maxOwn is how many indexes of one file are reported each by itself.
+const maxOwn = 100
+
+// ownIndexes reports where the model's own files say that packages come from, and that certificates are
+// not checked. What the command line says is the user's.
+func (m *merger) ownIndexes() {
+	for _, f := range m.files {
+		if f.Kind == envfile.Flags {
+			continue
+		}
+		o := f.Options
+		remote := append(slices.Clone(o.ExtraIndexURLs), o.FindLinks...)
+		if o.IndexURL != nil && o.IndexURL.Value == m.spec.PackageIndex.IndexURL {
+			remote = append(remote, *o.IndexURL)
+		}
+		for i, d := range remote {
+			switch {
+			case i == maxOwn:
+				m.find(finding.ModelIndex, "", []finding.Origin{d.From}, "the model takes packages from %d more", len(remote)-i)
+			case i < maxOwn && strings.Contains(d.Value, "://"):
+				m.find(finding.ModelIndex, d.Value, []finding.Origin{d.From}, "the model takes packages from %s", d.Value)
+			}
+		}
+		for _, d := range o.TrustedHosts[:min(len(o.TrustedHosts), maxOwn)] {
+			m.find(finding.TrustedHost, d.Value, []finding.Origin{d.From},
+				"the model says that the certificate of %s is not checked (--trusted-host)", d.Value)
+		}
+	}
 }
 
 // compareIndex reports two files that name different indexes. It is not a finding if a flag

@@ -99,12 +99,12 @@ func TestKindsOfModels(t *testing.T) {
 
 		"a token's variable": {func(f map[string]string) {
 			f["requirements.txt"] = "--extra-index-url https://robot:${TOKEN}@pypi.example/simple\n" + f["requirements.txt"]
-		}, []string{"environment-variable warning"}, "${TOKEN}"},
+		}, []string{"environment-variable warning", "model-index warning"}, "${TOKEN}"},
 		"a token's variable in conda.yaml": {replace("conda.yaml", "  - mlflow", "  - --extra-index-url https://${TOKEN}@pypi.example/simple\n  - mlflow"),
-			[]string{"environment-variable warning"}, "${TOKEN}"},
+			[]string{"environment-variable warning", "model-index warning"}, "${TOKEN}"},
 		"a token": {func(f map[string]string) {
 			f["requirements.txt"] = "--extra-index-url https://robot:hunter@pypi.example/simple\n" + f["requirements.txt"]
-		}, []string{"credentials-in-url warning"}, ""},
+		}, []string{"credentials-in-url warning", "model-index warning"}, ""},
 
 		"a development version": {func(f map[string]string) {
 			for _, file := range []string{"MLmodel", "conda.yaml", "requirements.txt"} {
@@ -140,7 +140,9 @@ func TestKindsOfModels(t *testing.T) {
 		"a uv.lock that is none": {set("uv.lock", "version = \n"), []string{"uv-lock-differs warning", "uv-lock-unused info"}, "cannot be read"},
 
 		"a trusted URL":  {set("requirements.txt", "--trusted-host=https://pypi.example/\nmlflow==3.1.0\n"), []string{"ignored-option warning"}, "https://pypi.example/ has no effect"},
-		"a trusted host": {set("requirements.txt", "--trusted-host=pypi.example:8443\nmlflow==3.1.0\n"), nil, ""},
+		"a trusted host": {set("requirements.txt", "--trusted-host=pypi.example:8443\nmlflow==3.1.0\n"), []string{"trusted-host warning"}, "pypi.example:8443 is not checked"},
+		"an index":       {set("requirements.txt", "--index-url https://pypi.example/simple\nmlflow==3.1.0\n"), []string{"model-index warning"}, "from https://pypi.example/simple"},
+		"links":          {set("requirements.txt", "-f https://pypi.example/links\n-f wheels\nmlflow==3.1.0\n"), []string{"model-index warning"}, "from https://pypi.example/links"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			files := soundModel()

@@ -33,7 +33,7 @@ func (r *checkRun) gather(ctx context.Context, in *inputs) error {
 	if r.in.Lock != nil {
 		r.o.model.index.keep(r.in.Lock.Lock)
 	}
-	client, err := r.app.indexClient(r.o.model.index, in.Spec, nil)
+	client, err := r.app.indexClient(r.o.model.index, in, nil)
 	if err != nil {
 		return err
 	}

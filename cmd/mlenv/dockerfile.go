@@ -281,7 +281,7 @@ func (r *dockerfileRun) findIndexes() error {
 			}
 		}
 	}
-	settings, err := r.indexSettings(r.o.model.index, r.in.Spec)
+	settings, err := r.indexSettings(r.o.model.index, r.in)
 	if err != nil {
 		return err
 	}
@@ -325,7 +325,7 @@ func (r *dockerfileRun) findLock(ctx context.Context) (err error) {
 		}
 		return nil
 	}
-	if r.client, err = r.indexClient(r.o.model.index, r.in.Spec, r.show.event); err != nil {
+	if r.client, err = r.indexClient(r.o.model.index, r.in, r.show.event); err != nil {
 		return err
 	}
 	if file := r.o.lockFile; file != "" {

@@ -122,7 +122,7 @@ func (r *imageRun) prepare(ctx context.Context) (err error) {
 			r.o.model.index.keep(given)
 		}
 	}
-	if r.client, err = r.indexClient(r.o.model.index, r.in.Spec, r.onIndex.event); err != nil {
+	if r.client, err = r.indexClient(r.o.model.index, r.in, r.onIndex.event); err != nil {
 		return err
 	}
 	if err := r.findLock(ctx); err != nil {

@@ -2,12 +2,15 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"mlenv/resolve"
+	"mlenv/resolve/envfile"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/index"
 	"mlenv/resolve/secret"
@@ -29,8 +32,8 @@ func (o *onIndex) event(e index.Event) {
 
 // indexClient gives the client of the package indexes that flags, model, environment and pip's own
 // configuration name, in this order of strength.
-func (a *app) indexClient(o indexOptions, spec *resolve.Spec, progress func(index.Event)) (*index.Client, error) {
-	settings, err := a.indexSettings(o, spec)
+func (a *app) indexClient(o indexOptions, in *inputs, progress func(index.Event)) (*index.Client, error) {
+	settings, err := a.indexSettings(o, in)
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +77,29 @@ func direct(spec *resolve.Spec) []string {
 	return out
 }
 
+// modelLinks gives the model's own find-links locations. Those that are paths start from the model's
+// directory, wherever the command runs.
+func modelLinks(o indexOptions, in *inputs) []string {
+	var out []string
+	for _, l := range in.Spec.PackageIndex.FindLinks {
+		given := slices.ContainsFunc(o.findLinks, func(t secret.Text) bool {
+			url, _ := envfile.StripCredentials(t.Reveal())
+			return url == l
+		})
+		switch {
+		case given: // the Spec has the command line's too
+		case strings.Contains(l, "://") || filepath.IsAbs(l):
+			out = append(out, l)
+		default:
+			out = append(out, filepath.Join(in.dir(), filepath.FromSlash(l)))
+		}
+	}
+	return out
+}
+
 // indexSettings tells which indexes those are.
-func (a *app) indexSettings(o indexOptions, spec *resolve.Spec) (index.Settings, error) {
+func (a *app) indexSettings(o indexOptions, in *inputs) (index.Settings, error) {
+	spec := in.Spec
 	assigned, err := o.assigned()
 	if err != nil {
 		return index.Settings{}, err
@@ -88,7 +112,7 @@ func (a *app) indexSettings(o indexOptions, spec *resolve.Spec) (index.Settings,
 		Model: index.Options{
 			IndexURL:       spec.PackageIndex.IndexURL,
 			ExtraIndexURLs: spec.PackageIndex.ExtraIndexURLs,
-			FindLinks:      spec.PackageIndex.FindLinks,
+			FindLinks:      modelLinks(o, in),
 			NoIndex:        spec.PackageIndex.NoIndex,
 			TrustedHosts:   spec.PackageIndex.TrustedHosts,
 		},

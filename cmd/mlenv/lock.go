@@ -97,7 +97,7 @@ func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (e
 	}
 	defer collectLate()()
 	began := a.clock()
-	if r.client, err = a.indexClient(o.model.index, in.Spec, show.event); err != nil {
+	if r.client, err = a.indexClient(o.model.index, in, show.event); err != nil {
 		return err
 	}
 	l, err := o.lock.solve(ctx, r)

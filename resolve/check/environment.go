@@ -26,9 +26,6 @@ func (c *checker) requirements() {
 			}
 		}
 	}
-	for _, host := range p.TrustedHosts {
-		c.find(finding.TrustedHost, host, c.findText(host), "the certificate of %s is not checked (--trusted-host)", host)
-	}
 }
 
 func (c *checker) requirement(r resolve.Requirement) {

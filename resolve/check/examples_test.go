@@ -16,7 +16,7 @@ func TestExamplesAreClean(t *testing.T) {
 	for _, file := range files {
 		var want []string
 		if dir := filepath.Dir(file); filepath.Base(dir) == "disagree" {
-			want = []string{"conda-packages", "conflicting-requirements", "credentials-in-url", "python-minor-differs",
+			want = []string{"conda-packages", "conflicting-requirements", "credentials-in-url", "model-index", "python-minor-differs",
 				"python-patch-differs", "requirement-in-one-file"}
 		}
 		got := rulesOf(checkDir(t, filepath.Dir(file)))

@@ -192,6 +192,12 @@ func (p *policyReader) top(root *yaml.Node) {
 			})
 		case "indexes":
 			p.policy.Indexes = p.allowOnly(v, key)
+		case "model-indexes":
+			severity, ok := map[string]finding.Severity{"allow": "", "warn": finding.Warning, "refuse": finding.Error}[v.Value]
+			if v.Kind != yaml.ScalarNode || !ok {
+				p.fail(v, "model-indexes must be allow, warn or refuse")
+			}
+			p.policy.Rules[finding.ModelIndex] = severity
 		case "bases":
 			p.policy.Bases = p.allowOnly(v, key)
 		case "conda-as-pip":
@@ -201,7 +207,7 @@ func (p *policyReader) top(root *yaml.Node) {
 		case "exceptions":
 			p.items(v, key, p.exception)
 		default:
-			p.fail(k, "there is no key %q; a policy has version, rules, packages, licences, indexes, bases, conda-as-pip and exceptions", key)
+			p.fail(k, "there is no key %q; a policy has version, rules, packages, licences, indexes, model-indexes, bases, conda-as-pip and exceptions", key)
 		}
 	})
 }

@@ -18,11 +18,11 @@ func (r *reader) setting(opt option, o finding.Origin) {
 	d := Declaration{Value: opt.value, From: o}
 	switch opt.name {
 	case "index-url":
-		if d, ok := r.urlSetting(d); ok {
+		if d, ok := r.urlSetting(d, opt.name); ok {
 			f.IndexURL = &d
 		}
 	case "extra-index-url":
-		if d, ok := r.urlSetting(d); ok {
+		if d, ok := r.urlSetting(d, opt.name); ok {
 			f.ExtraIndexURLs = append(f.ExtraIndexURLs, d)
 		}
 	case "find-links":
@@ -104,9 +104,13 @@ func hostOnly(opts []option) bool {
 	return found
 }
 
-func (r *reader) urlSetting(d Declaration) (Declaration, bool) {
+func (r *reader) urlSetting(d Declaration, opt string) (Declaration, bool) {
 	if d.Value == "" {
 		r.note(d.From, finding.IgnoredOption, "", "pip ignores an option with an empty URL")
+		return d, false
+	}
+	if r.confined && opt != "find-links" && urlScheme(d.Value) == "file" {
+		r.outside(d.From, "copy the distributions into the model and name their directory by --find-links", "--%s %q is an index outside the model", opt, d.Value)
 		return d, false
 	}
 	r.noteVariable(d.Value, d.From)
@@ -132,7 +136,7 @@ func (r *reader) secretVariable(text string, o finding.Origin) {
 // findLinks adds a URL, or a directory or file. Its path is relative to the file that names it if
 // it exists there, else to the root of the model.
 func (r *reader) findLinks(d Declaration) {
-	d, ok := r.urlSetting(d)
+	d, ok := r.urlSetting(d, "find-links")
 	if !ok {
 		return
 	}

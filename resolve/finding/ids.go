@@ -64,6 +64,7 @@ const (
 	MLflowUnpinned           ID = "mlflow-unpinned"
 	MLflowVersionDiffers     ID = "mlflow-version-differs"
 	MLflowVersionUnknown     ID = "mlflow-version-unknown"
+	ModelIndex               ID = "model-index"
 	NativeLibraryMissing     ID = "native-library-missing"
 	NoFittingWheel           ID = "no-fitting-wheel"
 	OrphanConstraints        ID = "orphan-constraints"

@@ -20,6 +20,8 @@ var supplyRules = []Rule{
 		"What is built from the lock is not what the model declares. Run mlenv lock again."},
 	{MaliciousPackage, Supply, Error, "a locked package is known to be malicious",
 		"Do not install it, and find out where it has already run."},
+	{ModelIndex, Supply, Warning, "a model names an index or a page of its own",
+		"Whoever wrote the model says whose packages go into the image. Name the index yourself (--index-url), or decide for all models by model-indexes in the policy."},
 	{ReleaseGone, Supply, Error, "the index no longer lists a locked file",
 		"The image cannot be built again. Lock again."},
 	{RequirementNotLocked, Supply, Error, "a requirement is not in the lock",

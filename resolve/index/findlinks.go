@@ -89,6 +89,7 @@ func collect(links *[]link, a *account) func(*link) error {
 // readLocation lists one find-links location: a directory, a page, or one file. A local one that
 // does not exist is worth a warning and no more, as pip has it.
 func (c *Client) readLocation(ctx context.Context, location string) ([]link, error) {
+	given := location
 	if u, err := url.Parse(location); err == nil && (u.Scheme == "http" || u.Scheme == "https") {
 		return c.remoteLinks(ctx, u)
 	} else if err == nil && u.Scheme == "file" {
@@ -110,9 +111,24 @@ func (c *Client) readLocation(ctx context.Context, location string) ([]link, err
 	case !info.Mode().IsRegular(): // to open a named pipe is to wait for somebody who writes
 		return nil, fmt.Errorf("reading find-links location %s: it is neither a directory nor a regular file", location)
 	case strings.HasSuffix(path, ".html"), strings.HasSuffix(path, ".htm"):
-		return c.localHTML(fileURL(path))
+		links, err := c.localHTML(fileURL(path))
+		if slices.Contains(c.s.Model.Local, given) {
+			links = slices.DeleteFunc(links, func(l link) bool { return leaves(l.url, path) })
+		}
+		return links, err
 	}
 	return []link{fileLink(path, info.Size())}, nil
+}
+
+// leaves reports whether a link of a page on this machine leads out of the page's directory. A page in a
+// model must not: the model's files are all of this machine that a model may have in an image.
+func leaves(link, page string) bool {
+	u, err := url.Parse(link)
+	if err != nil {
+		return true
+	}
+	rel, err := filepath.Rel(filepath.Dir(page), filePath(u))
+	return u.Scheme == "file" && (err != nil || !filepath.IsLocal(rel))
 }
 
 // remoteLinks reads a page of links, once a run. It is not kept on disk, so Offline has none of it:

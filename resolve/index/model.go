@@ -16,6 +16,7 @@ import (
 //     send them over http too; who names the URL there is the user.)
 type Model struct {
 	Indexes      []string // base URLs, without credentials
+	Local        []string // its locations of links on this machine
 	Links        bool     // it names pages of links, or packages by their URLs
 	TrustedHosts []string // hosts, with or without port, whose certificates are not checked
 }
@@ -83,7 +84,13 @@ func (c *configuring) modelNames(user []Options) (m Model) {
 		}
 	}
 	for _, raw := range c.src.Model.FindLinks {
-		m.Links = note(raw) && !links[indexName(raw)] || m.Links
+		switch remote := note(raw); {
+		case links[indexName(raw)]:
+		case remote:
+			m.Links = true
+		default:
+			m.Local = append(m.Local, raw)
+		}
 	}
 	for _, raw := range c.src.Direct {
 		m.Links = note(raw) || m.Links
