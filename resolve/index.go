@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -38,33 +39,47 @@ func (m *merger) mergeIndex() {
 	slices.Sort(p.OnlyBinary)
 }
 
-// maxOwn is how many indexes of one file are reported each by itself.
-const maxOwn = 100
+// maxOwn is how many indexes and hosts are reported each by itself.
+const maxOwn = 50
 
 // ownIndexes reports where the model's own files say that packages come from, and that certificates are
 // not checked. What the command line says is the user's.
 func (m *merger) ownIndexes() {
+	var remote, trusted []envfile.Declaration
 	for _, f := range m.files {
 		if f.Kind == envfile.Flags {
 			continue
 		}
 		o := f.Options
-		remote := append(slices.Clone(o.ExtraIndexURLs), o.FindLinks...)
 		if o.IndexURL != nil && o.IndexURL.Value == m.spec.PackageIndex.IndexURL {
 			remote = append(remote, *o.IndexURL)
 		}
-		for i, d := range remote {
-			switch {
-			case i == maxOwn:
-				m.find(finding.ModelIndex, "", []finding.Origin{d.From}, "the model takes packages from %d more", len(remote)-i)
-			case i < maxOwn && strings.Contains(d.Value, "://"):
-				m.find(finding.ModelIndex, d.Value, []finding.Origin{d.From}, "the model takes packages from %s", d.Value)
-			}
+		remote = append(append(remote, o.ExtraIndexURLs...), o.FindLinks...)
+		trusted = append(trusted, o.TrustedHosts...)
+	}
+	remote = slices.DeleteFunc(remote, func(d envfile.Declaration) bool { return !strings.Contains(d.Value, "://") })
+	m.findEach(finding.ModelIndex, remote, "the model takes packages from %s")
+	m.findEach(finding.TrustedHost, trusted, "the model says that the certificate of %s is not checked (--trusted-host)")
+}
+
+// findEach reports a rule for each value of declarations, with all the lines that have it.
+func (m *merger) findEach(rule finding.ID, all []envfile.Declaration, format string) {
+	from := map[string][]finding.Origin{}
+	var values []string
+	for _, d := range all {
+		if from[d.Value] == nil {
+			values = append(values, d.Value)
 		}
-		for _, d := range o.TrustedHosts[:min(len(o.TrustedHosts), maxOwn)] {
-			m.find(finding.TrustedHost, d.Value, []finding.Origin{d.From},
-				"the model says that the certificate of %s is not checked (--trusted-host)", d.Value)
+		if list := from[d.Value]; !slices.Contains(list[:min(len(list), maxOwn)], d.From) {
+			from[d.Value] = append(list, d.From)
 		}
+	}
+	for i, v := range values {
+		if i == maxOwn {
+			m.find(rule, "", from[v], format, fmt.Sprintf("%d more", len(values)-i))
+			break
+		}
+		m.find(rule, v, from[v], format, v)
 	}
 }
 
