@@ -314,7 +314,7 @@ func TestConfigureModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Model{Indexes: []string{"https://m.example/simple/", "https://u.example/other/"}, Links: true, TrustedHosts: []string{"m.example", "d.example"}}
+	want := Model{Indexes: []string{"https://m.example/simple/", "https://u.example/other/"}, Local: []string{"wheels"}, Links: true, TrustedHosts: []string{"m.example", "d.example"}}
 	if !reflect.DeepEqual(s.Model, want) || !slices.Equal(s.TrustedHosts, []string{"mine.example"}) {
 		t.Errorf("got %+v and %q, want %+v", s.Model, s.TrustedHosts, want)
 	}
