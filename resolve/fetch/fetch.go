@@ -45,6 +45,10 @@ type Options struct {
 	Workspace string
 	UserAgent string
 
+	// Stores open what URIs of other schemes name, by the scheme in lower case ("s3"): those that a user gives, and
+	// the places of models that no server lists. They are not asked for what a server hands out.
+	Stores map[string]func(ctx context.Context, uri string) (Store, error)
+
 	Timeout time.Duration // without a byte; 0: two minutes
 	Retries int           // after the first try; 0: four, negative: none
 	// Sleep waits between two tries; nil: as long as it takes.

@@ -3,6 +3,7 @@ package fetch_test
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -235,5 +236,50 @@ func TestModelFaults(t *testing.T) {
 			t.Errorf("%s: %v", uri, err)
 		}
 		empty(t, o.Dir)
+	}
+}
+
+// memoryStore is a Store of files in memory.
+type memoryStore map[string]string
+
+func (m memoryStore) List(_ context.Context, add func(fetch.File) error) error {
+	for name, text := range m {
+		if err := add(fetch.File{Path: name, Size: int64(len(text)), Tag: "1"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m memoryStore) Open(_ context.Context, f fetch.File, offset int64) (*fetch.Body, error) {
+	return &fetch.Body{ReadCloser: io.NopCloser(strings.NewReader(m[f.Path][offset:])), Begins: offset, Size: f.Size, Tag: f.Tag}, nil
+}
+
+// TestStores opens models that lie where the caller alone can read them: by their own URI, and by a version of which no
+// server lists the files.
+func TestStores(t *testing.T) {
+	s := fetchtest.New(t)
+	s.Churn("mlflow-artifacts:/0", 100)
+	s.Versions[0].Root = "s3://bucket/elsewhere"
+	o := options(t, s)
+	var asked []string
+	o.Stores = map[string]func(context.Context, string) (fetch.Store, error){"s3": func(_ context.Context, uri string) (fetch.Store, error) {
+		asked = append(asked, uri)
+		return memoryStore(fetchtest.Model(100)), nil
+	}}
+	for _, uri := range []string{"s3://bucket/model", "models:/churn/1", "models:/churn/2"} {
+		m, err := fetch.Open(context.Background(), uri, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files := contents(t, m.FS); files["model.pkl"] != fetchtest.Model(100)["model.pkl"] {
+			t.Errorf("%s: %d files", uri, len(files))
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if want := []string{"s3://bucket/model", "s3://bucket/elsewhere"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q", asked)
 	}
 }

@@ -123,7 +123,7 @@ func (f *finder) find(ctx context.Context, uri string) (*Location, error) {
 		case "file", "":
 			at.Dir, err = localPath(uri)
 		default:
-			return nil, unsupported(uri)
+			at.Store, err = f.elsewhere(ctx, uri)
 		}
 		if err != nil {
 			return nil, err
@@ -136,10 +136,13 @@ func (f *finder) find(ctx context.Context, uri string) (*Location, error) {
 	return nil, &Error{Kind: BadListing, Msg: "the server sends from one URI to the next without end"}
 }
 
-// unsupported refuses a store by its scheme.
-func unsupported(uri string) error {
+// elsewhere opens a URI by one of the stores that the caller gave.
+func (f *finder) elsewhere(ctx context.Context, uri string) (Store, error) {
 	scheme := Scheme(uri)
-	return &Error{Kind: Unsupported, Detail: scheme, Msg: "mlenv does not read " + scheme + ": itself"}
+	if open, ok := f.o.Stores[scheme]; ok {
+		return open(ctx, uri)
+	}
+	return nil, &Error{Kind: Unsupported, Detail: scheme, Msg: "mlenv does not read " + scheme + ": itself"}
 }
 
 // needServer says that a URI means nothing without a server.
@@ -229,6 +232,9 @@ func (f *finder) ofVersion(ctx context.Context, root string, at *Location) (Stor
 			if path, ok := strings.CutPrefix(strings.TrimSuffix(root, "/"), r.Root+"/"); err == nil && ok {
 				return f.tracking.ofRun(at.RunID, path), nil
 			}
+		}
+		if _, ok := f.o.Stores[Scheme(root)]; ok {
+			return f.elsewhere(ctx, root)
 		}
 		return nil, &Error{Kind: Unsupported, Detail: Scheme(root),
 			Msg: "its files are at " + Shown(root) + ", which is neither a run's nor a logged model's place, so the server does not list them"}
