@@ -5,7 +5,7 @@ var targetRules = []Rule{
 	{BaseNotExact, Target, Warning, "the base has another patch release of Python than the model",
 		"The registry has no image of the exact version, so the one of the minor version is taken. Name a base yourself if the patch release matters."},
 	{GPUDriver, Target, Info, "the locked packages are built for a GPU",
-		"The machine needs the GPU and its driver, which no image holds. Where there is none, lock for a CPU: mlenv lock --torch-backend cpu for PyTorch."},
+		"The machine needs the GPU and its driver, which no image holds. Where there is none, lock the builds for a CPU, which PyTorch has an index of its own for."},
 	{LargeLayer, Target, Warning, "a layer is larger than several registries accept",
 		"Registries often refuse layers of more than 8 or 10 GB. Split the file, or find out what your registry accepts."},
 	{NativeLibraryMissing, Target, Error, "a wheel needs a shared library that nothing provides",
