@@ -143,6 +143,9 @@ func TestOnlyTheConsolePrints(t *testing.T) {
 			seen++
 			for _, part := range append([]ast.Expr{call.Fun}, call.Args...) {
 				ast.Inspect(part, func(n ast.Node) bool {
+					if _, ok := n.(*ast.FuncLit); ok {
+						return false // the calls in it are looked at by themselves
+					}
 					if s, ok := n.(*ast.SelectorExpr); ok && (s.Sel.Name == "stderr" || s.Sel.Name == "Stderr") && !mayUseStderr(call) {
 						t.Errorf("%s: stderr is used here, not by the console", files.Position(call.Pos()))
 					}
