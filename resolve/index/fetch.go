@@ -153,6 +153,9 @@ type download struct {
 
 func (c *Client) download(ctx context.Context, u *url.URL, f dist.File, last origin) (string, error) {
 	d := &download{c: c, f: f, last: last, sha: sha256.New()}
+	if f.Size > maxFile {
+		return "", &FormatError{URL: Redact(f.URL), Err: fmt.Errorf("it is said to have %d bytes, more than the %d GB that are downloaded", f.Size, maxFile>>30)}
+	}
 	if err := d.begin(); err != nil {
 		return "", err
 	}
@@ -297,7 +300,13 @@ func (d *download) reset() {
 	}
 }
 
+// maxFile bounds a file, whatever its index says of it or leaves out. The largest wheels have 4 GB.
+const maxFile = 16 << 30
+
 func (d *download) write(p []byte) error {
+	if d.n+int64(len(p)) > maxFile {
+		return &FormatError{URL: Redact(d.f.URL), Err: fmt.Errorf("it has more than %d GB, the most that is downloaded", maxFile>>30)}
+	}
 	if d.f.Size > 0 && d.n+int64(len(p)) > d.f.Size {
 		return d.wrongSize(fmt.Sprintf("more than %d", d.f.Size))
 	}

@@ -22,6 +22,12 @@ const (
 	maxDelay   = 30 * time.Second
 	// maxRetryAfter bounds how long a server can make us wait between two tries.
 	maxRetryAfter = 2 * time.Minute
+	// leastRate is how many bytes per second must come from a server, on average over a timeout: one that
+	// sends a byte now and then is no better than one that is silent.
+	leastRate = 1 << 10
+	// patience is how many timeouts one answer may take that is read into memory, and how many a server
+	// may make us wait between tries. Files may take longer, as long as they come at leastRate.
+	patience = 20
 )
 
 // request is one thing to be fetched by GET, in as many tries as it takes.
@@ -55,6 +61,7 @@ func (e *statusError) Error() string { return fmt.Sprintf("the server answered %
 // refused and broken connections are tried again after a pause that doubles, or that the server
 // asked for. Its errors are *NetworkError, those of the context, and those of use.
 func (t *transport) do(ctx context.Context, r request) error {
+	waited := time.Duration(0)
 	for try := 1; ; try++ {
 		err := t.try(ctx, r)
 		if err == nil {
@@ -64,7 +71,7 @@ func (t *transport) do(ctx context.Context, r request) error {
 			return fmt.Errorf("fetching %s: %w", redact(r.url), context.Cause(ctx))
 		}
 		delay, again := retryable(err, try)
-		if !again || try > t.settings.Retries {
+		if waited += delay; !again || try > t.settings.Retries || waited > patience*t.settings.Timeout {
 			return networkError(r.url, try, err)
 		}
 		if asked(err) {
@@ -124,6 +131,11 @@ func (t *transport) try(parent context.Context, r request) error {
 	defer t.slots.Release(1)
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
+	if r.gzip {
+		var end context.CancelFunc
+		ctx, end = context.WithTimeout(ctx, patience*t.settings.Timeout)
+		defer end()
+	}
 	// The timer ends a try in which nothing arrives for so long: no answer, or no more of the body.
 	var stalled atomic.Bool
 	timer := time.AfterFunc(t.settings.Timeout, func() { stalled.Store(true); cancel() })
@@ -151,6 +163,7 @@ func (t *transport) try(parent context.Context, r request) error {
 		return connectionError(errorOf(err), &stalled, t.settings.Timeout)
 	}
 	body := &body{rc: resp.Body, timer: timer, timeout: t.settings.Timeout, stalled: &stalled}
+	body.least = int64(leastRate * t.settings.Timeout.Seconds())
 	defer body.Close()
 	if c := resp.StatusCode; c == http.StatusRequestTimeout || c == http.StatusTooManyRequests || c >= 500 {
 		return &statusError{code: c, after: retryAfter(resp.Header.Get("Retry-After"), t.settings.Now())}
@@ -160,6 +173,9 @@ func (t *transport) try(parent context.Context, r request) error {
 		resp.Body = &gunzip{body: body}
 	}
 	err = r.use(resp)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil && parent.Err() == nil {
+		return &transferError{err: fmt.Errorf("not all of it came within %s", patience*t.settings.Timeout), final: true}
+	}
 	if body.err != nil && err != nil {
 		return &transferError{err: body.err}
 	}
@@ -180,24 +196,27 @@ func connectionError(err error, stalled *atomic.Bool, timeout time.Duration) err
 	return &transferError{err: err}
 }
 
-// body reads the body of an answer, puts off the timer as long as something arrives, and remembers
-// the error that ended it.
+// body reads the body of an answer, puts off the timer as long as enough arrives, and remembers the
+// error that ended it.
 type body struct {
 	rc      io.ReadCloser
 	timer   *time.Timer
 	timeout time.Duration
 	stalled *atomic.Bool
+	least   int64 // bytes within the timeout
+	got     int64 // since the timer was put off
 	err     error
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.rc.Read(p)
-	if n > 0 {
+	if b.got += int64(n); b.got >= b.least && n > 0 {
 		b.timer.Reset(b.timeout)
+		b.got = 0
 	}
 	if err != nil && err != io.EOF {
 		if b.stalled.Load() {
-			err = fmt.Errorf("nothing received for %s", b.timeout)
+			err = fmt.Errorf("next to nothing received for %s", b.timeout)
 		}
 		b.err = err
 	}
