@@ -61,10 +61,15 @@ type Server struct {
 	Answer func(w http.ResponseWriter, r *http.Request) bool
 
 	http *httptest.Server
-	mu   sync.Mutex
-	log  []string
-	sent int64
-	seen []http.Header
+	seen seen
+}
+
+// seen is what was asked for and sent.
+type seen struct {
+	sync.Mutex
+	requests []string
+	headers  []http.Header
+	sent     int64 // bytes of files
 }
 
 // New starts a server, which ends with the test.
@@ -100,23 +105,23 @@ func (s *Server) Put(root string, files map[string]string) {
 
 // Requests lists what was asked for: method, path and query.
 func (s *Server) Requests() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.log)
+	s.seen.Lock()
+	defer s.seen.Unlock()
+	return slices.Clone(s.seen.requests)
 }
 
 // Headers are those of all requests.
 func (s *Server) Headers() []http.Header {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.seen)
+	s.seen.Lock()
+	defer s.seen.Unlock()
+	return slices.Clone(s.seen.headers)
 }
 
 // Sent is how many bytes of files were sent.
 func (s *Server) Sent() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.sent
+	s.seen.Lock()
+	defer s.seen.Unlock()
+	return s.seen.sent
 }
 
 const (
@@ -127,10 +132,10 @@ const (
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	s.log = append(s.log, strings.TrimSuffix(r.Method+" "+r.URL.Path+"?"+r.URL.RawQuery, "?"))
-	s.seen = append(s.seen, r.Header.Clone())
-	s.mu.Unlock()
+	s.seen.Lock()
+	s.seen.requests = append(s.seen.requests, strings.TrimSuffix(r.Method+" "+r.URL.Path+"?"+r.URL.RawQuery, "?"))
+	s.seen.headers = append(s.seen.headers, r.Header.Clone())
+	s.seen.Unlock()
 	switch {
 	case s.Answer != nil && s.Answer(w, r):
 	case s.Auth != "" && r.Header.Get("Authorization") != s.Auth:
@@ -420,9 +425,9 @@ type counter struct {
 
 func (c *counter) Write(p []byte) (int, error) {
 	n, err := c.ResponseWriter.Write(p)
-	c.s.mu.Lock()
-	c.s.sent += int64(n)
-	c.s.mu.Unlock()
+	c.s.seen.Lock()
+	c.s.seen.sent += int64(n)
+	c.s.seen.Unlock()
 	return n, err
 }
 
