@@ -97,12 +97,16 @@ func (in Inputs) wheels(b *base.Found) ([]Wheel, error) {
 	if err != nil {
 		return nil, err
 	}
+	var needs *pylock.Needs
+	if in.Lock.Tool.SpecDigest != "" { // our own
+		needs = pylock.NeedsOf(picks, b.Target())
+	}
 	var out []Wheel
 	for _, p := range picks {
 		out = append(out, Wheel{
 			Filename: p.File.Name, Name: string(p.Name), Size: p.File.Size, SHA256: strings.ToLower(p.File.Hashes["sha256"]),
 			Requested: slices.Contains(in.Lock.Tool.Requested, p.Name), DirectURL: p.DirectURL,
-			Path: in.path(p),
+			Path: in.path(p), Needs: needs,
 		})
 	}
 	return out, nil

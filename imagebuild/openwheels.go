@@ -13,6 +13,7 @@ import (
 
 	"mlenv/imagebuild/layer"
 	"mlenv/imagebuild/wheel"
+	"mlenv/resolve/dist"
 	"mlenv/resolve/finding"
 )
 
@@ -75,7 +76,9 @@ func (o *opened) read(ctx context.Context, w Wheel, scheme wheel.Scheme) error {
 		return err
 	}
 	o.distInfo, o.source = o.wheel.DistInfo(), w.Filename
-	o.entries, err = o.wheel.Install(scheme, wheel.Options{DirectURL: w.DirectURL})
+	if err = o.compare(w); err == nil {
+		o.entries, err = o.wheel.Install(scheme, wheel.Options{DirectURL: w.DirectURL})
+	}
 	if err != nil {
 		return errors.Join(err, o.wheel.Close())
 	}
@@ -83,6 +86,41 @@ func (o *opened) read(ctx context.Context, w Wheel, scheme wheel.Scheme) error {
 		o.entries[i].Source = w.Filename
 	}
 	return nil
+}
+
+// compare refuses a wheel that needs more than the lock has: the lock was made by what an index said of
+// the wheel, which the wheel itself does not say.
+func (o *opened) compare(w Wheel) error {
+	if w.Needs == nil {
+		return nil
+	}
+	data, err := o.wheel.Metadata()
+	if err != nil {
+		return err
+	}
+	m, err := dist.ParseMetadata(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.Filename, err)
+	}
+	if unmet := w.Needs.Unmet(m); len(unmet) > 0 {
+		return &UnmetError{Wheel: w.Filename, Unmet: unmet}
+	}
+	return nil
+}
+
+// UnmetError says that a wheel of a lock needs what the lock does not have.
+type UnmetError struct {
+	Wheel string   // its file name
+	Unmet []string // its requirements, as it has them
+}
+
+func (e *UnmetError) Error() string {
+	const most = 5
+	more := ""
+	if n := len(e.Unmet) - most; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Sprintf("%s needs %.500s%s, which the lock does not have", e.Wheel, strings.Join(e.Unmet[:min(len(e.Unmet), most)], ", "), more)
 }
 
 func (s *openWheels) close() error {

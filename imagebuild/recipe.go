@@ -30,6 +30,7 @@ import (
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/layer"
 	"mlenv/resolve/finding"
+	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
 )
 
@@ -71,6 +72,9 @@ type Wheel struct {
 	// Path gives the place of the wheel's file, whose hash was checked; it may download it first. It
 	// is called when the wheel's bytes are needed, at times never, and perhaps more than once.
 	Path func(ctx context.Context) (string, error)
+	// Needs is what the other wheels bring. A wheel whose own METADATA asks for more, when it is opened,
+	// is an *UnmetError; nil: the lock was made by others, who may leave out what they mean to.
+	Needs *pylock.Needs
 }
 
 var hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)

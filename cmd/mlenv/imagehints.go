@@ -24,6 +24,7 @@ func imageHint(err error) string {
 		noBase    *base.UnavailableError
 		building  *needsBuilding
 		unbuilt   *pylock.UnbuiltError
+		unmet     *imagebuild.UnmetError
 		collision *imagebuild.CollisionError
 		tooLarge  *imagebuild.TooLargeError
 		tooMany   *imagebuild.TooManyLayersError
@@ -44,6 +45,8 @@ func imageHint(err error) string {
 		return "--conda-as-pip installs those by pip that are Python packages; mlenv dockerfile writes a Dockerfile, which can run conda"
 	case errors.As(err, &unbuilt):
 		return "give wheels with --find-links, choose another --python or --base, or let mlenv dockerfile write a Dockerfile, which can build them"
+	case errors.As(err, &unmet):
+		return "the index, or whoever answered in its name, said something else of the wheel when it was locked: lock it again, from another index"
 	case errors.As(err, &collision):
 		return "pip would fail, or mix the two: require only one of the two packages"
 	case errors.As(err, &tooLarge):

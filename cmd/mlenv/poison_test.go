@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -158,5 +160,50 @@ func (w *poisonWorld) checkVictim(t *testing.T) {
 	}
 	if outs[0] != outs[1] || !strings.Contains(outs[0], "sha256:") {
 		t.Errorf("the victim's image is %s, want %s", outs[0], outs[1])
+	}
+}
+
+// TestImageNeedsWhatWheelsSay holds that no image is made without what a wheel says that it needs, though
+// the index, with the right hash of its own metadata, left it out.
+func TestImageNeedsWhatWheelsSay(t *testing.T) {
+	img, err := basetest.Slim("3.11.9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := "oci:" + filepath.Join(t.TempDir(), "base")
+	if err := crane.SaveOCI(img, strings.TrimPrefix(base, "oci:")); err != nil {
+		t.Fatal(err)
+	}
+	w := newPoisonWorld(t, base)
+	needy := w.six
+	needy.Requires = []string{"toml", "nothing; extra == 'x'", "nothing; python_version < '3'"}
+	said := w.six.METADATA()
+	sum := sha256.Sum256([]byte(said))
+	page, err := json.Marshal(map[string]any{"meta": map[string]string{"api-version": "1.1"}, "name": "six", "files": []any{map[string]any{
+		"filename": needy.Filename(), "url": w.honest.FileURL(needy), "hashes": map[string]string{"sha256": needy.SHA256()},
+		"core-metadata": map[string]string{"sha256": hex.EncodeToString(sum[:])},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.honest.Add(needy)
+	w.honest.On("/simple/six/", -1, indextest.Body("application/vnd.pypi.simple.v1+json", string(page)))
+	w.honest.On("/files/six/*.metadata", -1, indextest.Body("text/plain", said))
+	dir := t.TempDir()
+	lock := filepath.Join(dir, "pylock.toml")
+	common := []string{w.victim, "--serve", "none", "--index-url", w.honest.URL}
+	image := append([]string{"image"}, append(common, "--base", base, "-o", "oci:"+filepath.Join(dir, "layout"), "--quiet")...)
+	if _, stderr, code := command(t, w.env, append(append([]string{"lock"}, common...), "-o", lock)...); code != exitOK {
+		t.Fatalf("locking: exit code %d: %s", code, stderr)
+	}
+	if _, stderr, code := command(t, w.env, append(image, "--lock", lock)...); code != exitFailure || !strings.Contains(stderr, "six-1.16.0-py3-none-any.whl needs toml, which the lock does not have") {
+		t.Errorf("with the lock: exit code %d: %s", code, stderr)
+	}
+	w.env["MLENV_CACHE_DIR"] = filepath.Join(dir, "cache") // where nobody has seen the wheel
+	if _, stderr, code := command(t, w.env, image...); code != exitFailure || !strings.Contains(stderr, "is not the wheel's own") {
+		t.Errorf("without a lock: exit code %d: %s", code, stderr)
+	}
+	if _, stderr, code := command(t, w.env, image...); code != exitOK {
+		t.Errorf("once the wheel is known: exit code %d: %s", code, stderr)
 	}
 }
