@@ -115,3 +115,30 @@ func TestRecordedVersions(t *testing.T) {
 		})
 	}
 }
+
+// TestPaddleFiles holds that Paddle's files are there by the beginning of their names, as MLflow's flavor
+// records them, and that they are missed where they are not.
+func TestPaddleFiles(t *testing.T) {
+	for file, want := range map[string]bool{"model.pdiparams": false, "model.pdparams": false, "other.pdiparams": true} {
+		files := fstest.MapFS{
+			"MLmodel": {Data: []byte("flavors:\n  paddle: {pickled_model: model, paddle_version: 3.3.1}\n  python_function: {loader_module: mlflow.paddle, model_path: model, python_version: 3.11.7}\nmlflow_version: 3.1.0\n")},
+			"requirements.txt": {Data: []byte("mlflow==3.1.0\npaddlepaddle==3.3.1\n")},
+			file:               {},
+		}
+		m, err := model.Read(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, err := resolve.Model(m, resolve.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := Run(Input{Spec: spec, Model: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := report.Findings.Count("error") > 0; got != want {
+			t.Errorf("%s: %+v", file, report.Findings)
+		}
+	}
+}

@@ -72,9 +72,20 @@ func (c *checker) modelFile(key string, v model.Value) {
 	var bad *model.LinkError
 	switch _, err := fs.Stat(c.in.Model.FS, name); {
 	case errors.As(err, &bad): // package resolve reports the link
+	case errors.Is(err, fs.ErrNotExist) && c.ofPaddle(name):
 	case errors.Is(err, fs.ErrNotExist):
 		c.find(finding.MissingModelFile, v.Text, c.from(v), "%s names %s, which the model does not have", key, v.Text)
 	case err != nil:
 		c.find(finding.MissingModelFile, v.Text, c.from(v), "%s names %s, which cannot be read", key, v.Text)
 	}
+}
+
+// ofPaddle reports that a name is the beginning of the names of Paddle's files, as its flavor records
+// it: model for model.pdmodel, model.json and model.pdiparams.
+func (c *checker) ofPaddle(name string) bool {
+	if c.in.Model.Flavor("paddle") == nil {
+		return false
+	}
+	entries, err := fs.ReadDir(c.in.Model.FS, path.Dir(name))
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), path.Base(name)+".pd") })
 }
