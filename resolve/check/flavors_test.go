@@ -121,7 +121,7 @@ func TestRecordedVersions(t *testing.T) {
 func TestPaddleFiles(t *testing.T) {
 	for file, want := range map[string]bool{"model.pdiparams": false, "model.pdparams": false, "other.pdiparams": true} {
 		files := fstest.MapFS{
-			"MLmodel": {Data: []byte("flavors:\n  paddle: {pickled_model: model, paddle_version: 3.3.1}\n  python_function: {loader_module: mlflow.paddle, model_path: model, python_version: 3.11.7}\nmlflow_version: 3.1.0\n")},
+			"MLmodel":          {Data: []byte("flavors:\n  paddle: {pickled_model: model, paddle_version: 3.3.1}\n  python_function: {loader_module: mlflow.paddle, model_path: model, python_version: 3.11.7}\nmlflow_version: 3.1.0\n")},
 			"requirements.txt": {Data: []byte("mlflow==3.1.0\npaddlepaddle==3.3.1\n")},
 			file:               {},
 		}
