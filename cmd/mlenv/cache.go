@@ -8,6 +8,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mlenv/resolve/cache"
+
+	"mlenv/resolve/secret"
 )
 
 // cacheCommand shows and empties the directory in which everything that is remembered lies.
@@ -47,7 +49,7 @@ func cacheCommand(a *app) *cli.Command {
 		},
 		Action: none.action(func(_ context.Context, args []string) error {
 			if len(args) > 0 {
-				return &usageError{msg: fmt.Sprintf("cache has no command %q", args[0])}
+				return &usageError{msg: fmt.Sprintf("cache has no command %q", secret.URL(args[0]))}
 			}
 			return &usageError{msg: "cache needs one of dir, prune, clean"}
 		}),
@@ -88,7 +90,7 @@ func (a *app) cleanCache(args []string) error {
 // cacheArguments gives the cache's directory to a command that takes no arguments.
 func (a *app) cacheArguments(command string, args []string) (string, error) {
 	if len(args) > 0 {
-		return "", &usageError{msg: fmt.Sprintf("cache %s takes no argument, but there is %q", command, args[0])}
+		return "", &usageError{msg: fmt.Sprintf("cache %s takes no argument, but there is %q", command, secret.URL(args[0]))}
 	}
 	return a.cacheDir()
 }

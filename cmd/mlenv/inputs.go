@@ -11,6 +11,8 @@ import (
 	"mlenv/resolve/fetch"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
+
+	"mlenv/resolve/secret"
 )
 
 // inputs is what every command that starts from a model works on.
@@ -77,7 +79,7 @@ func oneArgument(args []string, command, name string) (string, error) {
 	case 1:
 		return args[0], nil
 	}
-	return "", &usageError{msg: fmt.Sprintf("%s takes one %s, but there is also %q", command, name, args[1])}
+	return "", &usageError{msg: fmt.Sprintf("%s takes one %s, but there is also %q", command, name, secret.URL(args[1]))}
 }
 
 // resolve turns the options into what package resolve adds to the model.

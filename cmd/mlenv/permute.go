@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"mlenv/resolve/secret"
 )
 
 // level is one command on the way from the root to the command that runs, with the flags that
@@ -148,7 +150,7 @@ func unknownCommand(levels []*level, word string) error {
 			names = append(names, c.Name)
 		}
 	}
-	e := &usageError{msg: fmt.Sprintf("unknown command %q", word), command: words(levels)}
+	e := &usageError{msg: fmt.Sprintf("unknown command %q", secret.URL(word)), command: words(levels)}
 	if near := nearest(word, names); near != "" {
 		e.hint = "did you mean " + near + "?"
 	}

@@ -142,6 +142,9 @@ func listingOf(ctx context.Context) string {
 	return index
 }
 
+// queryKey is an address without its user, query and fragment.
+func queryKey(u *url.URL) string { return u.Scheme + "://" + canonicalHost(u) + u.EscapedPath() }
+
 // authorize sets the Authorization of a request that is about to leave.
 func (k keyring) authorize(r *http.Request, model bool) {
 	r.Header.Del("Authorization")

@@ -64,8 +64,11 @@ type Settings struct {
 	Strategy  Strategy     // FirstIndex if ""
 
 	Credentials []Credential // besides those in URLs
-	Model       Model        // what of all this the user does not vouch for
-	CacheDir    string       // "" for no cache on disk; files cannot be fetched then
+	// Queries are those that give access to one address each, such as "token=…". The addresses have been
+	// written without them, in Specs and locks; see queryKey.
+	Queries  map[string]string
+	Model    Model  // what of all this the user does not vouch for
+	CacheDir string // "" for no cache on disk; files cannot be fetched then
 
 	Network
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mlenv/resolve/pep508"
+	"mlenv/resolve/secret"
 )
 
 // Options are the settings that a command line and a requirements file can both give. URLs may
@@ -164,6 +165,12 @@ func (c *configuring) model() {
 		if k, ok := credentialOf(u); ok {
 			k.Model = true
 			c.set.Credentials = append(c.set.Credentials, k)
+		}
+		if secret.QueryIsSecret(u.RawQuery) {
+			if c.set.Queries == nil {
+				c.set.Queries = map[string]string{}
+			}
+			c.set.Queries[queryKey(u)] = u.RawQuery
 		}
 	}
 }

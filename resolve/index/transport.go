@@ -140,6 +140,9 @@ type roundTripper struct {
 func (rt *roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.URL.User = nil
+	if r.URL.RawQuery == "" && r.Response == nil { // where a redirect leads, the server decides
+		r.URL.RawQuery = rt.t.settings.Queries[queryKey(r.URL)]
+	}
 	index := listingOf(r.Context())
 	rt.t.keys.authorize(r, rt.t.settings.Model.names(index))
 	r.Header.Del("Referer")

@@ -28,14 +28,15 @@ func Variable(text string) string {
 }
 
 // Scrub removes the credentials from every URL in a text: the user and password before the host,
-// and the token in a conda channel's "/t/TOKEN/" path. A user without a password is kept if it is
+// a query that gives access, such as a token or a signature, and the token in a conda channel's
+// "/t/TOKEN/" path. A user without a password is kept if it is
 // not a secret: "git", and any user of an ssh URL. Scrub reports whether it removed anything.
 func Scrub(text string) (string, bool) {
 	clean, _, found := Take(text)
 	return clean, found
 }
 
-// Take is Scrub that also gives the http and https URLs that had a user and password, with them.
+// Take is Scrub that also gives the http and https URLs that had a secret, with it.
 func Take(text string) (clean string, secrets []string, found bool) {
 	if !strings.Contains(text, ":") {
 		return text, nil, false
@@ -49,17 +50,21 @@ func Take(text string) (clean string, secrets []string, found bool) {
 		out.WriteString(text[:at[1]])
 		scheme := strings.ToLower(text[at[0]:at[1]])
 		rest := text[at[1]:]
-		if n := userinfo(rest); n > 0 {
+		taken := false
+		n := userinfo(rest)
+		whole := scheme + rest[:n+endOfURL(rest[n:])]
+		if n > 0 {
 			user, _, hasPassword := strings.Cut(rest[:n-1], ":")
 			if hasPassword || !strings.Contains(scheme, "ssh") && user != "git" {
-				if !variableOnly.MatchString(rest[:n-1]) {
-					found = true
-					if strings.HasPrefix(scheme, "http") {
-						secrets = append(secrets, scheme+rest[:n]+rest[n:n+endOfURL(rest[n:])])
-					}
-				}
+				taken = !variableOnly.MatchString(rest[:n-1])
 				rest = rest[n:]
 			}
+		}
+		if clean, ok := cutQuery(rest); ok {
+			taken, rest = true, clean
+		}
+		if found = found || taken; taken && strings.HasPrefix(scheme, "http") {
+			secrets = append(secrets, whole)
 		}
 		text = rest
 	}
@@ -69,6 +74,22 @@ func Take(text string) (clean string, secrets []string, found bool) {
 		return masked, secrets, true
 	}
 	return clean, secrets, found
+}
+
+// cutQuery removes the query of the URL whose rest a text begins with, if it gives access.
+func cutQuery(rest string) (string, bool) {
+	end := endOfURL(rest)
+	at := strings.IndexByte(rest[:end], '?')
+	if at < 0 {
+		return rest, false
+	}
+	if i := strings.IndexByte(rest[at:end], '#'); i >= 0 {
+		end = at + i
+	}
+	if !QueryIsSecret(rest[at+1 : end]) {
+		return rest, false
+	}
+	return rest[:at] + rest[end:], true
 }
 
 // endOfURL returns the length of what of a text can still belong to a URL.

@@ -70,12 +70,12 @@ func URL(text string) string {
 // Redact returns a text with URLs in it as it may be shown: without users and passwords, even where
 // white space or a slash in a password keeps the URL from being one, and without queries.
 func Redact(text string) string {
-	if !strings.Contains(text, ":") {
+	if !strings.ContainsAny(text, ":?") {
 		return text
 	}
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		if strings.Contains(line, ":") {
+		if strings.ContainsAny(line, ":?") {
 			lines[i] = redactLine(line)
 		}
 	}
@@ -84,6 +84,9 @@ func Redact(text string) string {
 
 func redactLine(line string) string {
 	clean, _ := Scrub(line)
+	clean = optionUser.ReplaceAllString(clean, "$1")
+	// A client's error may name a redirect's target without its scheme and host.
+	clean = relativeQuery.ReplaceAllString(clean, "/$1?…")
 	starts := urlStart.FindAllStringIndex(clean, -1)
 	if starts == nil {
 		return clean
@@ -121,6 +124,12 @@ func hideQuery(rest string) string {
 	}
 	return rest[:question] + "?…" + rest[end:]
 }
+
+// optionUser is pip's option for a host, with a user before a host that has no scheme.
+var optionUser = regexp.MustCompile(`((?:^|\s)(?:-[if]|--(?:index-url|extra-index-url|find-links|trusted-host))(?:\s+|=|\s*"))[^\s/"@]*:[^\s/"@]*@`)
+
+// relativeQuery is a quoted path with a query.
+var relativeQuery = regexp.MustCompile(`(?:^|\B)/([^\s?"'<>]*)\?[^\s"'<>#]*=[^\s"'<>#]*`)
 
 // HasSpace reports whether the user or password of a URL in a line seems to hold white space, which
 // no URL may: a parser would take the secret's second half for something else, and show it.
