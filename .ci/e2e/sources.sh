@@ -97,7 +97,9 @@ buckets() {
 passwords() {
 	local out
 	mlflow_env auth 'mlflow[auth]==3.17.2' 'scikit-learn==1.7.2'
-	export MLFLOW_FLASK_SERVER_SECRET_KEY=e2e MLFLOW_TRACKING_USERNAME=admin MLFLOW_TRACKING_PASSWORD=password1234
+	# Since 3.17 there is no default password.
+	export MLFLOW_FLASK_SERVER_SECRET_KEY=e2e MLFLOW_AUTH_ADMIN_PASSWORD=e2e-password-1234
+	export MLFLOW_TRACKING_USERNAME=admin MLFLOW_TRACKING_PASSWORD=$MLFLOW_AUTH_ADMIN_PASSWORD
 	mlflow_server auth auth --app-name basic-auth --artifacts-destination "$E2E/servers/auth/artifacts"
 	"$E2E/mlflow-auth/bin/python" "$here/log_churn.py" "$SERVER" >"$E2E/log.log" 2>&1 || { tail -5 "$E2E/log.log" >&2; die "auth: the models could not be logged"; }
 	"$E2E/mlenv" check models:/churn@champion --tracking-uri "$SERVER" >"$E2E/check.log" 2>&1 || { cat "$E2E/check.log" >&2; die "auth: check"; }
@@ -105,6 +107,6 @@ passwords() {
 		out=$("$E2E/mlenv" check models:/churn@champion --tracking-uri "$SERVER" 2>&1) && die "auth: a wrong password does"
 		[[ $out == *"answered 401"*"hint: set MLFLOW_TRACKING_USERNAME"* ]] || die "auth: $out"
 	done
-	unset MLFLOW_FLASK_SERVER_SECRET_KEY MLFLOW_TRACKING_USERNAME MLFLOW_TRACKING_PASSWORD
+	unset MLFLOW_FLASK_SERVER_SECRET_KEY MLFLOW_AUTH_ADMIN_PASSWORD MLFLOW_TRACKING_USERNAME MLFLOW_TRACKING_PASSWORD
 	say "auth: the right password does, a wrong one and none are refused with what to do"
 }
