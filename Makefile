@@ -28,8 +28,9 @@ test: ## vet and all hermetic tests, with a summary of what was skipped and why
 dockerfiles: ## the Dockerfiles of the golden files, read by BuildKit's own parser
 	$(GO) -C .ci/dockerfiles test -count=1 ./...
 
-soak: ## 250 image builds against an index and a registry that fail at random, always the same 250
+soak: ## 250 image builds against an index and a registry that fail at random, always the same 250; answers that want gigabytes
 	$(GO) test ./cmd/mlenv -run '^TestImageChaos$$' -count=1 -v
+	$(GO) test ./resolve/index -run '^TestHostileAnswersTakeLittleMemory$$' -count=1
 
 lint: ## formatting, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
