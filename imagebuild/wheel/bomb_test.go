@@ -59,15 +59,15 @@ func TestBombs(t *testing.T) {
 	dir := bytes.LastIndex(overlap, []byte("PK\x01\x02"))
 	binary.LittleEndian.PutUint32(overlap[dir+42:], uint32(bytes.Index(overlap, append([]byte{0}, 'a'))-29))
 	for want, data := range map[string][]byte{
-		"cannot come out":      rawZip(t, packed, header("a", n, n*2000, 8)),
-		"is not possible":      rawZip(t, packed, header("a", n, 1<<50, 8)),
-		"two sizes differ":     rawZip(t, packed, header("a", n, n+1, 0)),
-		"compression method":   rawZip(t, packed, header("a", n, n, 12)),
-		"a zip bomb":           rawZip(t, bytes.Repeat(packed, 120), header("a", 120*n, 1200<<20, 8)),
-		"shared with another":  overlap,
-		"beyond the end":       rawZip(t, packed, header("a", n<<20, n<<20, 8)),
-		"reading the zip":      []byte("not a zip"),
-		"its size or CRC-32": rawZip(t, packed, header("a", n, 10<<20, 8)),
+		"cannot come out":     rawZip(t, packed, header("a", n, n*2000, 8)),
+		"is not possible":     rawZip(t, packed, header("a", n, 1<<50, 8)),
+		"two sizes differ":    rawZip(t, packed, header("a", n, n+1, 0)),
+		"compression method":  rawZip(t, packed, header("a", n, n, 12)),
+		"a zip bomb":          rawZip(t, bytes.Repeat(packed, 120), header("a", 120*n, 1200<<20, 8)),
+		"shared with another": overlap,
+		"beyond the end":      rawZip(t, packed, header("a", n<<20, n<<20, 8)),
+		"reading the zip":     []byte("not a zip"),
+		"its size or CRC-32":  rawZip(t, packed, header("a", n, 10<<20, 8)),
 	} {
 		name := filepath.Join(t.TempDir(), "demo_pkg-1.0-py3-none-any.whl")
 		if err := os.WriteFile(name, data, 0o600); err != nil {
