@@ -24,7 +24,6 @@ func imageHint(err error) string {
 		noBase    *base.UnavailableError
 		building  *needsBuilding
 		unbuilt   *pylock.UnbuiltError
-		unmet     *imagebuild.UnmetError
 		collision *imagebuild.CollisionError
 		tooLarge  *imagebuild.TooLargeError
 		tooMany   *imagebuild.TooManyLayersError
@@ -33,20 +32,14 @@ func imageHint(err error) string {
 		occupied  *base.OccupiedError
 		python    *base.PythonError
 		engine    *noEngine
-		unserved  *lock.UnservedError
 		unnamed   *imagebuild.ManifestError
-		newer     *lock.NewerError
 		notFor    *pylock.NotForError
-		symbols   *dist.SymbolsError
-		backend   *lock.BackendError
 	)
 	switch {
 	case errors.As(err, &building):
 		return "--conda-as-pip installs those by pip that are Python packages; mlenv dockerfile writes a Dockerfile, which can run conda"
 	case errors.As(err, &unbuilt):
 		return "give wheels with --find-links, choose another --python or --base, or let mlenv dockerfile write a Dockerfile, which can build them"
-	case errors.As(err, &unmet):
-		return "the index, or whoever answered in its name, said something else of the wheel when it was locked: lock it again, from another index"
 	case errors.As(err, &collision):
 		return "pip would fail, or mix the two: require only one of the two packages"
 	case errors.As(err, &tooLarge):
@@ -65,6 +58,31 @@ func imageHint(err error) string {
 		return "give a --base that has it, or another --python"
 	case errors.As(err, &noBase):
 		return baseHint(noBase)
+	case errors.As(err, &engine):
+		return "start one, or name it in DOCKER_HOST (unix:// or tcp://); --output docker-tar:FILE writes what docker load reads"
+	case errors.Is(err, sink.ErrOnePlatform):
+		return "give one --platform, or push the image index, or write it with --output oci:DIR"
+	case errors.As(err, &unnamed):
+		return "choose a --base whose layers are packed by gzip, or write --manifest oci"
+	}
+	if hint := heldLockHint(err); hint != "" {
+		return hint
+	}
+	return registryHint(err)
+}
+
+// heldLockHint says what helps where the lock that was given does not do; "" for other errors.
+func heldLockHint(err error) string {
+	var (
+		unmet    *imagebuild.UnmetError
+		unserved *lock.UnservedError
+		symbols  *dist.SymbolsError
+		backend  *lock.BackendError
+		newer    *lock.NewerError
+	)
+	switch {
+	case errors.As(err, &unmet):
+		return "the index, or whoever answered in its name, said something else of the wheel when it was locked: lock it again, from another index"
 	case errors.As(err, &unserved):
 		return "lock again with mlenv lock --serve " + string(unserved.Serve) + ", or give the --serve of the lock"
 	case errors.As(err, &symbols):
@@ -73,14 +91,8 @@ func imageHint(err error) string {
 		return "lock again with mlenv lock --torch-backend " + backend.Want
 	case errors.As(err, &newer):
 		return "lock again with mlenv lock --exclude-newer, with the same time"
-	case errors.As(err, &engine):
-		return "start one, or name it in DOCKER_HOST (unix:// or tcp://); --output docker-tar:FILE writes what docker load reads"
-	case errors.Is(err, sink.ErrOnePlatform):
-		return "give one --platform, or push the image index, or write it with --output oci:DIR"
-	case errors.As(err, &unnamed):
-		return "choose a --base whose layers are packed by gzip, or write --manifest oci"
 	}
-	return registryHint(err)
+	return ""
 }
 
 // registryHint says what helps against a registry's answer.
