@@ -3,9 +3,8 @@
 package main
 
 import (
-	"io"
+	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -70,36 +69,18 @@ func TestNamedPipesInModels(t *testing.T) {
 	}
 }
 
-// A command that waits for what no context ends, such as a pipe that the user names and nobody writes
-// to, ends by one signal all the same.
+// A command that waits for what no context ends, such as the opening of a pipe that nobody writes to,
+// ends by one signal all the same.
 func TestSignalEndsWhatWaits(t *testing.T) {
-	pipe := filepath.Join(t.TempDir(), "limits.txt")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Skip("no named pipes here:", err)
+	t.Parallel() // it takes the whole time of grace
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(&interruption{syscall.SIGTERM})
+	if code := grace(ctx, make(chan int)); code != 128+int(syscall.SIGTERM) {
+		t.Errorf("exit code %d", code)
 	}
-	cmd := exec.Command("mlenv", "resolve", "../../examples/sklearn", "--constraint", pipe)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	// Whoever opens a pipe for writing gets it when there is a reader: the command is there, and waits
-	// for a line that does not come.
-	writer, err := os.OpenFile(pipe, os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer writer.Close()
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(io.Discard, stderr); err != nil {
-		t.Fatal(err)
-	}
-	err = cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != 128+int(syscall.SIGTERM) {
-		t.Errorf("exit code %d, %v", code, err)
+	done := make(chan int, 1)
+	done <- exitFindings
+	if code := grace(ctx, done); code != exitFindings {
+		t.Errorf("a command that is through: exit code %d", code)
 	}
 }
