@@ -9,7 +9,7 @@ FUZZTIME ?= 20s
 # The race detector needs cgo and a C compiler.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC)" >/dev/null && echo -race)
 
-.PHONY: e2e bench-image bench-start bench-memory build demo test dockerfiles soak lint fuzz golden cross bench-resolve bench-lock oracle oracle-lock clean
+.PHONY: e2e bench-scale bench-image bench-start bench-memory build demo test dockerfiles soak lint fuzz golden cross bench-resolve bench-lock oracle oracle-lock clean
 
 build: ## the static binary ./mlenv
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o mlenv ./cmd/mlenv
@@ -28,9 +28,13 @@ test: ## vet and all hermetic tests, with a summary of what was skipped and why
 dockerfiles: ## the Dockerfiles of the golden files, read by BuildKit's own parser
 	$(GO) -C .ci/dockerfiles test -count=1 ./...
 
-soak: ## 250 image builds against an index and a registry that fail at random, always the same 250; answers that want gigabytes
+soak: ## 250 image builds against servers that fail at random, and 500 hostile inputs, always the same; answers that want gigabytes
 	$(GO) test ./cmd/mlenv -run '^TestImageChaos$$' -count=1 -v
+	MLENV_TEST_HOSTILE=100 $(GO) test ./cmd/mlenv -run '^TestHostile$$' -count=1 -v -timeout 60m
 	$(GO) test ./resolve/index -run '^TestHostileAnswersTakeLittleMemory$$' -count=1
+
+bench-scale: ## how many times longer what is twice as long takes, for every shape that a stranger can make long
+	$(GO) test ./resolve ./resolve/pep440 ./resolve/check/pyimports ./imagebuild/base -run '^$$' -bench 'Scale|Conjunction' -benchtime 3x
 
 lint: ## formatting, vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \

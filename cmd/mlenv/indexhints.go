@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"mlenv/resolve/index"
 )
@@ -26,7 +27,7 @@ func indexHint(err error) string {
 		return "it was changed on its way, or replaced on the index since it was locked: find out which before going on"
 	case errors.As(err, &claim):
 		return "the index, or whoever answers in its name, says something else of the package than the package itself: take it from another index"
-	case errors.As(err, &format):
+	case errors.As(err, &format) && !strings.HasPrefix(format.URL, "file:"):
 		return "check that the index URL is that of a Simple API, usually ending in /simple/"
 	case errors.As(err, &network) && (network.Status == http.StatusUnauthorized || network.Status == http.StatusForbidden):
 		return "put the user and password of this host into ~/.netrc, or into the URL in PIP_INDEX_URL or PIP_EXTRA_INDEX_URL"

@@ -42,6 +42,7 @@ const (
 	tellUmask  = "MLENV_TEST_UMASK"  // octal
 	tellOffset = "MLENV_TEST_OFFSET" // seconds east of UTC, which TZ must have brought about
 	tellFile   = "MLENV_TEST_FILE"   // bytes that a file may have
+	tellCPU    = "MLENV_TEST_CPU"    // seconds of it that the process may take
 )
 
 // mainAsTold is main in a process of which the environment says more than a shell could.
@@ -56,6 +57,12 @@ func mainAsTold() {
 	if want, ok := number(tellOffset, 10); ok {
 		if _, offset := time.Now().Zone(); offset != want {
 			panic(fmt.Sprintf("the zone is %d seconds east of UTC, want %d", offset, want))
+		}
+	}
+	if n, ok := number(tellCPU, 10); ok {
+		limit := syscall.Rlimit{Cur: uint64(n), Max: uint64(n)}
+		if err := syscall.Setrlimit(syscall.RLIMIT_CPU, &limit); err != nil {
+			panic(err)
 		}
 	}
 	if n, ok := number(tellFile, 10); ok {

@@ -378,7 +378,7 @@ func (w *targetView) meta(c *candidate) (*dist.Metadata, error) {
 		m, err := w.index.Metadata(w.ctx, *f)
 		switch {
 		case err != nil:
-			c.err = unusable(err)
+			c.err = unusable(*f, err)
 		case m.Name != "" && m.Name != f.Name:
 			c.err = &pubgrub.UnavailableError{Note: fmt.Sprintf("its metadata is that of %s", m.Name)}
 		case !m.Version.IsZero() && !m.Version.Equal(c.version):
@@ -395,9 +395,13 @@ func (w *targetView) meta(c *candidate) (*dist.Metadata, error) {
 
 // unusable turns what is wrong with one file into what rules out its version. Everything else
 // says nothing of the file and ends the search: bytes too that are not those which the index
-// promises, for whoever can spoil them on their way could else choose an older version for us.
-func unusable(err error) error {
+// promises, for whoever can spoil them on their way could else choose an older version for us. A broken
+// file of this machine ends it too: the user has put it there, can mend it, and would look for the fault
+// among the requirements if it were passed over.
+func unusable(f dist.File, err error) error {
 	switch {
+	case strings.HasPrefix(f.URL, "file:") && errors.As(err, new(*index.FormatError)):
+		return err
 	case errors.As(err, new(*index.NotFoundError)):
 		return &pubgrub.UnavailableError{Note: "its file is gone from the index"}
 	case errors.As(err, new(*index.FormatError)):
