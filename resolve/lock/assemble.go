@@ -53,18 +53,18 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 	l.Tool.Requested = s.p.requested(entries)
 	l.Tool.Yanked = yanked(entries)
 	s.warnOf(all, l.Tool.Yanked)
-	versions := map[pep508.Name]int{}
+	byName := map[pep508.Name][]*entry{}
 	for _, e := range entries {
-		versions[e.name]++
+		byName[e.name] = append(byName[e.name], e)
 	}
 	for _, e := range entries {
-		p, err := s.pkg(e, entries, versions)
+		p, err := s.pkg(e, byName)
 		if err != nil {
 			return nil, err
 		}
 		if len(e.targets) < len(all) {
 			p.Marker = anyOf(markers, e.targets)
-			if err := distinct(e, entries, markers); err != nil {
+			if err := distinct(e, byName[e.name], markers); err != nil {
 				return nil, err
 			}
 		}
@@ -157,9 +157,13 @@ func environments(l *pylock.Lock, all []*picks) ([]pep508.Marker, error) {
 
 // requested lists the roots that are in the lock, by name.
 func (p *Problem) requested(entries []*entry) []pep508.Name {
+	roots := map[pep508.Name]bool{}
+	for i := range p.Roots {
+		roots[p.Roots[i].Name] = true
+	}
 	var out []pep508.Name
 	for _, e := range entries {
-		if slices.ContainsFunc(p.Roots, func(r Root) bool { return r.Name == e.name }) {
+		if roots[e.name] {
 			out = append(out, e.name)
 		}
 	}
@@ -169,19 +173,25 @@ func (p *Problem) requested(entries []*entry) []pep508.Name {
 // merge joins the choices of all targets into entries, by name and version.
 func merge(all []*picks) []*entry {
 	var entries []*entry
+	byName := map[pep508.Name][]*entry{}
+	seen := map[*entry]map[string]bool{} // the wheels' file names
 	for i, p := range all {
 		for _, x := range p.list {
-			k := slices.IndexFunc(entries, func(e *entry) bool { return e.name == x.name && e.version.Equal(x.candidate.version) })
+			same := byName[x.name]
+			k := slices.IndexFunc(same, func(e *entry) bool { return e.version.Equal(x.candidate.version) })
 			if k < 0 {
-				k = len(entries)
-				entries = append(entries, &entry{name: x.name, version: x.candidate.version, direct: x.project.direct})
+				k = len(same)
+				same = append(same, &entry{name: x.name, version: x.candidate.version, direct: x.project.direct})
+				byName[x.name], entries = same, append(entries, same[k])
+				seen[same[k]] = map[string]bool{}
 			}
-			e := entries[k]
+			e := same[k]
 			e.targets = append(e.targets, i)
 			e.needs = append(e.needs, x.needs...)
 			e.best = append(e.best, x.candidate.wheels[0].Filename)
 			for _, f := range x.candidate.wheels {
-				if !slices.ContainsFunc(e.wheels, func(g dist.File) bool { return g.Filename == f.Filename }) {
+				if !seen[e][f.Filename] {
+					seen[e][f.Filename] = true
 					e.wheels = append(e.wheels, *f)
 				}
 			}
@@ -213,9 +223,9 @@ func anyOf(markers []pep508.Marker, targets []int) pep508.Marker {
 
 // distinct reports an error if markers cannot tell an entry from another of its name: they know
 // the machine, but not the C library.
-func distinct(e *entry, entries []*entry, markers []pep508.Marker) error {
-	for _, o := range entries {
-		if o == e || o.name != e.name {
+func distinct(e *entry, named []*entry, markers []pep508.Marker) error {
+	for _, o := range named {
+		if o == e {
 			continue
 		}
 		for _, i := range e.targets {
@@ -230,15 +240,15 @@ func distinct(e *entry, entries []*entry, markers []pep508.Marker) error {
 	return nil
 }
 
-func (s *session) pkg(e *entry, entries []*entry, versions map[pep508.Name]int) (pylock.Package, error) {
+func (s *session) pkg(e *entry, byName map[pep508.Name][]*entry) (pylock.Package, error) {
 	p := pylock.Package{Name: e.name, Version: e.version}
 	for _, n := range e.needs {
-		for _, o := range entries {
-			if o.name != n || !slices.ContainsFunc(o.targets, func(i int) bool { return slices.Contains(e.targets, i) }) {
+		for _, o := range byName[n] {
+			if !slices.ContainsFunc(o.targets, func(i int) bool { return slices.Contains(e.targets, i) }) {
 				continue
 			}
 			d := pylock.Dependency{Name: n}
-			if versions[n] > 1 {
+			if len(byName[n]) > 1 {
 				d.Version = o.version
 			}
 			p.Dependencies = append(p.Dependencies, d)

@@ -83,10 +83,10 @@ func (pr *project) why(i int) reason {
 
 // load lists a project's versions.
 func (w *targetView) load(name pep508.Name) *project {
-	pr := &project{name: name, sets: map[string]pubgrub.Set{}, prefer: w.soft[name], keep: w.keep[name]}
+	pr := &project{name: name, sets: map[string]pubgrub.Set{}, prefer: w.of(name).soft, keep: w.keep[name]}
 	w.limit(pr)
 	pr.filter = w.newFileFilter(pr)
-	if r := w.direct[name]; r != nil {
+	if r := w.of(name).direct; r != nil {
 		w.loadDirect(pr, r)
 		return pr
 	}
@@ -136,21 +136,15 @@ func (pr *project) hasFinal(cutoff bool) bool {
 // named reports whether one of the user's own requirements of a project names a pre-release, which
 // admits all of them (PEP 440, "Handling of pre-releases").
 func (w *targetView) named(name pep508.Name, v pep440.Version) bool {
-	for _, roots := range [][]Root{w.p.Roots, w.p.Constraints} {
-		for i := range roots {
-			if r := &roots[i]; r.Name == name && r.Specifier.AllowsPrereleases() && w.applies(r) && r.Specifier.Match(v) {
-				return true
-			}
-		}
-	}
-	return false
+	a := w.of(name)
+	admits := func(r *Root) bool { return r.Specifier.AllowsPrereleases() && r.Specifier.Match(v) }
+	return slices.ContainsFunc(a.roots, admits) || slices.ContainsFunc(a.limits, admits)
 }
 
 // limit finds the constraints on a project.
 func (w *targetView) limit(pr *project) {
-	for i := range w.p.Constraints {
-		r := &w.p.Constraints[i]
-		if r.Name != pr.name || !w.applies(r) || r.Specifier.IsZero() {
+	for _, r := range w.of(pr.name).limits {
+		if r.Specifier.IsZero() {
 			continue
 		}
 		pr.limits = append(pr.limits, r)
@@ -163,7 +157,7 @@ func (w *targetView) limit(pr *project) {
 type fileFilter struct {
 	w        *targetView
 	pr       *project
-	hashes   []string
+	asked    *asked
 	noBinary bool
 	pinned   []pep440.Specifiers // by ==: these admit yanked versions
 	mu       sync.Mutex
@@ -171,17 +165,12 @@ type fileFilter struct {
 }
 
 func (w *targetView) newFileFilter(pr *project) *fileFilter {
-	ff := &fileFilter{w: w, pr: pr, hashes: w.hashes[pr.name], pythons: map[string]bool{}}
-	has := func(list []string) bool {
-		return slices.ContainsFunc(list, func(s string) bool {
-			return s == ":all:" || pep508.NormalizeName(s) == pr.name
-		})
-	}
-	ff.noBinary = has(w.p.Limits.NoBinary) && !has(w.p.Limits.OnlyBinary)
-	for _, roots := range [][]Root{w.p.Roots, w.p.Constraints} {
-		for i := range roots {
-			if _, ok := roots[i].Specifier.Pin(); ok && roots[i].Name == pr.name && w.applies(&roots[i]) {
-				ff.pinned = append(ff.pinned, roots[i].Specifier)
+	ff := &fileFilter{w: w, pr: pr, asked: w.of(pr.name), pythons: map[string]bool{}}
+	ff.noBinary = w.noBinary.has(pr.name) && !w.onlyBinary.has(pr.name)
+	for _, list := range [][]*Root{ff.asked.roots, ff.asked.limits} {
+		for _, r := range list {
+			if _, ok := r.Specifier.Pin(); ok {
+				ff.pinned = append(ff.pinned, r.Specifier)
 			}
 		}
 	}
@@ -215,10 +204,12 @@ func (ff *fileFilter) candidate(c *candidate) {
 		}
 	}
 	if len(c.wheels) > 1 {
+		fits := make(map[*dist.File]dist.Fit, len(c.wheels))
+		for _, f := range c.wheels {
+			fits[f], _ = ff.w.tags.Fit(f.Tags, f.Build)
+		}
 		slices.SortStableFunc(c.wheels, func(a, b *dist.File) int {
-			x, _ := ff.w.tags.Fit(a.Tags, a.Build)
-			y, _ := ff.w.tags.Fit(b.Tags, b.Build)
-			return cmp.Or(x.Compare(y), strings.Compare(a.Filename, b.Filename))
+			return cmp.Or(fits[a].Compare(fits[b]), strings.Compare(a.Filename, b.Filename))
 		})
 	}
 }
@@ -237,7 +228,7 @@ func (ff *fileFilter) file(f *dist.File) reason {
 		return tooNew
 	case ff.noBinary:
 		return noBinary
-	case len(ff.hashes) > 0 && !hasHash(f, ff.hashes):
+	case len(ff.asked.hashes) > 0 && !hasHash(f, ff.asked.hashes):
 		return wrongHash
 	case f.Yanked:
 		return isYanked
@@ -272,10 +263,9 @@ func (ff *fileFilter) python(s string) bool {
 	return ok
 }
 
-func hasHash(f *dist.File, hashes []string) bool {
-	for _, h := range hashes {
-		algorithm, sum, _ := strings.Cut(h, ":")
-		if got := f.Hashes[algorithm]; got != "" && strings.EqualFold(got, sum) {
+func hasHash(f *dist.File, hashes map[string]bool) bool {
+	for algorithm, sum := range f.Hashes {
+		if hashes[strings.ToLower(algorithm+":"+sum)] {
 			return true
 		}
 	}

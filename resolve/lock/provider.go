@@ -211,7 +211,7 @@ func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
 
 // given reports whether a direct reference of a package is one that a root makes too.
 func (w *targetView) given(r *pep508.Requirement) bool {
-	root := w.direct[r.Name]
+	root := w.of(r.Name).direct
 	if root == nil {
 		return false
 	}

@@ -46,16 +46,64 @@ type targetView struct {
 	tags   dist.TagSet
 	env    pep508.Environment
 
-	direct map[pep508.Name]*Root               // fixed by a URL or path
-	hashes map[pep508.Name][]string            // that a root demands
-	soft   map[pep508.Name][]pep440.Specifiers // preferences of soft roots
-	keep   map[pep508.Name]pep440.Version      // versions to be tried first
-	near   map[pep508.Name][]pep440.Version    // versions whose neighbours are to be tried first
-	left   *atomic.Int64                       // versions that may still be looked at; nil: any number
+	asked map[pep508.Name]*asked           // by roots and constraints that apply
+	keep  map[pep508.Name]pep440.Version   // versions to be tried first
+	near  map[pep508.Name][]pep440.Version // versions whose neighbours are to be tried first
+	left  *atomic.Int64                    // versions that may still be looked at; nil: any number
+
+	noBinary, onlyBinary nameSet
 
 	mu       sync.Mutex
 	projects map[pep508.Name]*building
 	crawled  map[string]bool
+}
+
+// nameSet is the value of an option that takes names, or ":all:".
+type nameSet map[pep508.Name]bool
+
+func newNameSet(list []string) nameSet {
+	s := nameSet{}
+	for _, name := range list {
+		if name != ":all:" {
+			name = string(pep508.NormalizeName(name))
+		}
+		s[pep508.Name(name)] = true
+	}
+	return s
+}
+
+func (s nameSet) has(name pep508.Name) bool { return s[":all:"] || s[name] }
+
+// asked is what roots and constraints say of one project.
+type asked struct {
+	roots, limits []*Root
+	direct        *Root               // that fixes it by a URL or path; nil: none
+	hashes        map[string]bool     // that are demanded, in lower case
+	soft          []pep440.Specifiers // preferences of soft roots
+}
+
+// add takes one of the roots or constraints.
+func (a *asked) add(r *Root) {
+	if r.URL != "" {
+		a.direct = r
+	}
+	for _, h := range r.Hashes {
+		if a.hashes == nil {
+			a.hashes = map[string]bool{}
+		}
+		a.hashes[strings.ToLower(h)] = true
+	}
+	if r.Soft && !r.Specifier.IsZero() {
+		a.soft = append(a.soft, r.Specifier)
+	}
+}
+
+// of gives what is said of a project, never nil.
+func (w *targetView) of(name pep508.Name) *asked {
+	if a := w.asked[name]; a != nil {
+		return a
+	}
+	return &asked{}
 }
 
 type building struct {
@@ -67,25 +115,24 @@ type building struct {
 func (s *session) view(t dist.Target, env pep508.Environment, keep map[pep508.Name]pep440.Version) *targetView {
 	w := &targetView{
 		session: s, p: s.p, target: t, tags: t.TagSet(), env: env,
-		direct: map[pep508.Name]*Root{}, hashes: map[pep508.Name][]string{}, soft: map[pep508.Name][]pep440.Specifiers{},
-		keep: keep, projects: map[pep508.Name]*building{}, crawled: map[string]bool{},
+		asked: map[pep508.Name]*asked{}, noBinary: newNameSet(s.p.Limits.NoBinary), onlyBinary: newNameSet(s.p.Limits.OnlyBinary), keep: keep, projects: map[pep508.Name]*building{}, crawled: map[string]bool{},
 	}
-	for i := range s.p.Roots {
-		r := &s.p.Roots[i]
-		if !w.applies(r) {
-			continue
-		}
-		if r.URL != "" {
-			w.direct[r.Name] = r
-		}
-		w.hashes[r.Name] = append(w.hashes[r.Name], r.Hashes...)
-		if r.Soft && !r.Specifier.IsZero() {
-			w.soft[r.Name] = append(w.soft[r.Name], r.Specifier)
-		}
-	}
-	for i := range s.p.Constraints {
-		if r := &s.p.Constraints[i]; w.applies(r) {
-			w.hashes[r.Name] = append(w.hashes[r.Name], r.Hashes...)
+	for k, list := range [][]Root{s.p.Roots, s.p.Constraints} {
+		for i := range list {
+			r := &list[i]
+			if !w.applies(r) {
+				continue
+			}
+			a := w.asked[r.Name]
+			if a == nil {
+				a = &asked{}
+				w.asked[r.Name] = a
+			}
+			if a.add(r); k == 0 {
+				a.roots = append(a.roots, r)
+			} else {
+				a.limits = append(a.limits, r)
+			}
 		}
 	}
 	return w
