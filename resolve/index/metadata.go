@@ -224,15 +224,7 @@ func wheelFileMetadata(file string, name pep508.Name) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	entry, err := metadataEntry(f, info.Size(), name)
-	if err != nil {
-		return nil, err
-	}
-	content, err := entry.open(f, info.Size())
-	if err != nil {
-		return nil, err
-	}
-	return readHeaders(content)
+	return wheelMetadata(f, info.Size(), name, nil)
 }
 
 // sdistMetadata reads the PKG-INFO at the top of a source distribution, if it can be relied on.

@@ -145,11 +145,34 @@ func tree(s *scanner) (any, error) {
 	return json.Number(w), err
 }
 
+// hostileJSON and hostileHTML are the beginnings of answers that have no end, or lead where a page must not.
+var hostileJSON = []string{
+	`{"files":[` + strings.Repeat("[", 300),
+	`{"files":["` + strings.Repeat("x", 3000),
+	`{"` + strings.Repeat(`\"`, 300),
+	`{"files":[{"filename":"a-1.zip","url":"x","hashes":{` + strings.Repeat(`"a":"0",`, 100) + `"z":"0"}}]}`,
+	`{"files":[{"filename":"a-1.zip","url":"file:///proc/self/cwd/a-1.zip","size":1e400,"core-metadata":{"sha256":[]}}]}`,
+	`{"files":[{"filename":"../a-1.zip\u0000\u202e","url":"//u:p@h/a-1.zip","yanked":{"a":{}},"size":-9223372036854775809}]}`,
+	`{"files":` + strings.Repeat(`{"files":`, 100),
+}
+
+var hostileHTML = []string{
+	"<a " + strings.Repeat("x='y' ", 300),
+	"<!-- " + strings.Repeat("-", 300),
+	`<base href="file:///proc/self/cwd/"><a href=a-1.zip>a</a>`,
+	`<a href="file:///proc/self/cwd/a-1.zip">a</a><a href="javascript:alert(1)//a-1.zip">a</a><a href="data:a/b,/a-1.zip">a</a>`,
+	`<a href="https://u:p@h/a-1.zip#sha256=` + strings.Repeat("0", 3000) + `">a</a>`,
+	`<a href="//h/%2e%2e%2fa-1.zip&#10;::error::x">a</a>`,
+}
+
 // FuzzScanner holds that the scanner reads from valid JSON what encoding/json reads, and can pass
 // over it, at whatever borders the reads fall.
 func FuzzScanner(f *testing.F) {
 	f.Add([]byte(`{"files":[{"filename":"a","url":"b","hashes":{"sha256":"c"},"requires-python":"\u003e\ud83d\ude00","yanked":"\"\\"}]}`), 3)
 	f.Add([]byte(`{"meta":{"api-version":"1.0"},"x":[{"]":1.5e3}],"files":[]}`), 1)
+	for _, s := range hostileJSON {
+		f.Add([]byte(s), len(s)/2)
+	}
 	f.Add([]byte(` [ "a\\", -0.5E+3 , true,false , null, "\ud800", {} , [ ] ] `), 2)
 	f.Fuzz(func(t *testing.T, data []byte, border int) {
 		border = max(0, min(border, len(data)))
@@ -180,6 +203,9 @@ func FuzzScanner(f *testing.F) {
 }
 
 func FuzzHTML(f *testing.F) {
+	for _, s := range hostileHTML {
+		f.Add([]byte(s))
+	}
 	f.Add([]byte(`<base href="x/"><a href="../a-1.tar.gz#sha256=00" data-yanked="x" data-requires-python="&gt;3">a</a>`))
 	f.Add([]byte(`<meta name="pypi:repository-version" content="1.0"><A HREF=//h/p data-core-metadata>`))
 	f.Fuzz(func(t *testing.T, data []byte) {

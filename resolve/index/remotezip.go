@@ -39,14 +39,7 @@ func (c *Client) remoteMetadata(ctx context.Context, u *url.URL, f dist.File) (d
 	account := account{budget: &c.budget}
 	defer account.close(0)
 	r.account = &account
-	entry, err := metadataEntry(r, r.size, f.Name)
-	r.directoryRead = true
-	if err == nil {
-		var content io.Reader
-		if content, err = entry.open(r, r.size); err == nil {
-			data, err = readHeaders(content)
-		}
-	}
+	data, err = wheelMetadata(r, r.size, f.Name, func() { r.directoryRead = true })
 	if r.err != nil { // what the network said, in the words of who was reading
 		return nil, false, r.err
 	}

@@ -22,6 +22,7 @@ import (
 	"mlenv/resolve/check"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/index"
+	"mlenv/resolve/internal/zipdir"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
 )
@@ -155,46 +156,91 @@ func Libraries(ctx context.Context, client *index.Client, l *pylock.Lock, dir st
 	return out, nil
 }
 
-// maxELF is the size of the largest library that is examined. The limit exists because it is read
-// into memory.
-const maxELF = 2 << 30
+const (
+	// maxELF is the size of the largest library that is examined.
+	maxELF = 4 << 30
+	// inMemory is the size up to which a library is held in memory. Larger ones are written to a
+	// temporary file, for little of them is read, but that in any order.
+	inMemory = 32 << 20
+	// maxRead is how much of a library is read: its directory, and the names that it links. The names in
+	// PyTorch's have 50 MB.
+	maxRead = 128 << 20
+)
 
 // readELF returns the shared libraries in a wheel with what they need.
 func readELF(name string) ([]check.ELFFile, error) {
-	archive, err := zip.OpenReader(name)
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	defer archive.Close()
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
 	var out []check.ELFFile
-	for _, entry := range archive.File {
+	err = zipdir.Files(f, info.Size(), func(entry zipdir.File) error {
 		base := entry.Name[strings.LastIndexByte(entry.Name, '/')+1:]
-		if !strings.HasSuffix(base, ".so") && !strings.Contains(base, ".so.") || entry.UncompressedSize64 > maxELF {
-			continue
+		if !strings.HasSuffix(base, ".so") && !strings.Contains(base, ".so.") || entry.Size > maxELF {
+			return nil
 		}
-		one, err := readELFEntry(entry)
+		content, err := entry.Open(f, info.Size())
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", entry.Name, err)
+			return fmt.Errorf("%s: %w", entry.Name, err)
+		}
+		one, err := readELFEntry(entry, content)
+		if err != nil {
+			return fmt.Errorf("%s: %w", entry.Name, err)
 		}
 		if one != nil {
 			out = append(out, *one)
 		}
+		return nil
+	})
+	return out, err
+}
+
+// spool makes what a stream holds readable in any order. done releases it.
+func spool(r io.Reader) (at io.ReaderAt, done func(), err error) {
+	head, err := io.ReadAll(io.LimitReader(r, inMemory))
+	if err != nil || len(head) < inMemory {
+		return bytes.NewReader(head), func() {}, err
 	}
-	return out, nil
+	f, err := os.CreateTemp("", "mlenv-library-*")
+	if err != nil {
+		return nil, nil, err
+	}
+	done = func() {
+		f.Close()
+		os.Remove(f.Name())
+	}
+	if _, err = io.Copy(f, io.MultiReader(bytes.NewReader(head), r)); err != nil {
+		done()
+	}
+	return f, done, err
+}
+
+// limited is a reader that gives so many bytes at most.
+type limited struct {
+	r    io.ReaderAt
+	left int64
+}
+
+func (l *limited) ReadAt(p []byte, off int64) (int, error) {
+	if l.left -= int64(len(p)); l.left < 0 {
+		return 0, errors.New("more is to be read of the library than is in any")
+	}
+	return l.r.ReadAt(p, off)
 }
 
 // readELFEntry returns nil for a file that is not an ELF file despite its name.
-func readELFEntry(entry *zip.File) (*check.ELFFile, error) {
-	r, err := entry.Open()
+func readELFEntry(entry zipdir.File, content io.Reader) (*check.ELFFile, error) {
+	r, done, err := spool(content)
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
-	}
-	object, err := elf.NewFile(bytes.NewReader(data))
+	defer done()
+	object, err := elf.NewFile(&limited{r, maxRead})
 	if err != nil {
 		return nil, nil
 	}
