@@ -20,9 +20,8 @@ type progress struct {
 
 	step  string // what was done last
 	fetch map[string]*fetching
-	tasks []*task       // the layers that are being made; none: nothing is
-	send  *share        // of the bytes for the sink that is at work; nil: none is
-	lock  *lockProgress // what the index client does is its business; nil: nothing is being locked
+	tasks []*task // the layers that are being made; none: nothing is
+	send  *share  // of the bytes for the sink that is at work; nil: none is
 }
 
 // task is a layer in the making.
@@ -86,22 +85,8 @@ func (p *progress) tell(format string, args ...any) {
 	p.out.print(format, args...)
 }
 
-// locking hands what the index client tells to the progress of a lock, until it is called with nil.
-func (p *progress) locking(l *lockProgress) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.lock = l
-}
-
-// index is told of what the index client does: of files that are fetched, once the lock is there.
+// index shows the files that the index client fetches, once the lock is there.
 func (p *progress) index(e index.Event) {
-	p.mu.Lock()
-	lock := p.lock
-	p.mu.Unlock()
-	if lock != nil {
-		lock.event(e)
-		return
-	}
 	if e.Kind != index.FileBytes && e.Kind != index.FileDone {
 		return
 	}
