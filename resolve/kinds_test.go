@@ -123,6 +123,7 @@ func TestKindsOfModels(t *testing.T) {
 			pinned("six==1.16.0")(f)
 			f["uv.lock"] = uvLock("six", "1.16.0", "")
 		}, []string{"uv-lock-unused info"}, "nothing is installed from it"},
+		"a uv.lock that is no lock, but large": {set("uv.lock", strings.Repeat("#", 10<<20+1)), []string{"uv-lock-differs warning", "uv-lock-unused info"}, "uv.lock: is larger than 10 MiB"},
 		"a uv.lock with another version": {func(f map[string]string) {
 			pinned("six==1.17.0")(f)
 			f["uv.lock"] = uvLock("six", "1.16.0", "")

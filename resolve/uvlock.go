@@ -11,6 +11,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"mlenv/resolve/finding"
+	modelfile "mlenv/resolve/internal/source"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 )
@@ -79,9 +80,10 @@ const mostUVFindings = 20
 // reads requirements.txt alone. The two differ where conda_env, pip_requirements or extra requirements
 // were given when the model was logged.
 func (m *merger) compareUVLock(fsys fs.FS, file string) {
-	data, err := fs.ReadFile(fsys, file)
+	data, err := modelfile.ReadFile(fsys, file)
 	if err != nil {
-		return // model.Read found that it can be read
+		m.find(finding.UVLockDiffers, file, []finding.Origin{{File: file}}, "%v", err)
+		return
 	}
 	l, err := parseUVLock(data)
 	if err != nil {

@@ -47,7 +47,7 @@ var packages = []struct {
 	{"render/report", "Documents about the findings of a check, in every format.",
 		"render/printable resolve/check resolve/finding"},
 	{"resolve", "Merges what a model declares into one typed Spec.",
-		"resolve/envfile resolve/finding resolve/model resolve/pep440 resolve/pep508 resolve/secret"},
+		"resolve/envfile resolve/finding resolve/internal/source resolve/model resolve/pep440 resolve/pep508 resolve/secret"},
 	{"resolve/cache", "The one directory on disk: sections, atomic files, memos.",
 		""},
 	{"resolve/check", "Compares a model with its lock, base, index and policy, by the rules.",

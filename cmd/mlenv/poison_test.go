@@ -207,3 +207,37 @@ func TestImageNeedsWhatWheelsSay(t *testing.T) {
 		t.Errorf("once the wheel is known: exit code %d: %s", code, stderr)
 	}
 }
+
+// TestInterceptedUnderTrust holds that a page that somebody on the way put in the place of the true one,
+// where a model said that the certificate need not be checked, reaches no model that does not say so.
+func TestInterceptedUnderTrust(t *testing.T) {
+	w := newPoisonWorld(t, "")
+	secure := indextest.NewTLS(t, append(indextest.Parse("mlflow 3.1.0", "toml 0.10.2", "pip 24.0"), w.six)...)
+	lie := w.six
+	lie.Version, lie.Requires = "9.9", []string{"toml"}
+	evil := indextest.New(t, lie)
+	evil.CacheControl = "max-age=2000000000"
+	host := strings.TrimPrefix(secure.Host, "https://")
+	w.model(t, w.attacker, "six\n--index-url "+secure.URL+"\n--trusted-host "+host)
+	secure.On("/simple/six/", 1, http.HandlerFunc(evil.Serve))
+	out, stderr, code := command(t, w.env, "lock", w.attacker, "-o", "-", "--serve", "none")
+	if code != exitFailure && !strings.Contains(out, "9.9") {
+		t.Fatalf("the page was not intercepted: exit code %d\n%s%s", code, out, stderr)
+	}
+	for _, said := range []string{"[model-index]", "[trusted-host]"} {
+		if !strings.Contains(stderr, said) {
+			t.Errorf("lock does not say %s:\n%s", said, stderr)
+		}
+	}
+	w.env["PIP_CERT"] = secure.CertFile
+	out, stderr, code = command(t, w.env, "lock", w.victim, "-o", "-", "--serve", "none", "--index-url", secure.URL)
+	if code != exitOK || strings.Contains(out, "toml\"") || !strings.Contains(out, "1.16.0") {
+		t.Errorf("the victim's lock: exit code %d\n%s%s", code, out, stderr)
+	}
+	// The user's own index is checked, though the model says that it need not be.
+	delete(w.env, "PIP_CERT")
+	w.env["MLENV_CACHE_DIR"] = t.TempDir()
+	if _, stderr, code = command(t, w.env, "lock", w.attacker, "-o", "-", "--serve", "none", "--index-url", secure.URL); code != exitFailure || !strings.Contains(stderr, "certificate") {
+		t.Errorf("with the user's index: exit code %d\n%s", code, stderr)
+	}
+}
