@@ -19,18 +19,23 @@ const (
 )
 
 // A budget bounds the memory that what came from outside takes, however many servers send it at once.
-// What waits for others to finish could wait for ever, so that what does not fit is an error.
-type budget struct{ spent atomic.Int64 }
+// What waits for others to finish could wait for ever, so that what does not fit is an error; and so is
+// all that follows, lest one answer after the other fill the memory in vain.
+type budget struct {
+	spent    atomic.Int64
+	exceeded atomic.Bool
+}
 
 // spend takes so many bytes. The error is a *MemoryError.
 func (b *budget) spend(n int) error {
 	if b == nil {
 		return nil
 	}
-	if b.spent.Add(int64(n)) > maxMemory {
-		b.spent.Add(-int64(n))
+	if b.exceeded.Load() || b.spent.Load()+int64(n) > maxMemory {
+		b.exceeded.Store(true)
 		return &MemoryError{}
 	}
+	b.spent.Add(int64(n))
 	return nil
 }
 

@@ -19,7 +19,7 @@ func parseHTML(r io.Reader, base *url.URL, emit func(*link) error) error {
 	z := html.NewTokenizer(r)
 	z.SetMaxBuf(maxToken)
 	links := linker{base: base}
-	based := false
+	based, entries := false, 0
 	for {
 		switch z.Next() {
 		case html.ErrorToken:
@@ -35,6 +35,9 @@ func parseHTML(r io.Reader, base *url.URL, emit func(*link) error) error {
 					links.base, based = u, true
 				}
 			case atom.A:
+				if entries++; entries > maxEntries {
+					return errTooLarge
+				}
 				if l := anchor(z, more, links); l != nil {
 					if err := emit(l); err != nil {
 						return err

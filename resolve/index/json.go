@@ -39,6 +39,8 @@ type jsonParser struct {
 	shared map[string]string // strings that many files have
 	block  strings.Builder   // where the others lie, many in one allocation
 	emit   func(*link) error
+
+	entries int
 }
 
 func (p *jsonParser) meta() error {
@@ -105,6 +107,9 @@ func (p *jsonParser) bytes() ([]byte, error) {
 
 // file takes one element of "files".
 func (p *jsonParser) file() error {
+	if p.entries++; p.entries > maxEntries {
+		return errTooLarge
+	}
 	if c, err := p.s.peek(); err != nil || c != '{' {
 		if err != nil {
 			return err

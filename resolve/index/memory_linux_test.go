@@ -44,7 +44,7 @@ const jsonMedia = "application/vnd.pypi.simple.v1+json"
 
 var shapes = map[string]shape{
 	"files of one name":   {jsonMedia, `{"files":[`, `{"filename":"a-1.zip","url":"x"},`, `{}]}`, 200, false},
-	"files of few bytes":  {jsonMedia, `{"files":[`, `{},`, `{}]}`, 10, true},
+	"files of few bytes":  {jsonMedia, `{"files":[`, `{},`, `{}]}`, 10, false},
 	"files of others":     {jsonMedia, `{"files":[`, `{"filename":"b-1.zip","url":"x"},`, `{}]}`, 30, true},
 	"many versions":       {jsonMedia, `{"files":[`, `{"filename":"a-%[1]d-py3-none-any.whl","url":"x/%[1]d"},`, `{}]}`, 100, false},
 	"many tags":           {jsonMedia, `{"files":[`, `{"filename":"a-%[1]d-py%[1]d.a.b.c.d.e.f.g-a.b.c.d.e.f.g.h-a.b.c.d.e.f.g.h.whl","url":"x"},`, `{}]}`, 50, false},

@@ -139,6 +139,9 @@ func newReader(project pep508.Name, index string, a *account) *reader {
 // add takes a link. It passes over what is no distribution of the project: eggs, installers,
 // signatures, names and versions outside of the standards, other projects. The error is a *MemoryError.
 func (r *reader) add(l *link) error {
+	if err := r.account.spend(0); err != nil {
+		return err // another page has taken all that there is
+	}
 	f, ok, err := r.named(l)
 	if err != nil {
 		return err

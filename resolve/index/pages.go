@@ -22,6 +22,10 @@ const maxPage = 256 << 20
 
 const accept = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 
+// maxEntries bounds how many files or links a page may list, of whatever project. The largest pages of
+// indexes have tens of thousands.
+const maxEntries = 1 << 20
+
 // maxFreshness is how long a page may be used unasked, whatever the server says: long enough for a row
 // of builds, and not so long that a page which should never have been believed does lasting harm.
 const maxFreshness = time.Hour
