@@ -6,13 +6,24 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/crane"
+
+	"mlenv/imagebuild/base/basetest"
 	"mlenv/resolve/index/indextest"
 )
 
 // TestModelIndexes holds that the policy decides whether models may name indexes, for every command that
 // takes packages from them.
 func TestModelIndexes(t *testing.T) {
-	w := newPoisonWorld(t, "")
+	img, err := basetest.Slim("3.11.9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := "oci:" + filepath.Join(t.TempDir(), "base")
+	if err := crane.SaveOCI(img, strings.TrimPrefix(base, "oci:")); err != nil {
+		t.Fatal(err)
+	}
+	w := newPoisonWorld(t, base)
 	w.model(t, w.attacker, "--index-url "+w.honest.URL)
 	for _, tt := range []struct {
 		policy string // "" for none
@@ -28,6 +39,7 @@ func TestModelIndexes(t *testing.T) {
 		for name, args := range map[string][]string{
 			"lock":       {"lock", w.attacker, "-o", out, "--serve", "none"},
 			"dockerfile": {"dockerfile", w.attacker, "-o", out + "-context", "--serve", "none", "--no-lock"},
+			"image":      {"image", w.attacker, "-o", "oci:" + out + "-layout", "--base", w.base, "--serve", "none"},
 			"check":      {"check", w.attacker, "--date", "2026-01-01"},
 		} {
 			if tt.policy != "" {
