@@ -193,7 +193,8 @@ func (a *app) image(ctx context.Context, args []string, o *imageOptions) (err er
 	}
 	run.progress = a.newProgress(o.out.quiet)
 	defer run.progress.close()
-	a.say = run.progress.tell
+	run.besides.set(run.progress.tell)
+	a.say = run.besides.say
 	o.model.fetch.progress = run.progress.model
 	if err := o.out.read(&o.model); err != nil {
 		return err

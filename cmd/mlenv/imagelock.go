@@ -71,8 +71,8 @@ func (r *imageRun) checkLocked(ctx context.Context, file string) error {
 // makeLock resolves the model for the bases.
 func (r *imageRun) makeLock(ctx context.Context, previous *pylock.Lock) (*pylock.Lock, error) {
 	show := r.lockProgress(r.o.out)
-	r.say = show.say
-	defer func() { r.say = r.progress.tell }()
+	r.besides.set(show.say)
+	defer r.besides.set(r.progress.tell)
 	r.onIndex.set(show.event)
 	defer r.onIndex.set(r.progress.index)
 	defer show.end()

@@ -33,6 +33,7 @@ type imageRun struct {
 	bases    []*base.Found // one for each platform
 	client   *index.Client
 	onIndex  onIndex
+	besides  besides
 	locked   imagebuild.Locked
 	findings finding.List
 }

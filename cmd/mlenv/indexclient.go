@@ -30,6 +30,16 @@ func (o *onIndex) event(e index.Event) {
 	}
 }
 
+// besides prints beside the progress that is shown at the time, which changes while requests run that
+// may have something to say.
+type besides struct {
+	to atomic.Pointer[func(format string, args ...any)]
+}
+
+func (b *besides) set(say func(format string, args ...any)) { b.to.Store(&say) }
+
+func (b *besides) say(format string, args ...any) { (*b.to.Load())(format, args...) }
+
 // indexClient gives the client of the package indexes that flags, model, environment and pip's own
 // configuration name, in this order of strength.
 func (a *app) indexClient(o indexOptions, in *inputs, progress func(index.Event)) (*index.Client, error) {
