@@ -23,6 +23,10 @@ import (
 	"mlenv/resolve/index/indextest"
 )
 
+// hostileInputs is the variable that asks for the long form of these tests, as `make soak` does, and says how
+// many inputs every generator of TestHostile makes.
+const hostileInputs = "MLENV_TEST_HOSTILE"
+
 // password is in every place that can hold one, and must come out nowhere. It has a part of its own
 // before and after white space, for those places where it is broken in two.
 const password = "hunter2pw"
@@ -169,9 +173,15 @@ func newCredentialWorld(t *testing.T) *credentialWorld {
 }
 
 // Whatever is done with a password, in whichever place it is given, and whatever becomes of it, it goes
-// to whom it is for and is nowhere else.
+// to whom it is for and is nowhere else. Every command with every failure takes most of a minute, and
+// is for `make soak`; without it two failures are tried, with the commands that read everything.
 func TestCredentialsGoNowhere(t *testing.T) {
+	t.Parallel()
 	w := newCredentialWorld(t)
+	whole, failing := os.Getenv(hostileInputs) != "", w.few
+	if whole {
+		failing = w.commands
+	}
 	w.private.User, w.private.Password = "someone", password
 	base, push := "oci:"+w.base, w.registry+"/churn:1"
 	good := urlWith(w.private.URL, "someone", password)
@@ -202,23 +212,23 @@ func TestCredentialsGoNowhere(t *testing.T) {
 			registry := strings.TrimPrefix(strings.TrimPrefix(address, "http://"), "https://") + "/churn:1"
 			for _, run := range map[string]func() (int, int){
 				"flag": func() (int, int) {
-					return w.run(t, name, map[string]string{}, w.commands(t, base, push, "--index-url", bad))
+					return w.run(t, name, map[string]string{}, failing(t, base, push, "--index-url", bad))
 				},
 				"variable": func() (int, int) {
-					return w.run(t, name, map[string]string{"PIP_EXTRA_INDEX_URL": bad}, w.commands(t, base, push, "--index-url", good))
+					return w.run(t, name, map[string]string{"PIP_EXTRA_INDEX_URL": bad}, failing(t, base, push, "--index-url", good))
 				},
 				"links": func() (int, int) {
-					return w.run(t, name, map[string]string{}, w.commands(t, base, push, "--index-url", good, "--find-links", bad+"?token="+password))
+					return w.run(t, name, map[string]string{}, failing(t, base, push, "--index-url", good, "--find-links", bad+"?token="+password))
 				},
 				"proxy": func() (int, int) {
 					return w.run(t, name, map[string]string{"HTTP_PROXY": urlWith(address, "someone", password), "HTTPS_PROXY": urlWith(address, "someone", password)},
-						w.commands(t, base, push, "--index-url", "http://index.invalid/simple"))
+						failing(t, base, push, "--index-url", "http://index.invalid/simple"))
 				},
 				"registry": func() (int, int) {
-					return w.run(t, name, map[string]string{}, w.commands(t, registry, registry, "--index-url", good))
+					return w.run(t, name, map[string]string{}, failing(t, registry, registry, "--index-url", good))
 				},
 			} {
-				if testing.Short() && name != "redirect" && name != "401" {
+				if !whole && name != "redirect" && name != "401" {
 					continue
 				}
 				ok, not := run()
@@ -235,6 +245,7 @@ func TestCredentialsGoNowhere(t *testing.T) {
 // What cannot be understood is not shown either: white space in the middle of a URL, a password where
 // a word is wanted, and all of it in the files of a model.
 func TestCredentialsInMistakes(t *testing.T) {
+	t.Parallel()
 	w := newCredentialWorld(t)
 	base, push := "oci:"+w.base, w.registry+"/churn:1"
 	spaced := "https://someone:a " + password + "@host.invalid/simple/"
@@ -277,6 +288,7 @@ func TestCredentialsInMistakes(t *testing.T) {
 // What a model's own files hold of passwords is left out of all that is made of them, and of every
 // complaint about them.
 func TestCredentialsInModels(t *testing.T) {
+	t.Parallel()
 	w := newCredentialWorld(t)
 	base, push := "oci:"+w.base, w.registry+"/churn:1"
 	in := "https://someone:" + password + "@host.invalid/"

@@ -268,7 +268,7 @@ func (zeros) Read(p []byte) (int, error) {
 // crash, hang, take more than its bounds, or print what steers a terminal or a CI system.
 func TestHostile(t *testing.T) {
 	rounds := 2 // of each kind; make soak does more
-	if n, err := strconv.Atoi(os.Getenv("MLENV_TEST_HOSTILE")); err == nil {
+	if n, err := strconv.Atoi(os.Getenv(hostileInputs)); err == nil {
 		rounds = n
 	}
 	w := &hostileWorld{newImageWorld(t), rand.New(rand.NewPCG(1, 2)), t.TempDir()}

@@ -35,6 +35,8 @@ func TestNamedPipesAreRefused(t *testing.T) {
 // What a model's files name is looked at before it is opened, by every command and as every kind of
 // thing: a place with packages, a page of links, a wheel, a file of code.
 func TestNamedPipesInModels(t *testing.T) {
+	t.Parallel()
+	base := "oci:" + sharedBase(t)
 	for pipe, line := range map[string]string{
 		"wheels": "--find-links wheels", "wheels.html": "--find-links wheels.html", "x-1.0-py3-none-any.whl": "./x-1.0-py3-none-any.whl",
 		"more.txt": "-r more.txt", "limits.txt": "-c limits.txt", "src": "./src", "code": "",
@@ -60,7 +62,7 @@ func TestNamedPipesInModels(t *testing.T) {
 		env := map[string]string{"MLENV_CACHE_DIR": t.TempDir(), "HOME": t.TempDir()}
 		for _, args := range [][]string{
 			{"resolve", dir}, {"check", dir}, {"dockerfile", dir, "-o", "-", "--offline"}, {"lock", dir, "-o", "-", "--offline", "--no-index"},
-			{"image", dir, "--offline", "--no-index", "--base", "host", "-o", "oci:" + filepath.Join(t.TempDir(), "x")}, {"diff", dir, dir},
+			{"image", dir, "--offline", "--no-index", "--base", base, "-o", "oci:" + filepath.Join(t.TempDir(), "x")}, {"diff", dir, dir},
 		} {
 			if _, stderr, code := command(t, env, args...); code > exitFindings || strings.Contains(stderr, "panic") {
 				t.Errorf("%s of %s: exit code %d, stderr:\n%s", args[0], pipe, code, stderr)

@@ -80,6 +80,7 @@ func (w *poisonWorld) model(t *testing.T, dir, requirements string) {
 // command that asks, and then locks the victim and builds its image: both must be as if nothing had
 // happened.
 func TestPoisonedCache(t *testing.T) {
+	t.Parallel()
 	img, err := basetest.Slim("3.11.9")
 	if err != nil {
 		t.Fatal(err)
