@@ -9,7 +9,10 @@ E2E=${MLENV_E2E_DIR:-$root/.cache/e2e}
 mkdir -p "$E2E"
 started=()
 
-step() { printf '\n== %s\n' "$*"; }
+# step NAME says what begins, and what of the disk is taken and left: a full one is the likeliest fault of all.
+step() {
+	printf '\n== %s (disk: %d MB taken, %d MB free)\n' "$*" "$(du -sm "$E2E" 2>/dev/null | cut -f1)" "$(df -m --output=avail "$E2E" | tail -1)"
+}
 say() { printf '   %s\n' "$*"; }
 die() { printf 'e2e: %s\n' "$*" >&2; exit 1; }
 
@@ -91,6 +94,9 @@ start_docker() {
 	say "docker $(docker version -f '{{.Server.Version}}')"
 }
 docker() { /usr/bin/docker "$@"; }
+
+# forget_builds removes what building Dockerfiles has left, but for a little that the next one may use.
+forget_builds() { docker builder prune -af --keep-storage 500MB >/dev/null; }
 
 # setup_podman makes podman work where cgroups and user limits are narrow.
 setup_podman() {

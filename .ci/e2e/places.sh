@@ -113,8 +113,7 @@ private_registry() {
 two_platforms() {
 	step "linux/amd64 and linux/arm64 in one"
 	arm64_base
-	skopeo copy -q --dest-tls-verify=false "$ARM64_BASE" "docker://$REGISTRY/debian-python:arm64"
-	crane index append --insecure -m "$DEBIAN_PYTHON" -m "$REGISTRY/debian-python:arm64" -t "$REGISTRY/debian-python:all" >/dev/null 2>&1 ||
+	crane index append --insecure -m "$DEBIAN_PYTHON" -m "$ARM64_BASE" -t "$REGISTRY/debian-python:all" >/dev/null 2>&1 ||
 		die "crane cannot make the base's index"
 	local ref
 	ref=$("$E2E/mlenv" image "$1" --base "$REGISTRY/debian-python:all" --platform linux/amd64 --platform linux/arm64 --push "$REGISTRY/e2e/both:1" --quiet)
