@@ -1,6 +1,8 @@
 package fetch
 
 import (
+	"time"
+
 	"mlenv/resolve/secret"
 )
 
@@ -38,6 +40,7 @@ type Error struct {
 	Detail string
 	// Temporary says that another try may end otherwise.
 	Temporary bool
+	After     time.Duration // before that try, as the server asks; 0 where it does not
 
 	Err error // nil where Msg says it all
 }

@@ -25,11 +25,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
+	"mlenv/resolve/internal/retry"
 	"mlenv/resolve/model"
 )
 
@@ -194,12 +194,10 @@ func (o Options) withDefaults() Options {
 		o.Retries = 0
 	}
 	if o.Sleep == nil {
-		o.Sleep = sleep
+		o.Sleep = retry.Sleep
 	}
 	return o
 }
-
-func (o *Options) retrier() retrier { return retrier{times: o.Retries, sleep: o.Sleep} }
 
 // Locate finds what a URI or a path names, without fetching any file.
 func Locate(ctx context.Context, uri string, o Options) (*Location, error) {
@@ -216,9 +214,4 @@ func Locate(ctx context.Context, uri string, o Options) (*Location, error) {
 	}
 	at.URI = Shown(uri)
 	return at, nil
-}
-
-// newClient makes the client of all servers.
-func newClient(t *transport) *http.Client {
-	return &http.Client{Transport: t, CheckRedirect: checkRedirect}
 }

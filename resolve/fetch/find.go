@@ -13,7 +13,7 @@ import (
 // finder resolves URIs.
 type finder struct {
 	o      Options
-	client *http.Client
+	client *Client
 	// tracking and registry are the servers, nil where the setting names a local file store.
 	tracking, registry           *server
 	trackingFiles, registryFiles *fileStore
@@ -39,7 +39,7 @@ func newFinder(o Options) (*finder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.client = newClient(t)
+	f.client = newClient(o, &http.Client{Transport: t, CheckRedirect: checkRedirect})
 	f.tracking, f.registry = f.server(roots[0]), f.server(roots[1])
 	return f, nil
 }
@@ -51,7 +51,7 @@ func (f *finder) server(root *url.URL) *server {
 	}
 	clean := *root
 	clean.User = nil
-	return &server{root: &clean, client: f.client, timeout: f.o.Timeout, retry: f.o.retrier()}
+	return &server{root: &clean, client: f.client}
 }
 
 // parseTracking understands a tracking URI: a server's, or a local file store's; "" is neither.

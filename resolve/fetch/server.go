@@ -3,9 +3,7 @@ package fetch
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -13,17 +11,13 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"time"
 	"unicode"
 )
 
 // server is an MLflow server, spoken to by its REST API.
 type server struct {
-	root    *url.URL // without credentials
-	client  *http.Client
-	timeout time.Duration // without a byte
-	retry   retrier
+	root   *url.URL // without credentials
+	client *Client
 }
 
 // request is what a server is asked for.
@@ -42,7 +36,7 @@ const maxAnswer = 32 << 20
 
 // call asks for JSON, with retries. Its errors are of type *Error.
 func (s *server) call(ctx context.Context, r request, into any) error {
-	return s.retry.do(ctx, func() error {
+	return s.client.Try(ctx, func() error {
 		resp, err := s.send(ctx, r)
 		if err != nil {
 			return err
@@ -101,15 +95,8 @@ func (s *server) send(ctx context.Context, r request) (*http.Response, error) {
 		}
 		method, body = http.MethodPost, bytes.NewReader(data)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	// A server that keeps its artifacts in a bucket has the whole file before it sends the first byte:
-	// it is given the time to fetch it at 10 MB/s.
-	patience := s.timeout + time.Duration(max(0, r.size)/10_000_000)*time.Second
-	w := &watchdog{timeout: s.timeout, cancel: cancel}
-	w.timer = time.AfterFunc(patience, w.bark)
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {
-		w.stop()
 		return nil, withoutURL(err)
 	}
 	if r.post != nil {
@@ -119,13 +106,10 @@ func (s *server) send(ctx context.Context, r request) (*http.Response, error) {
 		req.Header.Set("Range", "bytes="+strconv.FormatInt(r.after, 10)+"-")
 		req.Header.Set("If-Range", r.tag)
 	}
-	resp, err := s.client.Do(req)
+	resp, err := s.client.Send(req, r.size)
 	if err != nil {
-		w.stop()
-		return nil, s.unreachable(err, w)
+		return nil, err
 	}
-	w.rc = resp.Body
-	resp.Body = w
 	if resp.StatusCode/100 != 2 {
 		defer resp.Body.Close()
 		return nil, s.refusal(resp)
@@ -142,76 +126,8 @@ func escapePath(p string) string {
 	return strings.Join(parts, "/")
 }
 
-// watchdog ends a request from which nothing came for a while.
-type watchdog struct {
-	rc      io.ReadCloser
-	timer   *time.Timer
-	timeout time.Duration
-	cancel  context.CancelFunc
-	barked  atomic.Bool
-}
-
-func (w *watchdog) bark() {
-	w.barked.Store(true)
-	w.cancel()
-}
-
-func (w *watchdog) stop() {
-	w.timer.Stop()
-	w.cancel()
-}
-
-// Read implements io.Reader.
-func (w *watchdog) Read(p []byte) (int, error) {
-	w.timer.Reset(w.timeout)
-	n, err := w.rc.Read(p)
-	if err != nil && err != io.EOF {
-		err = withoutURL(err)
-		if w.barked.Load() {
-			err = fmt.Errorf("nothing came for %s", w.timeout)
-		}
-	}
-	return n, err
-}
-
-// Close implements io.Closer.
-func (w *watchdog) Close() error {
-	w.stop()
-	return w.rc.Close()
-}
-
 // at names the server in a message.
 func (s *server) at() string { return s.root.Host }
-
-// unreachable says why there was no answer.
-func (s *server) unreachable(err error, w *watchdog) error {
-	var redirect *redirectError
-	var certificate *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	e := &Error{Kind: Unreachable, Msg: "asking " + s.at(), Err: withoutURL(err)}
-	switch {
-	case errors.As(err, &redirect):
-		e.Kind = NotMLflow
-	case errors.As(err, &certificate):
-		e.Kind, e.Err = Certificate, certificate.Err
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		e.Err = errors.New("it does not speak TLS: is the address one of http instead of https?")
-	case w.barked.Load():
-		e.Err, e.Temporary = fmt.Errorf("no answer within %s", w.timeout), true
-	default:
-		e.Temporary = true
-	}
-	return e
-}
-
-// withoutURL strips what net/http puts around an error: the URL, with all that is in its query.
-func withoutURL(err error) error {
-	var u *url.Error
-	for errors.As(err, &u) {
-		err = u.Err
-	}
-	return err
-}
 
 // refusal reads an answer that is no success. An MLflow server says why as JSON.
 func (s *server) refusal(resp *http.Response) error {
@@ -237,7 +153,7 @@ func (s *server) refusal(resp *http.Response) error {
 	case c == http.StatusServiceUnavailable && (bytes.Contains(data, []byte("serve-artifacts"))):
 		e.Kind, e.Detail = Unsupported, notProxied
 	case c == http.StatusRequestTimeout || c == http.StatusTooManyRequests || c >= 500 && c != http.StatusNotImplemented:
-		e.Temporary = true
+		e.Temporary, e.After = true, RetryAfter(resp)
 	}
 	return e
 }

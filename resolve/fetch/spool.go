@@ -17,7 +17,7 @@ type spool struct {
 	dir      string
 	parts    string // where files lie until they are whole
 	store    Store
-	retry    retrier
+	try      func(context.Context, func() error) error
 	progress func(Event)
 	resume   bool // what an earlier run has left is taken up
 
@@ -86,7 +86,7 @@ func (s *spool) fetch(ctx context.Context, f File) (size int64, err error) {
 		err = d.takeUp()
 	}
 	if err == nil {
-		err = s.retry.do(ctx, func() error { return d.attempt(ctx) })
+		err = s.try(ctx, func() error { return d.attempt(ctx) })
 	}
 	if e := out.Close(); err == nil && e != nil {
 		err = fmt.Errorf("writing %s: %w", f.Path, withoutPath(e))
@@ -239,5 +239,5 @@ func (d *download) named(err error) error {
 // newSpool makes a spool in an empty directory; parts is another on the same file system.
 func newSpool(dir, parts string, store Store, o Options) *spool {
 	o = o.withDefaults()
-	return &spool{dir: dir, parts: parts, store: store, retry: o.retrier(), progress: o.Progress, files: map[string]*spooled{}}
+	return &spool{dir: dir, parts: parts, store: store, try: newClient(o, nil).Try, progress: o.Progress, files: map[string]*spooled{}}
 }

@@ -37,17 +37,31 @@ type transport struct {
 	next      *http.Transport
 	auth      map[string]string // by origin: the Authorization
 	workspace string            // for the same origins
-	agent     string
 }
 
 // newTransport makes one whose credentials are for the servers of these URLs.
 func newTransport(o *Options, servers ...*url.URL) (*transport, error) {
+	next, err := newHTTPTransport(o)
+	if err != nil {
+		return nil, err
+	}
+	t := &transport{auth: map[string]string{}, workspace: o.Workspace, next: next}
+	for _, u := range servers {
+		if u != nil {
+			t.auth[origin(u)] = o.Auth.header(u.User)
+		}
+	}
+	return t, nil
+}
+
+// newHTTPTransport makes one that trusts certificates and uses proxies as the options say.
+func newHTTPTransport(o *Options) (*http.Transport, error) {
 	config, err := o.TLS.config()
 	if err != nil {
 		return nil, err
 	}
 	proxy := (&httpproxy.Config{HTTPProxy: o.Proxy.HTTP, HTTPSProxy: o.Proxy.HTTPS, NoProxy: o.Proxy.No}).ProxyFunc()
-	t := &transport{auth: map[string]string{}, workspace: o.Workspace, agent: o.UserAgent, next: &http.Transport{
+	return &http.Transport{
 		Proxy:               func(r *http.Request) (*url.URL, error) { return proxy(r.URL) },
 		DialContext:         (&net.Dialer{Timeout: o.Timeout}).DialContext,
 		TLSClientConfig:     config,
@@ -56,13 +70,7 @@ func newTransport(o *Options, servers ...*url.URL) (*transport, error) {
 		MaxIdleConnsPerHost: 8,
 		// A file must come as it is, and its length with it.
 		DisableCompression: true,
-	}}
-	for _, u := range servers {
-		if u != nil {
-			t.auth[origin(u)] = o.Auth.header(u.User)
-		}
-	}
-	return t, nil
+	}, nil
 }
 
 // header is the value of Authorization, "" for none. What a URL holds is stronger, as in Python's requests.
@@ -86,9 +94,6 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.URL.User = nil
 	r.Header.Del("Authorization")
 	r.Header.Del("Referer")
-	if t.agent != "" {
-		r.Header.Set("User-Agent", t.agent)
-	}
 	if auth, ours := t.auth[origin(r.URL)]; ours {
 		if auth != "" {
 			r.Header.Set("Authorization", auth)

@@ -38,6 +38,7 @@ import (
 
 	"mlenv/resolve/cache"
 	"mlenv/resolve/dist"
+	"mlenv/resolve/internal/retry"
 	"mlenv/resolve/pep508"
 )
 
@@ -210,7 +211,7 @@ func (s *Settings) fill() {
 		s.Now = time.Now
 	}
 	if s.Sleep == nil {
-		s.Sleep = sleep
+		s.Sleep = retry.Sleep
 	}
 	if s.Warn == nil {
 		s.Warn = func(string) {}

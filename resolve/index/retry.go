@@ -8,18 +8,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"mlenv/resolve/internal/retry"
 )
 
 const (
-	firstDelay = 500 * time.Millisecond
-	maxDelay   = 30 * time.Second
+	maxDelay = 30 * time.Second
 	// maxRetryAfter bounds how long a server can make us wait between two tries.
 	maxRetryAfter = 2 * time.Minute
 	// leastRate is how many bytes per second must come from a server, on average over a timeout: one that
@@ -105,8 +104,7 @@ func networkError(u *url.URL, tries int, err error) error {
 
 // retryable says whether an error is worth another try, and after how long.
 func retryable(err error, try int) (time.Duration, bool) {
-	backoff := min(firstDelay<<(try-1), maxDelay)
-	backoff += time.Duration(rand.Int64N(int64(backoff)/4 + 1)) // so that many clients do not return at once
+	backoff := retry.Backoff(try, maxDelay)
 	var status *statusError
 	if errors.As(err, &status) {
 		switch c := status.code; {
@@ -166,7 +164,7 @@ func (t *transport) try(parent context.Context, r request) error {
 	body.least = int64(leastRate * t.settings.Timeout.Seconds())
 	defer body.Close()
 	if c := resp.StatusCode; c == http.StatusRequestTimeout || c == http.StatusTooManyRequests || c >= 500 {
-		return &statusError{code: c, after: retryAfter(resp.Header.Get("Retry-After"), t.settings.Now())}
+		return &statusError{code: c, after: retry.After(resp.Header.Get("Retry-After"), t.settings.Now())}
 	}
 	resp.Body = body
 	if r.gzip && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
@@ -249,32 +247,3 @@ func (g *gunzip) Read(p []byte) (int, error) {
 }
 
 func (g *gunzip) Close() error { return g.body.Close() }
-
-// retryAfter reads a Retry-After header, seconds or a date (RFC 9110, section 10.2.3). It is
-// negative where there is none.
-func retryAfter(value string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
-	if value == "" {
-		return -1
-	}
-	if n, err := strconv.ParseUint(value, 10, 32); err == nil {
-		return time.Duration(n) * time.Second
-	}
-	at, err := http.ParseTime(value)
-	if err != nil {
-		return -1
-	}
-	return max(at.Sub(now), 0)
-}
-
-// sleep waits without disregarding the context.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}
