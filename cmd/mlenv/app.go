@@ -48,6 +48,7 @@ func (a *app) commands() []*cli.Command {
 		imageCommand(a),
 		serveCommand(a),
 		manifestCommand(a),
+		sbomCommand(a),
 		fetchCommand(a),
 		cacheCommand(a),
 		completionCommand(a),

@@ -38,6 +38,7 @@ type Base struct {
 	Inside   map[string]string `json:"inside"`            // one file in each of mlenv's paths that has any: "/opt/venv" to "/opt/venv/bin/python"
 	Java     string            `json:"java,omitempty"`    // path of the java that JAVA_HOME or PATH leads to, "" if there is none
 	Layers   int               `json:"layers"`            // number of layers
+	System   System            `json:"system"`            // the distribution, and where Packages is from
 }
 
 // Target returns the target that locks and wheels must fit.

@@ -13,7 +13,7 @@ import (
 )
 
 // format is the version of the cached values.
-const format = "6"
+const format = "7"
 
 // The kinds of memos in the cache.
 const (

@@ -19,6 +19,8 @@ type facts struct {
 	machine  elf.Machine       // an ELF file's machine; 0 for other files
 	versions []string          // CPython's version as compiled in, or the C library's
 	packages map[string]string // of a package database
+	arches   map[string]string // of a package database: what its packages are built for
+	release  map[string]string // of os-release
 	define   string            // PY_VERSION of patchlevel.h
 }
 
@@ -58,9 +60,11 @@ func readFacts(name string, size int64, content io.Reader) (*facts, error) {
 		}
 		return nil, err
 	case name == "/var/lib/dpkg/status", dir == "/var/lib/dpkg/status.d/" && !strings.HasSuffix(file, ".md5sums"):
-		return databaseFacts(content, "Package: ", "Version: ")
+		return databaseFacts(content, dpkgKeys)
 	case name == "/lib/apk/db/installed", name == "/usr/lib/apk/db/installed":
-		return databaseFacts(content, "P:", "V:")
+		return databaseFacts(content, apkKeys)
+	case name == "/etc/os-release", name == "/usr/lib/os-release":
+		return releaseFacts(content)
 	}
 	return nil, nil
 }
@@ -149,16 +153,27 @@ const (
 	maxField    = 1 << 10   // bytes of a name or a version
 )
 
+// databaseKeys are how the lines of a package database begin.
+type databaseKeys struct{ name, version, arch string }
+
+var (
+	dpkgKeys = databaseKeys{"Package: ", "Version: ", "Architecture: "}
+	apkKeys  = databaseKeys{"P:", "V:", "A:"}
+)
+
 // databaseFacts reads dpkg's and apk's databases: stanzas of "Key: value" lines. Lines may have any
 // length, but names and versions that are too long are ignored.
-func databaseFacts(content io.Reader, nameKey, versionKey string) (*facts, error) {
-	packages := map[string]string{}
-	name, version, installed := "", "", true
+func databaseFacts(content io.Reader, keys databaseKeys) (*facts, error) {
+	packages, arches := map[string]string{}, map[string]string{}
+	name, version, arch, installed := "", "", "", true
 	flush := func() {
 		if name != "" && installed {
 			packages[name] = version
+			if arch != "" {
+				arches[name] = arch
+			}
 		}
-		name, version, installed = "", "", true
+		name, version, arch, installed = "", "", "", true
 	}
 	limited := &io.LimitedReader{R: content, N: maxDatabase + 1}
 	lines := bufio.NewReaderSize(limited, 64<<10)
@@ -173,10 +188,12 @@ func databaseFacts(content io.Reader, nameKey, versionKey string) (*facts, error
 		case long || len(text) > maxField:
 		case text == "":
 			flush()
-		case strings.HasPrefix(text, nameKey):
-			name = strings.TrimPrefix(text, nameKey)
-		case strings.HasPrefix(text, versionKey):
-			version = strings.TrimPrefix(text, versionKey)
+		case strings.HasPrefix(text, keys.name):
+			name = strings.TrimPrefix(text, keys.name)
+		case strings.HasPrefix(text, keys.version):
+			version = strings.TrimPrefix(text, keys.version)
+		case strings.HasPrefix(text, keys.arch):
+			arch = strings.TrimPrefix(text, keys.arch)
 		case strings.HasPrefix(text, "Status: "):
 			installed = strings.HasSuffix(text, " installed")
 		}
@@ -187,7 +204,7 @@ func databaseFacts(content io.Reader, nameKey, versionKey string) (*facts, error
 			return nil, tooMuch("the base has more than %d packages", maxPackages)
 		case err == io.EOF:
 			flush()
-			return &facts{packages: packages}, nil
+			return &facts{packages: packages, arches: arches}, nil
 		case err != nil:
 			return nil, fmt.Errorf("reading the package database: %w", err)
 		}

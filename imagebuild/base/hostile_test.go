@@ -116,7 +116,7 @@ func TestWhiteoutsOfOneLayer(t *testing.T) {
 // A database may say what it likes of its packages' names; no more is kept than names and versions.
 func TestHostileDatabase(t *testing.T) {
 	long := strings.Repeat("x", maxField+1)
-	got, err := databaseFacts(strings.NewReader("Package: a\nVersion: 1\nDescription: "+strings.Repeat("y", 200_000)+"\n\nPackage: "+long+"\nVersion: 2\n\nPackage: c\nVersion: "+long+"\n"), "Package: ", "Version: ")
+	got, err := databaseFacts(strings.NewReader("Package: a\nVersion: 1\nDescription: "+strings.Repeat("y", 200_000)+"\n\nPackage: "+long+"\nVersion: 2\n\nPackage: c\nVersion: "+long+"\n"), dpkgKeys)
 	if err != nil || fmt.Sprint(got.packages) != "map[a:1 c:]" {
 		t.Errorf("%v %v", got.packages, err)
 	}
@@ -124,7 +124,7 @@ func TestHostileDatabase(t *testing.T) {
 	for i := range maxPackages + 2 {
 		fmt.Fprintf(&b, "P:p%d\nV:1\n\n", i)
 	}
-	if _, err := databaseFacts(strings.NewReader(b.String()), "P:", "V:"); err == nil || !strings.Contains(err.Error(), "packages") {
+	if _, err := databaseFacts(strings.NewReader(b.String()), apkKeys); err == nil || !strings.Contains(err.Error(), "packages") {
 		t.Errorf("the error is %v", err)
 	}
 }

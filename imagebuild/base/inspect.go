@@ -71,6 +71,7 @@ func Inspect(img v1.Image) (*Base, error) {
 	if config.Architecture != "" && config.Architecture != b.Arch {
 		return nil, &Error{fmt.Sprintf("the base says that it is for %s, but its %s is for %s", config.Architecture, b.Python, b.Arch)}
 	}
+	b.findSystem(t)
 	b.findCA(t)
 	b.findJava(t)
 	b.findParents(t)

@@ -418,3 +418,35 @@ func TestFit(t *testing.T) {
 		}
 	}
 }
+
+// TestInspectFindsTheSystem looks at what an inventory of a base needs beyond names and versions.
+func TestInspectFindsTheSystem(t *testing.T) {
+	release := basetest.Text("usr/lib/os-release", "PRETTY_NAME=\"Some Linux\"\nID=debian\nVERSION_ID=\"12\"\n")
+	link := basetest.Link("etc/os-release", "../usr/lib/os-release")
+	python := basetest.Exe("usr/local/bin/python3.11", basetest.ELF(elf.EM_X86_64, x86Loader, "3.11.9"))
+	start := []layer.Entry{python, basetest.Link("usr/local/bin/python3", "python3.11"), basetest.Text("usr/local/lib/python3.11/os.py", ""),
+		basetest.Text("usr/local/lib/python3.11/site-packages/Some_Tool-1.0.dist-info/METADATA", "Name: Some.Tool\n")}
+	for what, tt := range map[string]struct {
+		files []layer.Entry
+		want  base.System
+	}{
+		"dpkg": {[]layer.Entry{release, link, basetest.Text("var/lib/dpkg/status",
+			"Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.36-9\n\nPackage: tzdata\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n"+
+				"Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n")},
+			base.System{ID: "debian", Version: "12", Database: base.Dpkg, Arches: map[string]string{"libc6": "amd64", "tzdata": "all"}}},
+		"apk": {[]layer.Entry{basetest.Text("etc/os-release", "ID='alpine'\nVERSION_ID=3.20.1\n"), basetest.Text("lib/apk/db/installed", "P:busybox\nV:1.36-r2\nA:x86_64\n\n")},
+			base.System{ID: "alpine", Version: "3.20.1", Database: base.Apk, Arches: map[string]string{"busybox": "x86_64"}}},
+		"rpm":  {[]layer.Entry{basetest.Text("var/lib/rpm/rpmdb.sqlite", "SQLite")}, base.System{Database: base.RPM}},
+		"none": {nil, base.System{}},
+	} {
+		img := image(t, "amd64", v1.Config{Env: []string{"PATH=/usr/local/bin:/usr/bin"}}, nil, basetest.Glibc("2.36"), append(tt.files, start...))
+		b, err := base.Inspect(img)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		tt.want.Dists = map[string]string{"some-tool": "1.0"}
+		if d := cmp.Diff(tt.want, b.System); d != "" {
+			t.Errorf("%s: %s", what, d)
+		}
+	}
+}

@@ -117,6 +117,33 @@ func firstOurs(config *v1.ConfigFile, layers int) int {
 	return 0
 }
 
+// Below returns the image without the layers that mlenv added to its base: an image of the base's
+// layers, though with the configuration of the whole. Of images that were not made by mlenv it
+// returns all layers, because nothing shows where their base ends.
+func Below(img *Image) (v1.Image, error) {
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("reading the image's configuration: %w", err)
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, fmt.Errorf("reading the image's layers: %w", err)
+	}
+	n := firstOurs(config, len(layers))
+	if n == 0 && !slices.ContainsFunc(config.History, func(h v1.History) bool { return h.CreatedBy == CreatedBy }) {
+		n = len(layers)
+	}
+	return &lower{img.Image, layers[:n]}, nil
+}
+
+// lower is an image of which the uppermost layers were taken away.
+type lower struct {
+	v1.Image
+	layers []v1.Layer
+}
+
+func (l *lower) Layers() ([]v1.Layer, error) { return l.layers, nil }
+
 // found is what the layers read so far contain. Upper layers are read first.
 type found struct {
 	files   map[string][]byte // by tar path

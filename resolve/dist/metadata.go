@@ -19,6 +19,7 @@ type Metadata struct {
 	RequiresDist    []pep508.Requirement
 	ProvidesExtra   []pep508.Name
 	License         string // License-Expression, else License
+	Expression      string // License-Expression (PEP 639), an SPDX expression
 	Classifiers     []string
 	Dynamic         []string // names of fields, in lower case
 	Invalid         []string // Requires-Dist lines that are not PEP 508, kept as text
@@ -74,6 +75,7 @@ func ParseMetadata(data []byte) (*Metadata, error) {
 	if m.Version, err = pep440.Parse(version); err != nil {
 		return nil, fmt.Errorf("reading metadata of %s: Version %w", m.Name, err)
 	}
+	m.Expression = expression
 	if m.License = expression; expression == "" && license != "UNKNOWN" {
 		m.License = license
 	}

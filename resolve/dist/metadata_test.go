@@ -37,7 +37,7 @@ func TestParseMetadata(t *testing.T) {
 			"Provides-Extra: Test_It\r\nProvides-Extra: test-it\r\n\r\nRequires-Dist: body\r\n",
 			Metadata{
 				MetadataVersion: "2.4", Name: "foo-bar", Version: pep440.MustParse("1.0.post1"),
-				RequiresPython: specifiers(">=3.8"), License: "Apache-2.0",
+				RequiresPython: specifiers(">=3.8"), License: "Apache-2.0", Expression: "Apache-2.0",
 				RequiresDist:  []pep508.Requirement{requirement("a>=1"), requirement("b[x]<2; extra == 'test-it'")},
 				ProvidesExtra: []pep508.Name{"test-it"}, Classifiers: []string{"Framework :: A", "Topic :: B"},
 				Dynamic: []string{"requires-dist"},
