@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -101,7 +102,8 @@ func (a *app) serve(ctx context.Context, args []string, o *serveOptions) error {
 	}
 	err = r.attended(ctx, c, log)
 	// Whatever became of it, nothing stays behind: also after Ctrl-C.
-	return errors.Join(err, c.Stop(context.WithoutCancel(ctx), stopGrace))
+	last := context.WithoutCancel(ctx)
+	return errors.Join(err, c.Stop(last, stopGrace), c.Remove(last))
 }
 
 // stopGrace is how long a container may take to end, in seconds.
@@ -150,13 +152,29 @@ func (r *serveRun) attended(ctx context.Context, c *engine.Container, log *lastL
 		return err
 	}
 	err := r.smoke(alive, c)
-	if hasEnded(alive) {
-		<-logs // all that it said
+	if err == nil || exitCode(err) != exitFindings {
+		return err
 	}
-	if err != nil && exitCode(err) == exitFindings {
-		r.console().print("%s", "the container's log ends with:\n"+log.text())
+	// The end of the log says why. An engine may be behind with it while the container runs, so that the
+	// container is stopped first: after that the log has an end.
+	if stopErr := c.Stop(ctx, stopGrace); stopErr != nil {
+		err = errors.Join(err, stopErr)
+	} else {
+		untilLogged(ctx, logs)
 	}
+	r.console().print("%s", "the container's log ends with:\n"+log.text())
 	return err
+}
+
+// untilLogged waits for the end of a stopped container's log, but not for ever: an engine that keeps it
+// open must not hold up a pipeline whose answer is known.
+func untilLogged(ctx context.Context, logs <-chan error) {
+	bound, cancel := context.WithTimeout(ctx, stopGrace*time.Second)
+	defer cancel()
+	select {
+	case <-logs:
+	case <-bound.Done():
+	}
 }
 
 // hasEnded reports whether it is the container that has ended, rather than the command that was stopped.

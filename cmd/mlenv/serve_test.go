@@ -27,6 +27,7 @@ type containerEngine struct {
 	loaded bool
 	server *httptest.Server
 	ended  chan struct{} // closed when the container has ended
+	once   sync.Once     // for ended
 }
 
 func (e *containerEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +48,7 @@ func (e *containerEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "POST /containers/c1/start":
 		e.note("start")
 		if e.model == nil {
-			close(e.ended)
+			e.end()
 		} else {
 			e.server = httptest.NewServer(e.model)
 		}
@@ -59,14 +60,17 @@ func (e *containerEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		fmt.Fprintf(w, `{"NetworkSettings": {"Ports": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": %q}]}}}`, port)
 	case "GET /containers/c1/logs":
-		const line = "loading the model\n"
-		_, _ = w.Write(append([]byte{2, 0, 0, 0, 0, 0, 0, byte(len(line))}, line...))
-		w.(http.Flusher).Flush()
+		// The log is behind, as an engine's may be: it comes only once the container has ended.
 		e.untilEnd(r)
+		for _, line := range []string{"loading the model\n", "the last word\n"} {
+			_, _ = w.Write(append([]byte{2, 0, 0, 0, 0, 0, 0, byte(len(line))}, line...))
+			w.(http.Flusher).Flush()
+		}
 	case "POST /containers/c1/wait":
 		e.untilEnd(r)
 		fmt.Fprint(w, `{"StatusCode": 3}`)
 	case "POST /containers/c1/stop", "DELETE /containers/c1":
+		e.end()
 		e.note(strings.ToLower(path[:4]) + r.URL.Query().Get("t"))
 		w.WriteHeader(http.StatusNoContent)
 	default:
@@ -79,6 +83,11 @@ func (e *containerEngine) note(what string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.asked = append(e.asked, what)
+}
+
+// end ends the container, unless it has ended.
+func (e *containerEngine) end() {
+	e.once.Do(func() { close(e.ended) })
 }
 
 func (e *containerEngine) untilEnd(r *http.Request) {
@@ -128,7 +137,7 @@ func TestServeSmoke(t *testing.T) {
 		"right":              {right, nil, exitOK, []string{"/ping: 200", `serving_input_example.json: 200 {"predictions": [1]}`}},
 		"as expected":        {right, []string{"--expect", "right.json"}, exitOK, []string{"as expected"}},
 		"two requests":       {right, []string{"--request", "more.json", "--expect", "right.json"}, exitOK, []string{"serving_input_example.json: 200", "more.json: 200"}},
-		"wrong":              {right, []string{"--expect", "other.json"}, exitFindings, []string{".predictions[0] is 1, expected 2"}},
+		"wrong":              {right, []string{"--expect", "other.json"}, exitFindings, []string{".predictions[0] is 1, expected 2", "loading the model", "the last word"}},
 		"an error":           {predicts(http.StatusInternalServerError, "no"), nil, exitFindings, []string{"serving_input_example.json: 500 no"}},
 		"hanging":            {hangs, []string{"--wait", "1"}, exitFindings, []string{"no answer within 1s", "loading the model"}},
 		"never ready":        {never, []string{"--wait", "1"}, exitFindings, []string{"/ping: no answer within 1s"}},

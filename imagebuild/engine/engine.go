@@ -34,9 +34,10 @@ type Run struct {
 type Container struct {
 	Address string // of its server: "http://127.0.0.1:49153"
 
-	id     string
-	api    api
-	client *http.Client
+	id      string
+	stopped bool // by Stop
+	api     api
+	client  *http.Client
 }
 
 // api is the engine's API.
@@ -88,7 +89,7 @@ func Start(ctx context.Context, d sink.Daemon, r Run) (_ *Container, err error) 
 	defer func() {
 		if err != nil {
 			// Also when the context is over, for what was made must not stay.
-			err = errors.Join(fmt.Errorf("starting the container on the engine at %s: %w", d, err), c.Stop(context.WithoutCancel(ctx), 0))
+			err = errors.Join(fmt.Errorf("starting the container on the engine at %s: %w", d, err), c.Remove(context.WithoutCancel(ctx)))
 		}
 	}()
 	if r.Network == "host" && r.Port == 0 {
@@ -208,14 +209,10 @@ func (c *Container) Logs(ctx context.Context, to io.Writer) error {
 	}
 }
 
-// Stop asks the container to end, waits as long as grace says, in seconds, before it is killed, and
-// removes it.
+// Stop asks the container to end, and waits as long as grace says, in seconds, before it is killed. It
+// may have ended by itself, or been stopped before. The container stays, with its log, until Remove.
 func (c *Container) Stop(ctx context.Context, grace int) error {
-	defer c.api.client.CloseIdleConnections()
-	if c.client != nil {
-		defer c.client.CloseIdleConnections()
-	}
-	if c.id == "" {
+	if c.id == "" || c.stopped {
 		return nil
 	}
 	err := c.api.call(ctx, http.MethodPost, "/containers/"+c.id+"/stop?t="+strconv.Itoa(grace), nil, nil)
@@ -223,9 +220,24 @@ func (c *Container) Stop(ctx context.Context, grace int) error {
 	if errors.As(err, &status) && status.code == http.StatusNotModified {
 		err = nil // it had ended by itself
 	}
-	err = errors.Join(err, c.api.call(ctx, http.MethodDelete, "/containers/"+c.id+"?force=1", nil, nil))
 	if err != nil {
 		return fmt.Errorf("stopping the container: %w", err)
+	}
+	c.stopped = true
+	return nil
+}
+
+// Remove removes the container, which is killed if it still runs. The Container is of no use after it.
+func (c *Container) Remove(ctx context.Context) error {
+	defer c.api.client.CloseIdleConnections()
+	if c.client != nil {
+		defer c.client.CloseIdleConnections()
+	}
+	if c.id == "" {
+		return nil
+	}
+	if err := c.api.call(ctx, http.MethodDelete, "/containers/"+c.id+"?force=1", nil, nil); err != nil {
+		return fmt.Errorf("removing the container: %w", err)
 	}
 	return nil
 }
