@@ -45,7 +45,6 @@ func (d *demo) resolve() error {
 }
 
 type checked struct {
-	Summary  struct{ Errors, Warnings, Notes int }
 	Findings []struct{ Severity, Message string }
 }
 

@@ -112,7 +112,7 @@ func defaultTargets(o baseOptions, python pep440.Version, libc string) ([]dist.T
 	return out, nil
 }
 
-// reportForLock prints what resolve found, without notes. With errors among it there is no environment
+// reportForLock prints the errors and warnings that resolve found. With errors among it there is no environment
 // to lock, unless the user says otherwise.
 func (a *app) reportForLock(o outputOptions, findings finding.List) error {
 	var shown finding.List

@@ -21,7 +21,7 @@ type jsonReport struct {
 type jsonSummary struct {
 	Errors   int `json:"errors"`
 	Warnings int `json:"warnings"`
-	Notes    int `json:"notes"`
+	Info     int `json:"info"`
 }
 
 type jsonFinding struct {
@@ -41,7 +41,7 @@ type jsonExcepted struct {
 
 func (r *Report) json() ([]byte, error) {
 	out := jsonReport{SchemaVersion: SchemaVersion, Model: r.Model, Findings: []jsonFinding{}, Excepted: []jsonExcepted{}}
-	out.Summary.Errors, out.Summary.Warnings, out.Summary.Notes = r.counts()
+	out.Summary.Errors, out.Summary.Warnings, out.Summary.Info = r.counts()
 	for _, f := range r.Findings {
 		out.Findings = append(out.Findings, r.jsonFinding(f))
 	}

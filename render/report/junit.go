@@ -69,17 +69,17 @@ func (r *Report) junitSuite(category finding.Category) junitSuite {
 		}
 		suite.Tests++
 		test := junitCase{Name: string(rule.ID), Class: "mlenv.check." + strings.ReplaceAll(string(category), " ", "-")}
-		var notes []string
+		var passing []string
 		for _, f := range r.Findings {
 			switch {
 			case f.Rule != rule.ID:
 			case r.fails(f):
 				test.Failures = append(test.Failures, r.junitFailure(f, rule))
 			default:
-				notes = append(notes, string(f.Severity)+": "+r.where(f)+f.Message)
+				passing = append(passing, string(f.Severity)+": "+r.where(f)+f.Message)
 			}
 		}
-		test.Out = strings.Join(notes, "\n")
+		test.Out = strings.Join(passing, "\n")
 		if len(test.Failures) > 0 {
 			suite.Failures++
 		}

@@ -98,7 +98,7 @@ func (r *Report) rule(id finding.ID) finding.Rule {
 	return r.Rules[i]
 }
 
-func (r *Report) counts() (errors, warnings, notes int) {
+func (r *Report) counts() (errors, warnings, infos int) {
 	return r.Findings.Count(finding.Error), r.Findings.Count(finding.Warning), r.Findings.Count(finding.Info)
 }
 
