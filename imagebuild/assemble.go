@@ -70,6 +70,20 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 		return nil, &TooManyLayersError{Need: n, Base: len(baseLayers), Most: most}
 	}
 	out.Findings = append(out.Findings, w.overlapFindings()...)
+	if err := w.carryBase(); err != nil {
+		return nil, err
+	}
+	for _, m := range done {
+		if m.carried.Hash != "" {
+			out.Carried = append(out.Carried, m.carried)
+		}
+	}
+	out.Carried = append(out.Carried, w.sortedCarried()...)
+	if w.recipe.Manifest == OCI {
+		if err := img.annotate(len(baseLayers), done, w.carried); err != nil {
+			return nil, err
+		}
+	}
 	return out, img.seal()
 }
 

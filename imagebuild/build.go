@@ -3,9 +3,6 @@ package imagebuild
 import (
 	"context"
 	"fmt"
-	"maps"
-	"path"
-	"strings"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -18,9 +15,13 @@ import (
 
 // Builder builds images.
 type Builder struct {
-	Memo  Memo // nil: nothing is remembered
-	Jobs  int  // layers made, and beside that wheels fetched and opened, at once; 0: one
-	Fresh bool // believe nothing that is remembered, and remember anew
+	Memo  Memo  // nil: nothing is remembered
+	Blobs Blobs // nil: layers that are remembered are made again where their bytes are wanted
+	Jobs  int   // layers made, and beside that wheels fetched and opened, at once; 0: one
+	Fresh bool  // believe nothing that is remembered, and remember anew
+	// Verify is the percentage of the remembered layers that are made all the same and compared, chosen
+	// by their digests. One that differs is a *WrongNoteError.
+	Verify int
 	// Progress, where not nil, is told how the layers come along. It may be called from several
 	// goroutines.
 	Progress func(Event)
@@ -67,24 +68,18 @@ type part struct {
 // contents are what the layers of a part hold.
 type contents struct {
 	entries  []layer.Entry
-	distInfo map[string]string // of the wheels among them the .dist-info directories, by SHA-256
-	findings finding.List      // what is odd about these wheels
+	facts    map[string]wheelFacts // of the wheels among them, by SHA-256
+	findings finding.List          // what is odd about these wheels
 }
 
 // made is a part that was made or remembered.
 type made struct {
 	layers   []v1.Layer
 	sums     []layer.Sum
-	distInfo map[string]string // by the wheel's SHA-256
+	facts    map[string]wheelFacts // by the wheel's SHA-256
 	findings finding.List
 	reused   bool
-}
-
-// remembered is what a Memo holds of a part.
-type remembered struct {
-	Sums     []layer.Sum       `json:"sums"`
-	DistInfo map[string]string `json:"distInfo,omitempty"`
-	Findings finding.List      `json:"findings,omitempty"`
+	carried  Carried // what the image tells of it; no key where it tells nothing
 }
 
 // work is one run of Build.
@@ -98,8 +93,9 @@ type work struct {
 
 	overlaps []overlap // of the wheels, once checkUnion has run
 
-	mu    sync.Mutex
-	files []source
+	mu      sync.Mutex
+	files   []source
+	carried []Carried // what the image tells beside what it tells of its layers
 }
 
 // Build builds the image of one platform. What is wrong with the wheels is a *wheel.Error, a
@@ -133,6 +129,9 @@ func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := w.checkUnion(ctx, done); err != nil {
+		return nil, err
+	}
 	overlay, err := w.makeOverlay(ctx, bud)
 	if err != nil {
 		return nil, err
@@ -161,7 +160,7 @@ func plan(parts []part) []Planned {
 	return append(out, Planned{})
 }
 
-// makeAll makes the parts beside each other, and checks that the wheels go together.
+// makeAll makes the parts beside each other.
 func (w *work) makeAll(ctx context.Context, parts []part) ([]made, error) {
 	out := make([]made, len(parts))
 	g, ctx := errgroup.WithContext(ctx)
@@ -175,7 +174,6 @@ func (w *work) makeAll(ctx context.Context, parts []part) ([]made, error) {
 			return nil
 		})
 	}
-	g.Go(func() error { return w.checkUnion(ctx) })
 	return out, g.Wait()
 }
 
@@ -186,18 +184,36 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 			return made{}, err
 		}
 	}
-	key := partKey{Version: partFormat, Format: layer.Format, Compression: w.recipe.Compression, Max: w.recipe.maxLayer(), Part: p.key}
+	of := partKey{Version: partFormat, Format: layer.Format, Compression: w.recipe.Compression, Max: w.recipe.maxLayer(), Part: p.key}
+	var known remembered
+	var trusted bool
 	if p.key != nil {
-		var known remembered
-		_, ok, err := w.recall(ctx, LayersMemo, key, &known)
+		_, ok, err := w.recall(ctx, LayersMemo, of, &known)
 		if err != nil {
 			return made{}, err
 		}
-		if ok && known.valid(w.recipe.Compression) && known.isOf(p.key) {
+		trusted = ok && known.valid(w.recipe.Compression) && known.isOf(p.key)
+		if trusted && !known.chosen(w.Verify) {
 			w.tell(Event{Part: p.index, Holds: p.holds, Done: true, Reused: true})
-			return w.madeOf(ctx, p, known), nil
+			return w.madeOf(ctx, p, of, known)
 		}
 	}
+	m, err := w.makeNew(ctx, p)
+	if err != nil || p.key == nil {
+		return m, err
+	}
+	now := remembered{m.sums, factsIn(p.key, m.facts), m.findings}
+	if trusted && !now.same(known) {
+		return made{}, &WrongNoteError{Holds: p.holds, Noted: known.Sums, Made: now.Sums}
+	}
+	if m.carried, err = carry(LayersMemo, of, now); err != nil {
+		return made{}, err
+	}
+	return m, w.remember(ctx, LayersMemo, of, now)
+}
+
+// makeNew makes the layers of a part of which nothing is remembered.
+func (w *work) makeNew(ctx context.Context, p part) (made, error) {
 	c, err := p.make(ctx)
 	if err != nil {
 		return made{}, err
@@ -207,7 +223,7 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 	if err != nil {
 		return made{}, err
 	}
-	m := made{distInfo: c.distInfo, findings: c.findings}
+	m := made{facts: c.facts, findings: c.findings}
 	for _, l := range layers {
 		sum, err := w.measure(ctx, l)
 		if err != nil {
@@ -216,10 +232,7 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 		m.layers, m.sums = append(m.layers, l), append(m.sums, sum)
 	}
 	w.tell(Event{Part: p.index, Holds: p.holds, Done: true})
-	if p.key == nil {
-		return m, nil
-	}
-	return m, w.remember(ctx, LayersMemo, key, remembered{m.sums, m.distInfo, m.findings})
+	return m, nil
 }
 
 // prepare finds a part's key, which may mean hashing files.
@@ -249,45 +262,6 @@ func (b *Builder) tell(e Event) {
 	}
 }
 
-// partFormat changes when the meaning of remembered does.
-const partFormat = 3
-
-// partKey is what the layers of a part depend on.
-type partKey struct {
-	Version     int // partFormat
-	Format      string
-	Compression layer.Compression
-	Max         int64
-	Part        any
-}
-
-// valid reports whether all of it can be true, as far as that can be told without the bytes.
-func (r remembered) valid(c layer.Compression) bool {
-	seen := map[v1.Hash]bool{}
-	for _, s := range r.Sums {
-		if s.Digest.Hex == "" || s.DiffID.Hex == "" || s.Size <= 0 || s.Unpacked <= 0 || s.MediaType != c.MediaType() {
-			return false
-		}
-		if seen[s.Digest] || seen[s.DiffID] {
-			return false // what a part is split into differs
-		}
-		seen[s.Digest], seen[s.DiffID] = true, true
-	}
-	return len(r.Sums) > 0
-}
-
-// isOf reports whether it names the .dist-info directories of the wheels that a part is made of.
-func (r remembered) isOf(key any) bool {
-	wheels, _ := key.(wheelKey)
-	for _, one := range wheels.Wheels {
-		dir := r.DistInfo[one.SHA256]
-		if path.Base(dir) != dir || !strings.HasSuffix(dir, ".dist-info") {
-			return false
-		}
-	}
-	return len(r.DistInfo) == len(wheels.Wheels)
-}
-
 // split makes the layers of a part, usually one.
 func (w *work) split(p part, entries []layer.Entry) ([]*layer.Layer, error) {
 	var out []*layer.Layer
@@ -315,33 +289,4 @@ func tarSize(entries []layer.Entry) int64 {
 		n += block + (e.Content.Size+block-1)/block*block
 	}
 	return n
-}
-
-// madeOf gives the layers of a part that was remembered. Its content is read only if somebody wants
-// the bytes, and once for all of its layers.
-func (w *work) madeOf(ctx context.Context, p part, known remembered) made {
-	m := made{sums: known.Sums, distInfo: known.DistInfo, findings: known.Findings, reused: true}
-	// The bytes are wanted after Build has returned, when its own context may be over.
-	ctx = context.WithoutCancel(ctx)
-	again := sync.OnceValues(func() ([]*layer.Layer, error) {
-		c, err := p.make(ctx)
-		if err != nil {
-			return nil, err
-		}
-		layers, err := w.split(p, c.entries)
-		if err == nil && (len(layers) != len(known.Sums) || !maps.Equal(c.distInfo, known.DistInfo)) {
-			err = fmt.Errorf("%w: what is remembered of %s is not what it is made of", layer.ErrChanged, p.holds)
-		}
-		return layers, err
-	})
-	for i, sum := range known.Sums {
-		m.layers = append(m.layers, layer.Known(sum, func() (v1.Layer, error) {
-			layers, err := again()
-			if err != nil {
-				return nil, err
-			}
-			return layers[i], nil
-		}))
-	}
-	return m
 }

@@ -24,8 +24,13 @@ import (
 
 // sums is what the memory holds of the layers of a part.
 type sums struct {
-	Sums     []layer.Sum       `json:"sums"`
-	DistInfo map[string]string `json:"distInfo,omitempty"`
+	Sums   []layer.Sum `json:"sums"`
+	Wheels []facts     `json:"wheels,omitempty"`
+}
+
+type facts struct {
+	DistInfo string `json:"distInfo"`
+	Roots    []byte `json:"roots,omitempty"`
 }
 
 // memoIn remembers in a directory.
@@ -107,12 +112,12 @@ func TestForgedSplit(t *testing.T) {
 			s.Sums = append(s.Sums, s.Sums[0])
 			s.Sums[0].Digest, s.Sums[0].DiffID = hash('8'), hash('9')
 		}, false},
-		"exchanged":     {func(s *sums) { s.Sums[0], s.Sums[1] = s.Sums[1], s.Sums[0] }, false},
-		"another wheel": {func(s *sums) { s.DistInfo = map[string]string{strings.Repeat("0", 64): "x-1.dist-info"} }, true},
+		"exchanged":         {func(s *sums) { s.Sums[0], s.Sums[1] = s.Sums[1], s.Sums[0] }, false},
+		"another wheel":     {func(s *sums) { s.Wheels = append(s.Wheels, facts{DistInfo: "x-1.dist-info"}) }, true},
+		"half a hash":       {func(s *sums) { s.Wheels[0].Roots = s.Wheels[0].Roots[1:] }, true},
+		"another directory": {func(s *sums) { s.Wheels[0].Roots = []byte("abcd") }, false},
 		"another .dist-info": {func(s *sums) {
-			for sha := range s.DistInfo {
-				s.DistInfo[sha] = "gamma-4.0.dist-info"
-			}
+			s.Wheels[0].DistInfo = "gamma-4.0.dist-info"
 		}, false},
 	}
 	for what, tt := range tests {

@@ -138,24 +138,24 @@ func (s *openWheels) close() error {
 	return errors.Join(errs...)
 }
 
-// takeAll gives the files of several wheels, each path once, their .dist-info directories by SHA-256,
-// and what is odd about them.
-func (s *openWheels) takeAll(ctx context.Context, wheels []Wheel) (contents, error) {
+// takeAll gives the files of several wheels, each path once, what is known of each by its SHA-256, and
+// what is odd about them.
+func (s *openWheels) takeAll(ctx context.Context, wheels []Wheel, p paths) (contents, error) {
 	u := union{}
-	c := contents{distInfo: map[string]string{}}
+	c := contents{facts: map[string]wheelFacts{}}
 	for _, w := range sortedWheels(wheels) {
 		o, err := s.take(ctx, w)
 		if err != nil {
 			return contents{}, err
 		}
-		c.distInfo[w.SHA256] = o.distInfo
+		c.facts[w.SHA256] = wheelFacts{o.distInfo, p.roots(o.claims(p))}
 		c.findings = append(c.findings, o.findings(w.Filename)...)
 		if err := u.add(o.entries); err != nil {
 			return contents{}, err
 		}
 	}
 	c.entries = u.entries()
-	return c, nil
+	return c, u.checkDirs()
 }
 
 // maxFindings is how much is said of one wheel.
@@ -230,37 +230,52 @@ func (u union) entries() []layer.Entry {
 // checkUnion finds the paths that several wheels hold with different content, since in layers the
 // last would win in silence. It refuses what can only be a mistake: a wheel that holds a file of the
 // environment itself, or a file where another has a directory. What was found of a set of wheels is
-// remembered; of another set only those wheels are opened that were never seen, and those whose
-// outlines do not go together.
-func (w *work) checkUnion(ctx context.Context) error {
+// remembered. Of another set only those wheels are looked at whose roots are another's too, and of these
+// only those are opened that were never seen, and those whose outlines do not go together.
+func (w *work) checkUnion(ctx context.Context, done []made) error {
+	if len(w.recipe.Wheels) == 0 {
+		return nil
+	}
 	key := unionKey{unionFormat, w.wheelsKey(w.recipe.Wheels)}
 	var known unionNote
-	if _, ok, err := w.recall(ctx, UnionsMemo, key, &known); err != nil || ok && known.Fine && remembersOverlaps(known.Overlaps, w.recipe.Wheels) {
-		w.overlaps = known.Overlaps
+	_, ok, err := w.recall(ctx, UnionsMemo, key, &known)
+	if err != nil {
 		return err
 	}
-	wheels := sortedWheels(w.recipe.Wheels)
+	if !ok || !known.Fine || !remembersOverlaps(known.Overlaps, w.recipe.Wheels) {
+		if known.Overlaps, err = w.findOverlaps(ctx, w.neighbours(sortedWheels(w.recipe.Wheels), done)); err != nil {
+			return err
+		}
+		known.Fine = true
+		if err := w.remember(ctx, UnionsMemo, key, known); err != nil {
+			return err
+		}
+	}
+	w.overlaps = known.Overlaps
+	return w.carry(UnionsMemo, key, known)
+}
+
+// findOverlaps finds the overlaps of wheels, sorted by name.
+func (w *work) findOverlaps(ctx context.Context, wheels []Wheel) ([]overlap, error) {
 	outlines := []outline{outlineOf(w.paths.reserved())}
-	var err error
 	for _, one := range wheels {
 		o, err := w.outline(ctx, one)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		outlines = append(outlines, o)
 	}
-	if paths := disputed(outlines); len(paths) > 0 {
-		var some []Wheel
-		for i, one := range wheels {
-			if outlines[i+1].holdsAny(paths) {
-				some = append(some, one)
-			}
-		}
-		if w.overlaps, err = w.compare(ctx, some); err != nil {
-			return err
+	paths := disputed(outlines)
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	var some []Wheel
+	for i, one := range wheels {
+		if outlines[i+1].holdsAny(paths) {
+			some = append(some, one)
 		}
 	}
-	return w.remember(ctx, UnionsMemo, key, unionNote{true, w.overlaps})
+	return w.compare(ctx, some)
 }
 
 // unionNote is what is remembered of a set of wheels.

@@ -3,6 +3,7 @@ package imagebuild
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"sort"
 	"strings"
@@ -173,7 +174,7 @@ func (w *work) wheelPart(group []Wheel) part {
 	}
 	least := leastLayers(group, w.recipe.maxLayer())
 	return part{holds: holds, plan: plan, key: w.wheelsKey(group), least: least, make: func(ctx context.Context) (contents, error) {
-		c, err := w.wheels.takeAll(ctx, group)
+		c, err := w.wheels.takeAll(ctx, group, w.paths)
 		c.entries = layer.WithParents(c.entries, w.paths.venv)
 		return c, err
 	}}
@@ -188,11 +189,9 @@ func (w *work) lastPart(entries []layer.Entry) part {
 
 // makeLast makes the last layer, or gives nil where it would be empty.
 func (w *work) makeLast(ctx context.Context, index int, done []made) (*made, error) {
-	distInfo := map[string]string{}
+	facts := map[string]wheelFacts{}
 	for _, m := range done {
-		for sha, dir := range m.distInfo {
-			distInfo[sha] = dir
-		}
+		maps.Copy(facts, m.facts)
 	}
 	var entries []layer.Entry
 	if w.recipe.Lock != nil {
@@ -205,11 +204,11 @@ func (w *work) makeLast(ctx context.Context, index int, done []made) (*made, err
 		if !one.Requested {
 			continue
 		}
-		dir, ok := distInfo[one.SHA256]
+		known, ok := facts[one.SHA256]
 		if !ok {
 			return nil, fmt.Errorf("the .dist-info directory of %s is not known", one.Filename)
 		}
-		entries = append(entries, layer.Entry{Path: w.paths.requested(dir), Content: layer.Bytes(nil)})
+		entries = append(entries, layer.Entry{Path: w.paths.requested(known.DistInfo), Content: layer.Bytes(nil)})
 	}
 	if err := w.hashAll(ctx, w.small); err != nil {
 		return nil, err

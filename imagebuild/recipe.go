@@ -125,6 +125,7 @@ type Image struct {
 	v1.Image
 	Contents []Layer      // of the image's layers, in order
 	Findings finding.List // what is odd about the wheels or the layers, though no reason to refuse them
+	Carried  []Carried    // what the next build can know of it, with or without this machine
 	files    []source     // which can change while the image is sent
 	closers  []func() error
 }

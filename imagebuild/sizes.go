@@ -22,8 +22,10 @@ func (w *work) findSizes(ctx context.Context) error {
 	for i := range wheels {
 		if wheels[i].Size == 0 {
 			g.Go(func() (err error) {
-				wheels[i].Size, err = w.sizeOf(ctx, wheels[i])
-				return err
+				if wheels[i].Size, err = w.sizeOf(ctx, wheels[i]); err != nil {
+					return err
+				}
+				return w.carry(SizesMemo, wheelID{SHA256: wheels[i].SHA256}, wheels[i].Size)
 			})
 		}
 	}

@@ -15,6 +15,11 @@ import (
 
 // openBases finds a base for every platform that was asked for.
 func (a *app) openBases(ctx context.Context, o baseOptions, python pep440.Version) ([]*base.Found, finding.List, error) {
+	return a.findBases(ctx, o, python, nil)
+}
+
+// findBases is openBases with another memo than that of the cache.
+func (a *app) findBases(ctx context.Context, o baseOptions, python pep440.Version, m base.Memo) ([]*base.Found, finding.List, error) {
 	wanted, err := o.platforms()
 	if err != nil {
 		return nil, nil, err
@@ -24,7 +29,7 @@ func (a *app) openBases(ctx context.Context, o baseOptions, python pep440.Versio
 		return nil, nil, err
 	}
 	return base.Find(ctx, base.Request{Ref: o.ref, Python: python, Platforms: wanted}, base.Options{
-		Remote: a.remote(), Cache: dir, HostDirs: a.pythonDirs(),
+		Remote: a.remote(), Cache: dir, Memo: m, HostDirs: a.pythonDirs(),
 	})
 }
 

@@ -34,6 +34,8 @@ var packages = []struct {
 		"resolve/secret resolve/serving"},
 	{"imagebuild/layer", "Files into layers.",
 		""},
+	{"imagebuild/memo", "Notes about layers in registries: those that images carry, and those of a repository of their own.",
+		"imagebuild imagebuild/image imagebuild/sink resolve/cache"},
 	{"imagebuild/sink", "Where images go: registries, layouts, tarballs, engines.",
 		"imagebuild/image imagebuild/layer resolve/cache"},
 	{"imagebuild/wheel", "One wheel into the files that installing it gives.",

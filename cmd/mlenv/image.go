@@ -27,6 +27,7 @@ type imageOptions struct {
 	container containerOptions
 	sinks     sinkOptions
 	layers    layerOptions
+	memo      memoOptions
 	out       outputOptions
 
 	target   string
@@ -73,6 +74,7 @@ func imageCommand(a *app) *cli.Command {
 	s.text(&o.layers.maxSize, "max-layer-size", "split layers of more than `SIZE`")
 	s.given(&o.layers.maxGiven, "max-layer-size")
 	s.number(&o.layers.jobs, "jobs", "make and send `N` layers at once")
+	o.memo.bind(s)
 	o.lock.bind(s, &o.model.index)
 	o.model.bind(s, "image")
 	a.bindNetwork(s)
@@ -183,7 +185,7 @@ func (a *app) image(ctx context.Context, args []string, o *imageOptions) (err er
 	if run.layers.manifest == imagebuild.Docker && len(o.container.annotation) > 0 {
 		layerErr = errors.Join(layerErr, &usageError{msg: "--annotation: a Docker manifest has no place for annotations"})
 	}
-	if err := errors.Join(err, layerErr); err != nil {
+	if err := errors.Join(err, layerErr, o.memo.check()); err != nil {
 		return err
 	}
 	if a.env("GOGC") == "" {
@@ -207,6 +209,9 @@ func (a *app) image(ctx context.Context, args []string, o *imageOptions) (err er
 		return err
 	}
 	if err := run.checkSinks(ctx); err != nil {
+		return err
+	}
+	if err := run.openMemos(ctx); err != nil {
 		return err
 	}
 	return run.do(ctx)

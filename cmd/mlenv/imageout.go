@@ -124,13 +124,8 @@ func (o *outputs) push(text string) {
 		o.errs = append(o.errs, bad)
 		return
 	}
-	dir, err := o.cache()
-	if err != nil {
-		o.errs = append(o.errs, err)
-		return
-	}
 	o.sinksFound = append(o.sinksFound, namedSink{Sink: sink.Registry(text, sink.RegistryOptions{
-		Remote: o.remote(), Jobs: o.layers.jobs, Mounts: &sink.MountSources{Memos: dir.Memos()},
+		Remote: o.remote(), Jobs: o.layers.jobs, Mounts: &sink.MountSources{Memo: &o.memos},
 	})})
 }
 

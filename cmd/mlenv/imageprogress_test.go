@@ -182,7 +182,7 @@ func TestImageQuiet(t *testing.T) {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, out, errs)
 	}
 	w.env["MLENV_CACHE_DIR"] = t.TempDir()
-	_, errs, code = command(t, w.env, w.args(args...)...)
+	_, errs, code = command(t, w.env, w.args(append(args, "--no-memo")...)...)
 	if code != 0 || strings.ContainsAny(errs, "\r\x1b%") {
 		t.Errorf("exit code %d, stderr %q", code, errs)
 	}

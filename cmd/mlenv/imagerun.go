@@ -11,6 +11,7 @@ import (
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/base"
+	"mlenv/imagebuild/memo"
 	"mlenv/resolve"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/index"
@@ -28,6 +29,7 @@ type imageRun struct {
 	layers   layering
 	in       *inputs
 	sinks    []namedSink
+	memos    memo.Chain
 	progress *progress
 
 	bases    []*base.Found // one for each platform
@@ -58,14 +60,12 @@ func (r *imageRun) do(ctx context.Context) error {
 	if err := r.forecast(ctx); err != nil {
 		return err
 	}
-	dir, err := r.cache()
-	if err != nil {
-		return err
-	}
 	builder := &imagebuild.Builder{
-		Memo: dir.Memos(), Jobs: r.layers.jobs, Progress: r.progress.build, Review: r.review,
+		Memo: &r.memos, Blobs: &r.memos, Verify: r.o.memo.verify,
+		Jobs: r.layers.jobs, Progress: r.progress.build, Review: r.review,
 	}
 	published, err := imagebuild.Publish(ctx, builder, recipes, r.to()...)
+	r.tellUnmounted(published)
 	r.progress.close()
 	if err == nil || len(published.Sent) > 0 {
 		// What was sent stays where it is, whatever became of the other sinks.
@@ -113,7 +113,7 @@ func (r *imageRun) prepare(ctx context.Context) (err error) {
 		r.progress.say("inspecting the base for %s", p)
 	}
 	var ofBase finding.List
-	if r.bases, ofBase, err = r.openBases(ctx, r.o.base, r.in.Spec.Python.Version); err != nil {
+	if r.bases, ofBase, err = r.findBases(ctx, r.o.base, r.in.Spec.Python.Version, &r.memos); err != nil {
 		return err
 	}
 	r.findings = append(found, ofBase...)

@@ -41,12 +41,12 @@ func remembered(t *testing.T, dir string) map[string]string {
 			Sums []struct {
 				Digest string `json:"digest"`
 			} `json:"sums"`
-			DistInfo map[string]string `json:"distInfo"`
+			Wheels []struct{} `json:"wheels"`
 		}
 		if err := json.Unmarshal([]byte(valueOf(string(data))), &value); err != nil {
 			return err
 		}
-		if len(value.DistInfo) > 0 {
+		if len(value.Wheels) > 0 {
 			out[name] = value.Sums[0].Digest
 		}
 		return nil
@@ -74,8 +74,8 @@ func reseal(t *testing.T, name, data string) []byte {
 
 // note is what a cache remembers of a part of an image.
 type note struct {
-	Sums     []map[string]any  `json:"sums"`
-	DistInfo map[string]string `json:"distInfo,omitempty"`
+	Sums   []map[string]any    `json:"sums"`
+	Wheels []map[string]string `json:"wheels,omitempty"`
 }
 
 // forge changes the note of one wheel's layer, with a check that fits.
@@ -139,9 +139,7 @@ func TestImageForged(t *testing.T) {
 		}},
 		"none": {change: func(_ *testing.T, n *note) { n.Sums = nil }},
 		"a .dist-info elsewhere": {change: func(_ *testing.T, n *note) {
-			for sha := range n.DistInfo {
-				n.DistInfo[sha] = "../../bin/x.dist-info"
-			}
+			n.Wheels[0]["distInfo"] = "../../bin/x.dist-info"
 		}},
 		"another diffID": {refused: true, change: func(_ *testing.T, n *note) { n.Sums[0]["diffID"] = otherDigest }},
 	}

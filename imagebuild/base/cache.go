@@ -27,15 +27,25 @@ type memoKey struct {
 	Name   string // the image's digest, or the state of the files
 }
 
-// InspectOnce is like Inspect but caches the result by the image's digest. If a cached result is
-// invalid, the image is inspected again. If dir is nil, nothing is cached.
-func InspectOnce(ctx context.Context, img v1.Image, dir *cache.Dir) (*Base, error) {
+// Memo remembers what was found in bases: cache.Memos is one, in a directory.
+type Memo interface {
+	Get(ctx context.Context, key cache.Key) (cache.Note, bool, error)
+	Put(ctx context.Context, key cache.Key, n cache.Note) error
+}
+
+// Remembered returns the key and the value under which a base is remembered. Whoever has the note
+// need not fetch the base's layers.
+func (b *Base) Remembered() (kind string, of any) { return baseMemo, memoKey{format, b.Digest} }
+
+// InspectOnce is like Inspect but remembers the result by the image's digest. If a remembered result
+// is invalid, the image is inspected again. If m is nil, nothing is remembered.
+func InspectOnce(ctx context.Context, img v1.Image, m Memo) (*Base, error) {
 	digest, err := img.Digest()
 	if err != nil {
 		return nil, err
 	}
 	var known Base
-	ok, err := recall(ctx, dir, baseMemo, digest.String(), &known)
+	ok, err := recall(ctx, m, baseMemo, digest.String(), &known)
 	if err != nil {
 		return nil, err
 	}
@@ -46,21 +56,27 @@ func InspectOnce(ctx context.Context, img v1.Image, dir *cache.Dir) (*Base, erro
 	if err != nil {
 		return nil, err
 	}
-	return b, remember(ctx, dir, baseMemo, digest.String(), b)
+	return b, remember(ctx, m, baseMemo, digest.String(), b)
 }
 
 // recall reads a memo into out and reports whether it exists.
-func recall(ctx context.Context, dir *cache.Dir, kind, name string, out any) (bool, error) {
+func recall(ctx context.Context, m Memo, kind, name string, out any) (bool, error) {
+	if m == nil {
+		return false, nil
+	}
 	key, err := cache.NewKey(kind, memoKey{format, name})
 	if err != nil {
 		return false, err
 	}
-	n, ok, err := dir.Memos().Get(ctx, key)
+	n, ok, err := m.Get(ctx, key)
 	return ok && n.Decode(out), err
 }
 
 // remember writes a memo. It is not an error if the cache cannot be written, which only costs time.
-func remember(ctx context.Context, dir *cache.Dir, kind, name string, value any) error {
+func remember(ctx context.Context, m Memo, kind, name string, value any) error {
+	if m == nil {
+		return nil
+	}
 	key, err := cache.NewKey(kind, memoKey{format, name})
 	if err != nil {
 		return err
@@ -69,7 +85,7 @@ func remember(ctx context.Context, dir *cache.Dir, kind, name string, value any)
 	if err != nil {
 		return err
 	}
-	return dir.Memos().Put(ctx, key, n)
+	return m.Put(ctx, key, n)
 }
 
 // cachedImage is an image from a registry that keeps layers on disk after they have been read

@@ -36,7 +36,7 @@ type Found struct {
 // Again opens and inspects the base again without using the cache.
 func (f *Found) Again(ctx context.Context) (*Found, error) {
 	o := f.options
-	o.Cache = nil
+	o.Cache, o.Memo = nil, nil
 	again, _, err := find(ctx, f.request, f.Wanted, o)
 	return again, err
 }
@@ -101,7 +101,7 @@ func find(ctx context.Context, r Request, p v1.Platform, o Options) (*Found, fin
 		return nil, nil, &UnavailableError{Ref: r.Ref, Err: err}
 	}
 	f.Image, f.Name, f.Named = source.Image, source.Name, source.Digest
-	if f.Base, err = InspectOnce(ctx, f.Image, o.Cache); err != nil {
+	if f.Base, err = InspectOnce(ctx, f.Image, o.memo()); err != nil {
 		ref := r.Ref
 		if ref == "" {
 			ref = f.Name

@@ -79,7 +79,7 @@ func hostLayer(ctx context.Context, entries []layer.Entry, dir *cache.Dir) (v1.L
 	state, ok := stateOf(entries)
 	if ok = ok && dir != nil; ok {
 		var known layer.Sum
-		found, err := recall(ctx, dir, hostMemo, state, &known)
+		found, err := recall(ctx, dir.Memos(), hostMemo, state, &known)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +95,7 @@ func hostLayer(ctx context.Context, entries []layer.Entry, dir *cache.Dir) (v1.L
 	if err != nil || !ok {
 		return l, err
 	}
-	return l, remember(ctx, dir, hostMemo, state, measured)
+	return l, remember(ctx, dir.Memos(), hostMemo, state, measured)
 }
 
 type host struct {

@@ -290,7 +290,7 @@ func TestIsFree(t *testing.T) {
 		}), "/opt/venv", "/opt/venv/bin/python3"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, err := base.InspectOnce(t.Context(), tt.image, cache.Open(t.TempDir(), nil))
+			b, err := base.InspectOnce(t.Context(), tt.image, cache.Open(t.TempDir(), nil).Memos())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -357,7 +357,7 @@ func TestProvides(t *testing.T) {
 func TestInspectOnce(t *testing.T) {
 	dir := t.TempDir()
 	img := slim(t, "3.11.9")
-	first, err := base.InspectOnce(t.Context(), img, cache.Open(dir, nil))
+	first, err := base.InspectOnce(t.Context(), img, cache.Open(dir, nil).Memos())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -378,7 +378,7 @@ func TestInspectOnce(t *testing.T) {
 		if err := os.WriteFile(files[0], []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		again, err := base.InspectOnce(t.Context(), img, cache.Open(dir, nil))
+		again, err := base.InspectOnce(t.Context(), img, cache.Open(dir, nil).Memos())
 		if err != nil {
 			t.Fatal(err)
 		}

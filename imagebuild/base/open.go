@@ -15,8 +15,17 @@ import (
 type Options struct {
 	Remote   image.Remote
 	Cache    *cache.Dir     // for layers, and what was found in them; may be nil
+	Memo     Memo           // for what was found, instead of the cache; may be nil
 	HostDirs []string       // where FindHost looks for "host"
 	Python   pep440.Version // the version that "host" should have, 3.11.7 or 3.11
+}
+
+// memo returns where results are remembered.
+func (o Options) memo() Memo {
+	if o.Memo != nil {
+		return o.Memo
+	}
+	return o.Cache.Memos()
 }
 
 // Source is a base image that has been opened.

@@ -58,6 +58,14 @@ const BaseDigest = "org.opencontainers.image.base.digest"
 // that readers of images must recognize have it.
 const KindAnnotation = "io.mlenv.layer.kind"
 
+// The annotations by which an image tells the next build what is known of its layers.
+const (
+	LayerKey      = "io.mlenv.layer.key"      // of a layer's descriptor: hash of all that its bytes depend on
+	LayerUnpacked = "io.mlenv.layer.unpacked" // bytes of its tar stream
+	LayerNote     = "io.mlenv.layer.note"     // JSON: what else has to be known of what it holds
+	Notes         = "io.mlenv.notes"          // of the manifest, JSON: notes about the whole
+)
+
 // CodeLayer is the kind of a layer with code of the model. It is read even if it is not the last
 // layer, so that the code of two versions can be compared.
 const CodeLayer = "code"

@@ -240,7 +240,17 @@ func choose(list []v1.Descriptor, p *v1.Platform) (v1.Descriptor, error) {
 			return d, nil
 		}
 	}
-	return v1.Descriptor{}, fmt.Errorf("there is no image for %s, only for %s", want, strings.Join(names, ", "))
+	return v1.Descriptor{}, &NoPlatformError{Want: want, Have: names}
+}
+
+// NoPlatformError reports that an index has no image for the wanted platform.
+type NoPlatformError struct {
+	Want v1.Platform
+	Have []string
+}
+
+func (e *NoPlatformError) Error() string {
+	return fmt.Sprintf("there is no image for %s, only for %s", e.Want, strings.Join(e.Have, ", "))
 }
 
 func isImage(t types.MediaType) bool { return t.IsImage() || t == "" }

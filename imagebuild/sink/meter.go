@@ -39,6 +39,9 @@ type meterTransport struct {
 	next http.RoundTripper
 	a    Artifact
 	sent atomic.Int64
+	// unmounted is the size of the blobs that the registry was asked to mount and did not. It accepts an
+	// upload instead (OCI Distribution Specification 1.1, "Mounting a blob from another repository").
+	unmounted atomic.Int64
 
 	mu   sync.Mutex
 	left map[string]int64 // sizes of the blobs whose state is not known yet, by digest
@@ -76,6 +79,10 @@ func (m *meterTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		m.found(r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
 	case r.Method == http.MethodPost && resp.StatusCode == http.StatusCreated:
 		m.found(r.URL.Query().Get("mount"))
+	case r.Method == http.MethodPost && r.URL.Query().Has("mount"):
+		m.mu.Lock()
+		m.unmounted.Add(m.left[r.URL.Query().Get("mount")])
+		m.mu.Unlock()
 	case r.Method == http.MethodPut && counts:
 		m.take(r.URL.Query().Get("digest"))
 	}

@@ -14,23 +14,30 @@ import (
 // mounted into another. A wrong source costs only one request: the registry then accepts an upload,
 // and the repository that has the blob now becomes the source.
 type MountSources struct {
-	Memos *cache.Memos // nil: nothing is remembered
+	Memo Memo // nil: nothing is remembered
 }
 
-// mountsMemo is the kind of the memos. The value is the name of a repository in the registry.
-const mountsMemo = "mounts"
+// Memo is what MountSources remembers by: cache.Memos is one, in a directory.
+type Memo interface {
+	Get(ctx context.Context, key cache.Key) (cache.Note, bool, error)
+	Put(ctx context.Context, key cache.Key, n cache.Note) error
+}
 
-type mountKey struct{ Registry, Digest string }
+// MountsMemo is the kind of the memos. The value is the name of a repository in the registry.
+const MountsMemo = "mounts"
+
+// MountKey is the key of the memos.
+type MountKey struct{ Registry, Digest string }
 
 func (s *MountSources) find(registry string, h v1.Hash) (name.Repository, bool) {
-	if s == nil || s.Memos == nil {
+	if s == nil || s.Memo == nil {
 		return name.Repository{}, false
 	}
-	key, err := cache.NewKey(mountsMemo, mountKey{registry, h.String()})
+	key, err := cache.NewKey(MountsMemo, MountKey{registry, h.String()})
 	if err != nil {
 		return name.Repository{}, false
 	}
-	note, ok, err := s.Memos.Get(context.Background(), key)
+	note, ok, err := s.Memo.Get(context.Background(), key)
 	var in string
 	if err != nil || !ok || !note.Decode(&in) {
 		return name.Repository{}, false
@@ -43,7 +50,7 @@ func (s *MountSources) find(registry string, h v1.Hash) (name.Repository, bool) 
 // the repository that was pushed to last certainly has the layers, an earlier one may have been
 // deleted.
 func (s *MountSources) remember(ctx context.Context, a Artifact, repo name.Repository) error {
-	if s == nil || s.Memos == nil {
+	if s == nil || s.Memo == nil {
 		return nil
 	}
 	blobs, _, err := a.blobs()
@@ -58,11 +65,11 @@ func (s *MountSources) remember(ctx context.Context, a Artifact, repo name.Repos
 		if old, ok := s.find(repo.RegistryStr(), b.digest); ok && old.RepositoryStr() == repo.RepositoryStr() {
 			continue
 		}
-		key, err := cache.NewKey(mountsMemo, mountKey{repo.RegistryStr(), b.digest.String()})
+		key, err := cache.NewKey(MountsMemo, MountKey{repo.RegistryStr(), b.digest.String()})
 		if err != nil {
 			return err
 		}
-		if err := s.Memos.Put(ctx, key, note); err != nil {
+		if err := s.Memo.Put(ctx, key, note); err != nil {
 			return err
 		}
 	}

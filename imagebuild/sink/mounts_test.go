@@ -91,7 +91,7 @@ func TestMountAfterDeletion(t *testing.T) {
 
 // mountsIn remembers in a directory.
 func mountsIn(dir string) *sink.MountSources {
-	return &sink.MountSources{Memos: cache.Open(dir, nil).Memos()}
+	return &sink.MountSources{Memo: cache.Open(dir, nil).Memos()}
 }
 
 // TestMountsForged returns the notes other contents: nothing worse than an upload comes of it.

@@ -67,7 +67,7 @@ func Registry(ref string, o RegistryOptions) Sink {
 			return Sent{}, err
 		}
 		// Without the tag: podman and skopeo reject a reference with tag and digest.
-		return Sent{Reference: target.Context().Digest(digest.String()).Name(), Bytes: counter.sent.Load()}, nil
+		return Sent{Reference: target.Context().Digest(digest.String()).Name(), Bytes: counter.sent.Load(), Unmounted: counter.unmounted.Load()}, nil
 	})
 	s.Check = once(func(ctx context.Context) error { return o.check(ctx, ref) })
 	return s

@@ -35,6 +35,7 @@ func (a Artifact) Digest() (v1.Hash, error) {
 type Sent struct {
 	Reference string `json:"reference"` // with the digest, if the kind of sink has digests
 	Bytes     int64  `json:"bytes"`     // of content sent or written
+	Unmounted int64  `json:"unmounted"` // bytes of blobs that the registry did not mount from a repository that should have them
 }
 
 // Sink is a destination for artifacts.
