@@ -23,8 +23,14 @@ func fetchHint(err error) string {
 	case fetch.Database:
 		return "start a server on it with mlflow server --backend-store-uri " + e.Detail + ", and give --tracking-uri http://127.0.0.1:5000"
 	case fetch.BadSettings:
+		if hint := cloudHints[e.Detail]; hint != "" {
+			return hint
+		}
 		return "mlenv reads the variables that MLflow reads; docs/sources-of-models.md lists them"
 	case fetch.NotFound:
+		if hint := cloudHints[e.Detail]; hint != "" {
+			return "check the spelling, and that the credentials may read it: " + hint
+		}
 		return "check the spelling, and that --tracking-uri or MLFLOW_TRACKING_URI names the server that has it"
 	case fetch.Empty:
 		return "its files were deleted, or never logged: log the model again, or choose another version"
@@ -40,6 +46,9 @@ func fetchHint(err error) string {
 
 // connectionHint says what helps where a server could not be asked, or did not answer as it should.
 func connectionHint(e *fetch.Error) string {
+	if hint := cloudHints[e.Detail]; hint != "" && e.Kind == fetch.Denied {
+		return hint
+	}
 	switch e.Kind {
 	case fetch.Denied:
 		if e.Status == http.StatusProxyAuthRequired {
@@ -60,12 +69,22 @@ func connectionHint(e *fetch.Error) string {
 	return ""
 }
 
+// cloudHints say which credentials a cloud's store wants, by the Detail of an error.
+var cloudHints = map[string]string{
+	"s3":    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, of somebody who may list and read the bucket, and AWS_REGION, or MLFLOW_S3_ENDPOINT_URL for a store of your own",
+	"gs":    "name a file of credentials that may list and read the bucket in GOOGLE_APPLICATION_CREDENTIALS, or run gcloud auth application-default login",
+	"azure": "set AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_SAS_TOKEN, or AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+}
+
 // uriForms are how URIs are written, by their scheme.
 var uriForms = map[string]string{
 	"models":           "write models:/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/latest, models:/NAME/STAGE or models:/MODEL_ID",
 	"runs":             "write runs:/RUN_ID/PATH, such as runs:/8a2f…/model",
 	"mlflow-artifacts": "write mlflow-artifacts:/PATH or mlflow-artifacts://HOST:PORT/PATH",
 	"file":             "write file:///DIR, or the directory's path alone",
+	"s3":               "write s3://BUCKET/PATH",
+	"gs":               "write gs://BUCKET/PATH",
+	"azure":            "write wasbs://CONTAINER@ACCOUNT.blob.core.windows.net/PATH, or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH",
 	"http":             "write models:/NAME/VERSION, and name the server with --tracking-uri",
 }
 
@@ -76,6 +95,10 @@ func unsupportedHint(e *fetch.Error) string {
 		return "download the model with mlflow artifacts download -u URI -d DIR, and give mlenv DIR"
 	case "http":
 		return uriForms["http"]
+	case "aws-profile":
+		return "run aws configure export-credentials --format env, and set the variables that it prints"
+	case "gs-file":
+		return "use the file of a service account, or what gcloud auth application-default login writes"
 	case "MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4":
 		return "unset it and set MLFLOW_TRACKING_TOKEN, or download the model with mlflow artifacts download"
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mlenv/resolve/fetch"
+	"mlenv/resolve/fetch/bucket"
 	"mlenv/resolve/secret"
 )
 
@@ -23,9 +24,8 @@ func (o *fetchOptions) bind(s *flagSet) {
 
 // fetchSettings are MLflow's own settings, with those of the command line.
 func (a *app) fetchSettings(o fetchOptions) (fetch.Options, error) {
-	out, err := fetch.Configure(fetch.Environment{
-		Env: a.env, ReadFile: os.ReadFile, ReadDir: os.ReadDir, Home: a.env("HOME"), Tracking: o.tracking.Reveal(),
-	})
+	world := fetch.Environment{Env: a.env, ReadFile: os.ReadFile, ReadDir: os.ReadDir, Home: a.env("HOME"), Tracking: o.tracking.Reveal()}
+	out, err := fetch.Configure(world)
 	if err != nil {
 		return out, err
 	}
@@ -33,6 +33,7 @@ func (a *app) fetchSettings(o fetchOptions) (fetch.Options, error) {
 	if a.networkTimeout > 0 {
 		out.Timeout = time.Duration(a.networkTimeout) * time.Second
 	}
+	out.Stores = bucket.Stores(bucket.Outside{Environment: world, Now: a.clock}, out)
 	dir, err := a.cache()
 	if err == nil {
 		out.Dir, err = dir.Models()

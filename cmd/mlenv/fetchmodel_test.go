@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -164,6 +165,12 @@ func TestFetchHints(t *testing.T) {
 		}
 		return false
 	}
+	denying := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(403) }))
+	defer denying.Close()
+	bucket, profile := denying.URL, filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(profile, []byte("[default]\nsso_session=x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for what, tt := range map[string]struct {
 		uri  string
 		env  map[string]string
@@ -183,6 +190,13 @@ func TestFetchHints(t *testing.T) {
 		"http":          {"https://example.com/model", nil, "write models:/NAME/VERSION, and name the server"},
 		"no such model": {"models:/x/1", nil, "check the spelling"},
 		"empty":         {"runs:/r1/other", nil, "its files were deleted"},
+		"S3":            {"s3://bucket/x", map[string]string{"MLFLOW_S3_ENDPOINT_URL": bucket, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "hunter2"}, "set AWS_ACCESS_KEY_ID"},
+		"S3 settings":   {"s3://bucket/x", map[string]string{"AWS_REGION": "hunter2!"}, "set AWS_ACCESS_KEY_ID"},
+		"S3 profile":    {"s3://bucket/x", map[string]string{"AWS_CONFIG_FILE": profile}, "aws configure export-credentials"},
+		"S3 form":       {"s3://", nil, "write s3://BUCKET/PATH"},
+		"gs":            {"gs://bucket/x", map[string]string{"STORAGE_EMULATOR_HOST": bucket}, "GOOGLE_APPLICATION_CREDENTIALS"},
+		"azure":         {"abfss://c1@account.dfs.core.windows.net/x", map[string]string{"AZURE_STORAGE_CONNECTION_STRING": "SharedAccessSignature=sig=hunter2;BlobEndpoint=" + bucket}, "set AZURE_STORAGE_CONNECTION_STRING"},
+		"azure form":    {"wasbs://account/x", nil, "write wasbs://CONTAINER@ACCOUNT"},
 	} {
 		env := map[string]string{"HOME": w.env["HOME"], "MLENV_CACHE_DIR": w.env["MLENV_CACHE_DIR"], "MLFLOW_TRACKING_URI": s.URL,
 			"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}

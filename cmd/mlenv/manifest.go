@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"mlenv/imagebuild/image"
 	"mlenv/render/deploy"
 	"mlenv/resolve"
-	"mlenv/resolve/fetch"
 	"mlenv/resolve/model"
 	"mlenv/resolve/serving"
 )
@@ -68,7 +66,7 @@ func (a *app) manifest(ctx context.Context, args []string, o *manifestOptions) e
 	}
 	in := deploy.Input{Name: o.name, Image: o.image, Port: serving.DefaultPort, Workers: o.workers}
 	user := serving.DefaultUser
-	if _, err := os.Stat(arg); (err == nil || fetch.Scheme(arg) != "") && !image.IsFile(arg) {
+	if isModel(arg) {
 		if err := a.ofModel(ctx, &in, arg, o.fetch); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -238,13 +239,18 @@ func imageTagOf(name string) string {
 	return strings.Trim(notInName.ReplaceAllString(strings.ToLower(name), "-"), "-") + ":served"
 }
 
-// isModel tells a model, a directory or a URI, from an image.
+// namedAsScheme is an image whose name alone could be a URI's scheme, with its tag: "s3:1".
+var namedAsScheme = regexp.MustCompile(`^[a-z0-9]+(?:-[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+
+// isModel tells a model, a directory or a URI, from an image, where a command takes both.
 func isModel(arg string) bool {
 	if image.IsFile(arg) {
 		return false
 	}
-	_, err := os.Stat(arg)
-	return err == nil || fetch.Scheme(arg) != ""
+	if _, err := os.Stat(arg); err == nil {
+		return true
+	}
+	return fetch.Scheme(arg) != "" && !namedAsScheme.MatchString(arg)
 }
 
 // buildImage builds the image of a model and loads it.

@@ -201,3 +201,18 @@ func mustRead(t *testing.T, name string) []byte {
 	}
 	return data
 }
+
+// TestModelOrImage tells a model's URI from an image, where a command takes both: an image may be called as a scheme is.
+func TestModelOrImage(t *testing.T) {
+	dir := t.TempDir()
+	for arg, want := range map[string]bool{
+		dir: true, "models:/churn/1": true, "models:/churn@champion": true, "models:churn@champion": true, "runs:/r/model": true, "s3://bucket/x": true,
+		"gs://b/x": true, "mlflow-artifacts:/x": true, "file:///x": true, "dbfs:/x": true, "https://host/x": true,
+		"s3:1": false, "gs:1": false, "models:latest": false, "runs:v1.2-rc": false, "mlflow-artifacts:1": false, "http:2": false, "file:x": false, "churn:1": false,
+		"registry.example.com/s3:1": false, "localhost:5000/models:1": false, "oci:dir": false, "docker-tar:file": false, dir + "/none": false,
+	} {
+		if got := isModel(arg); got != want {
+			t.Errorf("%s: %v, want %v", arg, got, want)
+		}
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mlenv/resolve/internal/ini"
 )
 
 // Environment is what MLflow's settings are read from.
@@ -112,7 +114,7 @@ func (e Environment) auth() (Auth, error) {
 	case err != nil:
 		return a, &Error{Kind: BadSettings, Msg: "reading ~/.mlflow/credentials", Err: err}
 	}
-	section := iniSection(string(data), "mlflow")
+	section := ini.Section(string(data), "mlflow")
 	if a.User == "" {
 		a.User = section["mlflow_tracking_username"]
 	}
@@ -120,27 +122,6 @@ func (e Environment) auth() (Auth, error) {
 		a.Password = section["mlflow_tracking_password"]
 	}
 	return a, nil
-}
-
-// iniSection reads a section of an INI file; keys are in lower case, as configparser has them.
-func iniSection(text, name string) map[string]string {
-	out := map[string]string{}
-	in := false
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		switch {
-		case line == "" || line[0] == '#' || line[0] == ';':
-			continue
-		case line[0] == '[':
-			in = line == "["+name+"]"
-			continue
-		}
-		at := strings.IndexAny(line, "=:")
-		if in && at > 0 {
-			out[strings.ToLower(strings.TrimSpace(line[:at]))] = strings.TrimSpace(line[at+1:])
-		}
-	}
-	return out
 }
 
 // defaultTracking is what MLflow takes where nothing is set: ./mlruns, where an experiment is in it, else

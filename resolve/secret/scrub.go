@@ -15,6 +15,9 @@ var (
 // variable: pip puts in the value, and what is written is no secret.
 var variableOnly = regexp.MustCompile(`^(?:[^:]*:)?\$\{[A-Z0-9_]+\}$`)
 
+// container matches what a URI of Azure's storage has where others have a user: the container, which is no secret.
+var container = regexp.MustCompile(`^(?i:(?:wasbs?|abfss?)://[a-z0-9$-]{1,63}@)$`)
+
 // Variable gives the environment variable that stands for the secret in a URL, as "${NAME}"; "" where
 // there is none.
 func Variable(text string) string {
@@ -30,7 +33,7 @@ func Variable(text string) string {
 // Scrub removes the credentials from every URL in a text: the user and password before the host,
 // a query that gives access, such as a token or a signature, and the token in a conda channel's
 // "/t/TOKEN/" path. A user without a password is kept if it is
-// not a secret: "git", and any user of an ssh URL. Scrub reports whether it removed anything.
+// not a secret: "git", any user of an ssh URL, and what is a container of Azure's storage. Scrub reports whether it removed anything.
 func Scrub(text string) (string, bool) {
 	clean, _, found := Take(text)
 	return clean, found
@@ -55,7 +58,7 @@ func Take(text string) (clean string, secrets []string, found bool) {
 		whole := scheme + rest[:n+endOfURL(rest[n:])]
 		if n > 0 {
 			user, _, hasPassword := strings.Cut(rest[:n-1], ":")
-			if hasPassword || !strings.Contains(scheme, "ssh") && user != "git" {
+			if hasPassword || !strings.Contains(scheme, "ssh") && user != "git" && !container.MatchString(scheme+rest[:n]) {
 				taken = !variableOnly.MatchString(rest[:n-1])
 				rest = rest[n:]
 			}

@@ -24,6 +24,9 @@ func TestScrub(t *testing.T) {
 		"git+https://git@git.example/x.git":                      "",
 		"git+ssh://git@git.example/x.git@v1":                     "",
 		"git+ssh://someone@git.example/x.git":                    "",
+		"wasbs://models@account.blob.core.windows.net/churn":     "",
+		"abfss://models@account.dfs.core.windows.net/churn":      "",
+		"abfss://models:pw@account.dfs.core.windows.net/churn":   "abfss://account.dfs.core.windows.net/churn",
 		"git+ssh://someone:pw@git.example/x.git":                 "git+ssh://git.example/x.git",
 		"git+ssh://git.example:org/x.git@v1":                     "git+ssh://v1", // cannot be told from a password, and no URL
 		"a https://u:p@x.example b https://u:p@y.example c":      "a https://x.example b https://y.example c",

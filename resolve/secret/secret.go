@@ -61,7 +61,7 @@ func URL(text string) string {
 	switch {
 	case last >= 0 && scheme == "":
 		return "…" + text[last:]
-	case last >= 0 && strings.ContainsAny(text, " \t\r\n"):
+	case last >= 0 && strings.ContainsAny(text, " \t\r\n") && !container.MatchString(scheme+text[:last+1]):
 		text = text[last+1:]
 	}
 	return Redact(scheme + text)
@@ -100,7 +100,7 @@ func redactLine(line string) string {
 		}
 		out.WriteString(clean[at[0]:at[1]])
 		rest := clean[at[1]:end]
-		if n := loose(rest); n > 0 {
+		if n := loose(rest); n > 0 && !container.MatchString(clean[at[0]:at[1]]+rest[:n]) {
 			rest = rest[n:]
 		}
 		out.WriteString(hideQuery(rest))
