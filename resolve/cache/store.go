@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 )
 
 const (
@@ -59,8 +60,8 @@ func (s *Store) Read(key string) ([]byte, error) {
 	return data[frame:], nil
 }
 
-// Write replaces the content of a record.
-func (s *Store) Write(key string, data []byte) error {
+// Write replaces the content of a record by some parts, one after the other.
+func (s *Store) Write(key string, parts ...[]byte) error {
 	path, err := s.record(key)
 	if err != nil {
 		return err
@@ -70,10 +71,15 @@ func (s *Store) Write(key string, data []byte) error {
 		return fmt.Errorf("writing to the cache: %w", err)
 	}
 	defer t.discard()
-	head := append(make([]byte, 0, frame+len(data)), magic...)
-	head = binary.LittleEndian.AppendUint32(head, crc32.Checksum(data, castagnoli))
-	if _, err := t.Write(append(head, data...)); err != nil {
-		return err
+	sum := uint32(0)
+	for _, p := range parts {
+		sum = crc32.Update(sum, castagnoli, p)
+	}
+	head := binary.LittleEndian.AppendUint32([]byte(magic), sum)
+	for _, p := range slices.Insert(parts, 0, head) {
+		if _, err := t.Write(p); err != nil {
+			return err
+		}
 	}
 	if err := t.commit(path); err != nil {
 		return fmt.Errorf("writing to the cache: %w", err)

@@ -45,13 +45,11 @@ const bigIndex = "https://index.example/simple/"
 func parseBig(tb testing.TB, data []byte) *page {
 	u, _ := url.Parse("https://index.example/simple/big/")
 	p := &page{URL: u.String(), Fetched: time.Unix(1700000000, 0), Fresh: 10 * time.Minute, ETag: `"x"`}
-	r := newReader("big", bigIndex, nil)
-	err := parsePage(bytes.NewReader(data), "application/vnd.pypi.simple.v1+json", u, r.add)
-	if err != nil {
+	files := newBuilder("big", nil)
+	if err := parsePage(answer{bytes.NewReader(data), nil, jsonType, u}, files.add); err != nil {
 		tb.Fatal(err)
 	}
-	p.setFiles(r.files)
-	if err := p.encodeBody("big", bigIndex, nil); err != nil {
+	if err := files.finish(p, pageKey{bigIndex, "big"}); err != nil {
 		tb.Fatal(err)
 	}
 	return p
@@ -81,11 +79,12 @@ func benchmarkWarm(b *testing.B, versions int) {
 		b.Fatal(err)
 	}
 	key := pageKey{bigIndex, "big"}
-	if err := c.store.Write(c.pageRecord(mustURL(bigIndex), key.name), parseBig(b, hugePage(5000)).encode()); err != nil {
+	if err := c.store.Write(c.pageRecord(mustURL(bigIndex), key.name), record(parseBig(b, hugePage(5000)))); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
+		c.budget.spent.Store(0)
 		p := c.cachedPage(c.pageRecord(mustURL(bigIndex), key.name), key)
 		if p == nil || len(p.versions) != 162 {
 			b.Fatal("no page")

@@ -12,7 +12,9 @@ const maxMemory = 256 << 20
 
 // What things take beside their texts: measured, and rounded up.
 const (
-	fileCost     = 1024 // a file of a page, while the page is read and sorted
+	fileCost     = 1024 // a file that was understood
+	rowCost      = 128  // one that is only encoded, while the page is read and sorted
+	headCost     = 512  // the beginning of a file name, which others share
 	tagCost      = 48   // one tag of a wheel
 	groupCost    = 256  // a version of a page, and a word that its files share
 	metadataCost = 8    // metadata that was understood, per byte of its text

@@ -1,10 +1,11 @@
 package index
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
-	"slices"
+	"math/bits"
 	"strings"
 	"time"
 
@@ -13,18 +14,18 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// The cache keeps pages parsed. The form is made for opening fast: one read, one string of which
-// all others are parts, every version and every row of tags parsed once however many files share
-// it, the files already in order, and those of a version decoded when asked for.
+// The cache keeps pages parsed. The form is made for opening fast: one read, every version and every row
+// of tags parsed once however many files share it, the files already in order, and those of a version
+// decoded when asked for. It is also made for writing fast, straight from an index's answer.
 //
 //	page   = format flags url etag modified fetched fresh body
-//	body   = count{table} table... count{groups} (version count length)... file...
+//	body   = count{table} length{table} table... count{groups} (version count length)... file...
 //	table  = the strings that files share: versions, tags, Requires-Python, reasons, algorithms
 //	file   = flags url filename version size [uploaded] [tags] [build] [requires] [reason] hashes [hashes]
-//	hashes = count (algorithm hex)...
+//	hashes = count (algorithm hex)..., in upper or lower case
 //
 // Numbers are varints, strings have their length before them, words of the table are numbers.
-const codecVersion = 1
+const codecVersion = 2
 
 const (
 	flagWheel  = 1 << iota
@@ -56,7 +57,19 @@ func (e *encoder) string(s string) {
 	e.buf = append(e.buf, s...)
 }
 
-func (e *encoder) word(s string) { e.uint(e.number(s)) }
+func (e *encoder) bytes(b []byte) {
+	e.uint(uint64(len(b)))
+	e.buf = append(e.buf, b...)
+}
+
+// word encodes a word of the table. Of what is new to it alone a copy is made.
+func (e *encoder) word(b []byte) {
+	n, ok := e.words[string(b)]
+	if !ok {
+		n = e.number(string(b))
+	}
+	e.uint(n)
+}
 
 // number gives the number of a word of the table.
 func (e *encoder) number(s string) uint64 {
@@ -69,114 +82,76 @@ func (e *encoder) number(s string) uint64 {
 	return n
 }
 
-func (e *encoder) hashes(m map[string]string) {
-	algs := make([]string, 0, len(m))
-	for a := range m {
-		algs = append(algs, a)
-	}
-	slices.Sort(algs)
-	e.uint(uint64(len(algs)))
-	for _, a := range algs {
-		e.word(a)
-		e.string(m[a])
+func (e *encoder) hashes(list []textHash) {
+	e.uint(uint64(len(list)))
+	for _, h := range list {
+		e.word(h.algorithm)
+		e.bytes(h.hex)
 	}
 }
 
-// wheelTags gives the tags of a wheel's file name as they stand there.
-func wheelTags(filename string) string {
-	s := strings.TrimSuffix(filename, ".whl")
-	at := len(s)
-	for range 3 {
-		at = strings.LastIndexByte(s[:at], '-')
-		if at < 0 {
-			return ""
-		}
+// file encodes an entry whose file name says what h does.
+func (e *encoder) file(f *entry, h *head, tags uint64) row {
+	r := row{version: uint32(h.version), from: uint32(len(e.buf))}
+	flags := f.has | h.has
+	if bytes.HasSuffix(f.url, f.filename) {
+		flags |= flagSuffix
 	}
-	return s[at+1:]
-}
-
-func (e *encoder) file(f *dist.File) {
-	var flags uint64
-	set := func(on bool, flag uint64) {
-		if on {
-			flags |= flag
-		}
+	if len(f.requiresPython) > 0 {
+		flags |= flagRequires
 	}
-	suffix := strings.HasSuffix(f.URL, f.Filename)
-	set(f.Wheel, flagWheel)
-	set(suffix, flagSuffix)
-	set(f.Yanked, flagYanked)
-	set(f.HasMetadata, flagMetadata)
-	set(f.RequiresPython != "", flagRequires)
-	set(f.YankedReason != "", flagReason)
-	set(f.Build != "", flagBuild)
-	set(!f.UploadTime.IsZero(), flagUploaded)
+	if len(f.reason) > 0 {
+		flags |= flagReason
+	}
 	e.uint(flags)
-	e.string(f.URL)
-	if suffix {
-		e.uint(uint64(len(f.Filename)))
+	e.bytes(f.url)
+	if flags&flagSuffix != 0 {
+		r.nameTo = uint32(len(e.buf))
+		e.uint(uint64(len(f.filename)))
 	} else {
-		e.string(f.Filename)
+		e.bytes(f.filename)
+		r.nameTo = uint32(len(e.buf))
 	}
-	e.word(f.Version.Text())
-	e.int(f.Size)
+	r.name = r.nameTo - uint32(len(f.filename))
+	e.uint(h.version)
+	e.int(f.size)
 	if flags&flagUploaded != 0 {
-		e.int(f.UploadTime.UnixMicro())
+		e.int(f.uploaded)
 	}
-	if f.Wheel {
-		e.word(wheelTags(f.Filename))
+	if flags&flagWheel != 0 {
+		e.uint(tags)
 	}
-	if f.Build != "" {
-		e.word(f.Build)
+	if flags&flagBuild != 0 {
+		e.uint(h.build)
 	}
-	if f.RequiresPython != "" {
-		e.word(f.RequiresPython)
+	if flags&flagRequires != 0 {
+		e.word(f.requiresPython)
 	}
-	if f.YankedReason != "" {
-		e.word(f.YankedReason)
+	if flags&flagReason != 0 {
+		e.word(f.reason)
 	}
-	e.hashes(f.Hashes)
-	if f.HasMetadata {
-		e.hashes(f.MetadataHashes)
+	e.hashes(f.hashes)
+	if flags&flagMetadata != 0 {
+		e.hashes(f.metadataHashes)
 	}
+	r.to = uint32(len(e.buf))
+	return r
 }
 
-// encodeBody puts the files into the cache's form, from which they are decoded henceforth.
-func (p *page) encodeBody(name pep508.Name, index string, b *budget) error {
-	n := 0
-	for _, g := range p.groups {
-		n += g.count
-	}
-	const usual = 400 // bytes of a file, hashes in hexadecimal
-	files := &encoder{words: map[string]uint64{}, buf: make([]byte, 0, usual*n)}
-	groups := &encoder{words: files.words}
-	for i, g := range p.groups {
-		from := len(files.buf)
-		for j := range g.files {
-			files.file(&g.files[j])
-		}
-		groups.uint(files.number(p.versions[i].Text()))
-		groups.uint(uint64(g.count))
-		groups.uint(uint64(len(files.buf) - from))
-	}
-	head := &encoder{buf: make([]byte, 0, len(files.buf)+len(groups.buf)+64*len(files.table)+64)}
-	head.uint(uint64(len(files.table)))
-	for _, s := range files.table {
-		head.string(s)
-	}
-	head.uint(uint64(len(p.groups)))
-	head.buf = append(append(head.buf, groups.buf...), files.buf...)
-	return p.setBody(string(head.buf), name, index, b)
-}
+// uvarintSize is how many bytes a number takes.
+func uvarintSize(n int) int { return (bits.Len(uint(n)|1) + 6) / 7 }
 
 // cost is what a page takes that nobody has looked into.
 func (p *page) cost() int {
+	if p.decoder == nil {
+		return 0
+	}
 	return len(p.body) + groupCost*(len(p.groups)+len(p.decoder.table))
 }
 
-// encode gives the cache's form of the page.
+// encode gives what stands before the body in the cache's form of a page.
 func (p *page) encode() []byte {
-	head := &encoder{buf: make([]byte, 0, len(p.body)+1024)}
+	head := &encoder{}
 	head.uint(codecVersion)
 	var flags uint64
 	if p.Missing {
@@ -188,11 +163,11 @@ func (p *page) encode() []byte {
 	head.string(p.Modified)
 	head.int(p.Fetched.Unix())
 	head.int(int64(p.Fresh / time.Second))
-	return append(head.buf, p.body...)
+	return head.buf
 }
 
 type decoder struct {
-	s        string // what is left
+	s        []byte // what is left
 	bad      bool
 	table    []string
 	versions []pep440.Version // by word, parsed when first met
@@ -211,7 +186,7 @@ func (d *decoder) uint() uint64 {
 			return n
 		}
 	}
-	d.bad, d.s = true, ""
+	d.bad, d.s = true, nil
 	return 0
 }
 
@@ -224,7 +199,7 @@ func (d *decoder) int() int64 {
 func (d *decoder) count() int {
 	n := d.uint()
 	if n > uint64(len(d.s)) {
-		d.bad, d.s = true, ""
+		d.bad, d.s = true, nil
 		return 0
 	}
 	return int(n)
@@ -232,7 +207,7 @@ func (d *decoder) count() int {
 
 func (d *decoder) string() string {
 	n := d.count()
-	s := d.s[:n]
+	s := string(d.s[:n])
 	d.s = d.s[n:]
 	return s
 }
@@ -299,8 +274,8 @@ func (d *decoder) hashes() map[string]string {
 	}
 	m := make(map[string]string, n)
 	for range n {
-		a := d.word()
-		m[a] = d.string()
+		a := strings.ToLower(d.word())
+		m[a] = strings.ToLower(d.string())
 	}
 	return m
 }
@@ -345,7 +320,7 @@ func (d *decoder) file(f *dist.File) {
 }
 
 // files decodes the files of a group into the slice.
-func (d *decoder) files(files []dist.File, code string, name pep508.Name, index string) error {
+func (d *decoder) files(files []dist.File, code []byte, name pep508.Name, index string) error {
 	d.s, d.bad, d.err = code, false, nil
 	for i := range files {
 		files[i].Name, files[i].Index = name, index
@@ -353,7 +328,7 @@ func (d *decoder) files(files []dist.File, code string, name pep508.Name, index 
 			return cmp.Or(d.err, errCodec)
 		}
 	}
-	if d.s != "" {
+	if len(d.s) > 0 {
 		return errCodec
 	}
 	return nil
@@ -362,7 +337,7 @@ func (d *decoder) files(files []dist.File, code string, name pep508.Name, index 
 // decodePage reads what encode gave. name and index are put into every file, and what is decoded later
 // is taken of the budget.
 func decodePage(data []byte, key pageKey, b *budget) (*page, error) {
-	d := &decoder{s: string(data)}
+	d := &decoder{s: data}
 	if d.uint() != codecVersion {
 		return nil, errCodec
 	}
@@ -373,20 +348,18 @@ func decodePage(data []byte, key pageKey, b *budget) (*page, error) {
 	if d.bad {
 		return nil, errCodec
 	}
-	return p, p.setBody(d.s, key.name, key.index, b)
+	if p.Missing {
+		return p, nil
+	}
+	return p, p.setBody(d.s, key, b, nil)
 }
 
-// setBody makes an encoded body the page's, and reads its table and versions.
-func (p *page) setBody(body string, name pep508.Name, index string, b *budget) error {
-	d := &decoder{s: body, budget: b}
-	p.body, p.decoder, p.name, p.index = body, d, name, index
-	n := d.count()
-	d.table = make([]string, n)
-	for i := range d.table {
-		d.table[i] = d.string()
-	}
-	d.versions = make([]pep440.Version, n)
-	d.tags = make([][]dist.Tag, n)
+// setBody makes an encoded body the page's, and reads its table and versions. The versions are those of
+// the table, by word, if they are known.
+func (p *page) setBody(body []byte, key pageKey, b *budget, versions []pep440.Version) error {
+	d := &decoder{s: body, budget: b, versions: versions}
+	p.body, p.decoder, p.name, p.index = body, d, key.name, key.index
+	d.readTable()
 	p.groups = make([]group, d.count())
 	p.versions = make([]pep440.Version, len(p.groups))
 	lengths := make([]int, len(p.groups))
@@ -398,10 +371,28 @@ func (p *page) setBody(body string, name pep508.Name, index string, b *budget) e
 		if n > len(d.s) || p.groups[i].count > n {
 			return errCodec
 		}
-		p.groups[i].code, d.s = d.s[:n], d.s[n:]
+		p.groups[i].code, d.s = d.s[:n:n], d.s[n:]
 	}
-	if d.bad || d.s != "" {
+	if d.bad || len(d.s) > 0 {
 		return errCodec
 	}
 	return nil
+}
+
+// readTable reads the words, all of which are parts of one string.
+func (d *decoder) readTable() {
+	n, length := d.count(), d.count()
+	rest := d.s[min(length, len(d.s)):]
+	d.s = d.s[:len(d.s)-len(rest)]
+	text := string(d.s)
+	d.table = make([]string, n)
+	for i := range d.table {
+		size := d.count()
+		from := len(text) - len(d.s)
+		d.table[i], d.s = text[from:from+size], d.s[size:]
+	}
+	d.bad = d.bad || len(d.s) > 0 || n > 0 && length == 0
+	d.s = rest
+	d.tags = make([][]dist.Tag, n)
+	d.versions = append(d.versions, make([]pep440.Version, max(n-len(d.versions), 0))...)
 }

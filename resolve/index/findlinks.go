@@ -153,8 +153,8 @@ func (c *Client) remoteLinks(ctx context.Context, u *url.URL) ([]link, error) {
 		}
 		links = nil
 		account := account{budget: &c.budget}
-		in := &bounded{r: r.Body, left: maxPage}
-		err := parsePage(in, r.Header.Get("Content-Type"), r.Request.URL, collect(&links, &account))
+		in, add := &bounded{r: r.Body, left: maxPage}, collect(&links, &account)
+		err := parsePage(answer{in, nil, r.Header.Get("Content-Type"), r.Request.URL}, func(e *entry) error { return add(e.link()) })
 		if err != nil {
 			account.close(0)
 			return &FormatError{URL: redact(r.Request.URL), Err: err}

@@ -34,6 +34,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"mlenv/resolve/cache"
@@ -134,6 +135,7 @@ type Client struct {
 	projects memo[pep508.Name, *page]
 	lists    memo[pep508.Name, []dist.File]
 	salt     salt
+	buffers  sync.Pool // of *buffers
 }
 
 type pageKey struct {

@@ -1,20 +1,18 @@
 package index
 
 import (
+	"bytes"
 	"fmt"
-	"io"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
 )
 
 // parseJSON reads a page as PEP 691 has it, with the fields of PEP 700 and 714, as a stream, and
-// calls emit for each file. The link is emit's only until it returns.
-func parseJSON(r io.Reader, base *url.URL, emit func(*link) error) error {
-	p := &jsonParser{s: newScanner(r), links: linker{base}, shared: map[string]string{}, emit: emit}
-	err := p.s.object(func(key string) error {
-		switch key {
+// calls emit for each file. The entry is emit's only until it returns.
+func parseJSON(page answer, emit func(*entry) error) error {
+	p := &jsonParser{s: newScanner(page.r, page.buf), links: linker{page.base}, emit: emit}
+	err := p.s.object(func(key []byte) error {
+		switch string(key) {
 		case "meta":
 			return p.meta()
 		case "files":
@@ -28,73 +26,33 @@ func parseJSON(r io.Reader, base *url.URL, emit func(*link) error) error {
 	return p.s.finish()
 }
 
-const (
-	maxShared = 10_000 // strings that are remembered since other files may have them too
-	maxHashes = 16     // of one file
-)
+const maxHashes = 16 // of one file
 
 type jsonParser struct {
-	s      *scanner
-	links  linker
-	shared map[string]string // strings that many files have
-	block  strings.Builder   // where the others lie, many in one allocation
-	emit   func(*link) error
+	s     *scanner
+	links linker
+	emit  func(*entry) error
 
+	e       entry // the file that is being read
+	href    []byte
 	entries int
 }
 
 func (p *jsonParser) meta() error {
-	return p.s.object(func(key string) error {
-		if key != "api-version" {
+	return p.s.object(func(key []byte) error {
+		if string(key) != "api-version" {
 			return p.s.skip()
 		}
 		v, err := p.text()
-		if err == nil && !strings.HasPrefix(v, "1.") {
+		if err == nil && !bytes.HasPrefix(v, []byte("1.")) {
 			err = fmt.Errorf("the page has version %q of the repository API, not 1", v)
 		}
 		return err
 	})
 }
 
-// text takes a string and keeps it. Anything else is passed over and gives "".
-func (p *jsonParser) text() (string, error) {
-	b, err := p.bytes()
-	return p.keep(b), err
-}
-
-// keep copies a string to where it lasts.
-func (p *jsonParser) keep(b []byte) string {
-	const block = 32 << 10
-	if len(b) > block/8 {
-		return string(b)
-	}
-	if p.block.Cap()-p.block.Len() < len(b) {
-		p.block = strings.Builder{}
-		p.block.Grow(block)
-	}
-	from := p.block.Len()
-	p.block.Write(b)
-	return p.block.String()[from:]
-}
-
-// share is text for what many files have in common.
-func (p *jsonParser) share() (string, error) {
-	b, err := p.bytes()
-	if err != nil || len(b) == 0 {
-		return "", err
-	}
-	v, ok := p.shared[string(b)]
-	if !ok {
-		v = string(b)
-		if len(p.shared) < maxShared {
-			p.shared[v] = v
-		}
-	}
-	return v, nil
-}
-
-// bytes takes a string; anything else is passed over and gives nil.
-func (p *jsonParser) bytes() ([]byte, error) {
+// text takes a string; anything else is passed over and gives nil.
+func (p *jsonParser) text() ([]byte, error) {
 	c, err := p.s.peek()
 	if err != nil {
 		return nil, err
@@ -110,101 +68,113 @@ func (p *jsonParser) file() error {
 	if p.entries++; p.entries > maxEntries {
 		return errTooLarge
 	}
-	if c, err := p.s.peek(); err != nil || c != '{' {
-		if err != nil {
-			return err
-		}
+	c, err := p.s.peek()
+	if err != nil {
+		return err
+	}
+	if c != '{' {
 		return p.s.skip()
 	}
-	var l link
-	var href string
+	if err := p.s.whole(p.fields); err != nil {
+		return err
+	}
+	e := &p.e
+	if len(p.href) == 0 || len(e.filename) == 0 {
+		return nil
+	}
+	if e.url = p.href; !plainURL(p.href) {
+		abs, fragment, _, ok := p.links.resolve(string(p.href))
+		if !ok {
+			return nil
+		}
+		e.url = []byte(abs)
+		if len(e.hashes) == 0 {
+			e.hashes = textHashes(fragmentHash(fragment))
+		}
+	}
+	return p.emit(e)
+}
+
+// fields takes the fields of a file.
+func (p *jsonParser) fields() error {
+	e := &p.e
+	*e = entry{hashes: e.hashes[:0], metadataHashes: e.metadataHashes[:0]}
+	p.href = nil
 	core := false
-	err := p.s.object(func(key string) (err error) {
-		switch key {
+	return p.s.object(func(key []byte) (err error) {
+		has := false
+		switch string(key) {
 		case "filename":
-			l.filename, err = p.text()
+			e.filename, err = p.text()
 		case "url":
-			href, err = p.text()
+			p.href, err = p.text()
 		case "hashes":
-			_, l.hashes, err = p.hashes()
+			_, e.hashes, err = p.hashes(e.hashes)
 		case "requires-python":
-			l.requiresPython, err = p.share()
+			e.requiresPython, err = p.text()
 		case "size":
-			l.size, err = p.number()
+			e.size, err = p.number()
 		case "upload-time":
-			l.uploaded, err = p.time()
+			e.uploaded, has, err = p.time()
+			e.set(has, flagUploaded)
 		case "yanked":
-			l.yanked, l.reason, err = p.yanked()
+			has, e.reason, err = p.yanked()
+			e.set(has, flagYanked)
 		case "core-metadata":
 			core = true
-			l.hasMetadata, l.metadataHashes, err = p.hashes()
+			has, e.metadataHashes, err = p.hashes(e.metadataHashes)
+			e.set(has, flagMetadata)
 		case "dist-info-metadata":
 			if core {
 				return p.s.skip()
 			}
-			l.hasMetadata, l.metadataHashes, err = p.hashes()
+			has, e.metadataHashes, err = p.hashes(e.metadataHashes)
+			e.set(has, flagMetadata)
 		default:
 			err = p.s.skip()
 		}
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	abs, fragment, _, ok := p.links.resolve(href)
-	if !ok || href == "" || l.filename == "" {
-		return nil
-	}
-	l.url = abs
-	if strings.HasSuffix(abs, l.filename) {
-		l.filename = abs[len(abs)-len(l.filename):]
-	}
-	if len(l.hashes) == 0 {
-		l.hashes = fragmentHash(fragment)
-	}
-	return p.emit(&l)
 }
 
-// hashes takes an object of hashes; or true or false, as the metadata fields may have it.
-func (p *jsonParser) hashes() (is bool, m map[string]string, err error) {
+// hashes takes an object of hashes into a list; or true or false, as the metadata fields may have it.
+func (p *jsonParser) hashes(list []textHash) (is bool, _ []textHash, err error) {
+	list = list[:0]
 	c, err := p.s.peek()
 	switch {
 	case err != nil:
-		return false, nil, err
+		return false, list, err
 	case c == 't' || c == 'f':
 		w, err := p.s.word()
-		return string(w) == "true", nil, err
+		return string(w) == "true", list, err
 	case c != '{':
-		return false, nil, p.s.skip()
+		return false, list, p.s.skip()
 	}
-	err = p.s.object(func(key string) error {
-		v, err := p.text()
-		if v != "" && len(m) < maxHashes {
-			if m == nil {
-				m = make(map[string]string, 1)
-			}
-			m[strings.ToLower(key)] = strings.ToLower(v)
+	err = p.s.object(func(algorithm []byte) error {
+		hex, err := p.text()
+		if len(hex) > 0 && len(list) < maxHashes {
+			list = append(list, textHash{algorithm, hex})
 		}
 		return err
 	})
-	return true, m, err
+	return true, list, err
 }
 
 // yanked takes true, false, or the reason (PEP 592).
-func (p *jsonParser) yanked() (bool, string, error) {
+func (p *jsonParser) yanked() (bool, []byte, error) {
 	c, err := p.s.peek()
 	if err != nil {
-		return false, "", err
+		return false, nil, err
 	}
 	if c == '"' {
-		reason, err := p.share()
+		reason, err := p.s.string()
 		return true, reason, err
 	}
 	if c == 't' {
 		_, err = p.s.word()
-		return true, "", err
+		return true, nil, err
 	}
-	return false, "", p.s.skip()
+	return false, nil, p.s.skip()
 }
 
 func (p *jsonParser) number() (int64, error) {
@@ -225,14 +195,49 @@ func (p *jsonParser) number() (int64, error) {
 	return n, nil
 }
 
-func (p *jsonParser) time() (time.Time, error) {
-	b, err := p.bytes()
-	if err != nil || len(b) == 0 {
-		return time.Time{}, err
+// time takes a time, in microseconds since 1970. Of what is no time it reports false.
+func (p *jsonParser) time() (micros int64, ok bool, err error) {
+	b, err := p.text()
+	if err != nil {
+		return 0, false, err
+	}
+	if t, ok := utcTime(b); ok {
+		return t.UnixMicro(), true, nil
 	}
 	t, err := time.Parse(time.RFC3339, string(b))
-	if err != nil {
-		return time.Time{}, nil
+	if err != nil || t.IsZero() {
+		return 0, false, nil
 	}
-	return t.UTC().Truncate(time.Microsecond), nil
+	return t.UnixMicro(), true, nil
+}
+
+// utcTime reads times as the large indexes write them, "2025-03-17T00:02:54.770630Z": of tens of thousands.
+func utcTime(b []byte) (t time.Time, ok bool) {
+	const form = "0000-00-00T00:00:00"
+	if len(b) < len(form)+1 || b[len(b)-1] != 'Z' {
+		return t, false
+	}
+	number := func(from, to int) (n int) {
+		for _, c := range b[from:to] {
+			n = n*10 + int(c-'0')
+		}
+		return n
+	}
+	for i := range form {
+		if digit := b[i] >= '0' && b[i] <= '9'; form[i] == '0' && !digit || form[i] != '0' && b[i] != form[i] {
+			return t, false
+		}
+	}
+	micros := 0
+	if fraction := b[len(form) : len(b)-1]; len(fraction) > 0 {
+		if len(fraction) != len(".000000") || fraction[0] != '.' || len(bytes.Trim(fraction[1:], "0123456789")) > 0 {
+			return t, false
+		}
+		micros = number(len(form)+1, len(b)-1)
+	}
+	year, month, day := number(0, 4), time.Month(number(5, 7)), number(8, 10)
+	hour, minute, second := number(11, 13), number(14, 16), number(17, 19)
+	t = time.Date(year, month, day, hour, minute, second, micros*1000, time.UTC)
+	// What is out of its range, such as the 30th of February, would be another time.
+	return t, t.Month() == month && t.Day() == day && t.Hour() == hour && t.Minute() == minute && t.Second() == second && year > 0
 }

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"cmp"
 	"net/url"
 	"slices"
@@ -24,7 +25,7 @@ type page struct {
 	Fresh    time.Duration // how long from Fetched it may be used unasked
 	Missing  bool          // the index does not have the project
 
-	body     string           // the files, encoded
+	body     []byte           // the files, encoded
 	versions []pep440.Version // ascending, distinct
 	groups   []group          // the files of each version
 
@@ -37,7 +38,7 @@ type page struct {
 // group is the files of one version, in the order of their names.
 type group struct {
 	files []dist.File // nil until decoded
-	code  string      // of count files
+	code  []byte      // of count files
 	count int
 }
 
@@ -120,73 +121,6 @@ func fewTags(tags string) bool {
 	return n <= maxTags
 }
 
-// A reader understands the links of one project's page as distributions. Of a wheel's file name it
-// parses the part before the tags, and the tags, only once: a large page has few of either.
-type reader struct {
-	project pep508.Name
-	index   string
-	account *account // what all this takes; may be nil
-	heads   map[string]dist.File
-	tags    map[string][]dist.Tag
-	files   []dist.File
-	passed  bool // over a file that looks like a distribution
-}
-
-func newReader(project pep508.Name, index string, a *account) *reader {
-	return &reader{project: project, index: index, account: a, heads: map[string]dist.File{}, tags: map[string][]dist.Tag{}}
-}
-
-// add takes a link. It passes over what is no distribution of the project: eggs, installers,
-// signatures, names and versions outside of the standards, other projects. The error is a *MemoryError.
-func (r *reader) add(l *link) error {
-	if err := r.account.spend(0); err != nil {
-		return err // another page has taken all that there is
-	}
-	f, ok, err := r.named(l)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		r.passed = r.passed || dist.LikelyFile(l.filename)
-		return nil
-	}
-	if err := r.account.spend(l.cost()); err != nil {
-		return err
-	}
-	f.Index, f.Size, f.Hashes = r.index, l.size, l.hashes
-	f.RequiresPython, f.UploadTime = l.requiresPython, l.uploaded
-	f.Yanked, f.YankedReason = l.yanked, l.reason
-	f.HasMetadata, f.MetadataHashes = l.hasMetadata, l.metadataHashes
-	r.files = append(r.files, f)
-	return nil
-}
-
-// named gives what the file name says.
-func (r *reader) named(l *link) (dist.File, bool, error) {
-	tags := wheelTags(l.filename)
-	if len(l.filename) > maxFilename || !fewTags(tags) {
-		return dist.File{}, false, nil
-	}
-	head := l.filename[:max(len(l.filename)-len(tags)-len(".whl"), 0)]
-	if f, ok := r.heads[head]; ok && f.Wheel && strings.HasSuffix(l.filename, ".whl") {
-		if t, ok := r.tags[tags]; ok {
-			f.Filename, f.URL, f.Tags = l.filename, l.url, t
-			return f, true, nil
-		}
-	}
-	f, err := dist.NewFile(r.project, l.filename, l.url)
-	if err != nil {
-		return f, false, nil
-	}
-	if f.Wheel {
-		if err := r.account.spend(tagCost * len(f.Tags)); err != nil {
-			return f, false, err
-		}
-		r.heads[head], r.tags[tags] = f, f.Tags
-	}
-	return f, true, nil
-}
-
 // sorted orders files by version, then file name; where both are equal the order stays.
 func sorted(files []dist.File) []dist.File {
 	order := make([]int32, len(files))
@@ -218,7 +152,7 @@ type linker struct {
 // segment. It reports false for a reference that is no URL or that this page may not make: only a
 // local page may point at local files.
 func (r linker) resolve(ref string) (abs, fragment, filename string, ok bool) {
-	if plainURL(ref) {
+	if plainURL([]byte(ref)) {
 		return ref, "", ref[strings.LastIndexByte(ref, '/')+1:], true
 	}
 	u, err := url.Parse(strings.TrimSpace(ref))
@@ -243,23 +177,29 @@ func (r linker) resolve(ref string) (abs, fragment, filename string, ok bool) {
 
 // plainURL reports whether a reference can be taken as it stands: an absolute http URL of which no
 // part is escaped, secret or a fragment. Nearly all references of the large indexes are.
-func plainURL(s string) bool {
-	rest, ok := strings.CutPrefix(s, "https://")
-	if !ok {
+func plainURL(s []byte) bool {
+	rest, ok := bytes.CutPrefix(s, []byte("https://"))
+	slash := bytes.IndexByte(rest, '/')
+	if !ok || slash <= 0 {
 		return false
 	}
-	host, path, ok := strings.Cut(rest, "/")
-	if !ok || host == "" || strings.Contains(path, "/.") {
-		return false
-	}
-	for i := 0; i < len(rest); i++ {
-		c := rest[i]
-		if c <= ' ' || c >= 0x7f || strings.IndexByte("@%?#\"<>\\^`{|}[]", c) >= 0 {
+	last := byte(0)
+	for _, c := range rest {
+		if !plainByte[c] || c == '.' && last == '/' {
 			return false
 		}
+		last = c
 	}
 	return true
 }
+
+// plainByte are the bytes that stand for themselves in a URL.
+var plainByte = func() (plain [256]bool) {
+	for c := ' ' + 1; c < 0x7f; c++ {
+		plain[c] = !strings.ContainsRune("@%?#\"<>\\^`{|}[]", c)
+	}
+	return plain
+}()
 
 // fragmentHash reads "sha256=0123…" as URL fragments and HTML attributes give hashes (PEP 503).
 func fragmentHash(s string) map[string]string {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -17,6 +18,8 @@ import (
 	"mlenv/resolve/dist"
 	"mlenv/resolve/pep440"
 )
+
+const jsonType = "application/vnd.pypi.simple.v1+json"
 
 func mustURL(raw string) *url.URL {
 	u, err := url.Parse(raw)
@@ -30,7 +33,7 @@ func mustURL(raw string) *url.URL {
 func parsed(t testing.TB, media, text, base string) []link {
 	t.Helper()
 	var all []link
-	if err := parsePage(strings.NewReader(text), media, mustURL(base), func(l *link) error { all = append(all, *l); return nil }); err != nil {
+	if err := parsePage(answer{strings.NewReader(text), nil, media, mustURL(base)}, func(e *entry) error { all = append(all, *e.link()); return nil }); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
 	return all
@@ -92,16 +95,16 @@ func TestJSON(t *testing.T) {
 		t.Errorf("-want +got:\n%s", d)
 	}
 	var slow []link
-	err := parseJSON(iotest.OneByteReader(strings.NewReader(page)), mustURL("https://index.example/simple/a/"), func(l *link) error { slow = append(slow, *l); return nil })
+	err := parseJSON(answer{iotest.OneByteReader(strings.NewReader(page)), make([]byte, 1), jsonType, mustURL("https://index.example/simple/a/")}, func(e *entry) error { slow = append(slow, *e.link()); return nil })
 	if err != nil || !reflect.DeepEqual(slow, got) {
 		t.Errorf("byte by byte: %v, %+v", err, slow)
 	}
 	broken := iotest.TimeoutReader(iotest.HalfReader(strings.NewReader(page)))
-	if err := parseJSON(broken, mustURL("https://index.example/"), func(*link) error { return nil }); err != iotest.ErrTimeout {
+	if err := parseJSON(answer{broken, make([]byte, 100), jsonType, mustURL("https://index.example/")}, func(*entry) error { return nil }); err != iotest.ErrTimeout {
 		t.Errorf("a read error is reported as %v", err)
 	}
 	for i := range page {
-		if err := parseJSON(strings.NewReader(page[:i]), mustURL("https://index.example/"), func(*link) error { return nil }); err == nil {
+		if err := parseJSON(answer{strings.NewReader(page[:i]), make([]byte, 100), jsonType, mustURL("https://index.example/")}, func(*entry) error { return nil }); err == nil {
 			t.Errorf("cut after %d bytes: no error", i)
 		}
 	}
@@ -116,9 +119,10 @@ func tree(s *scanner) (any, error) {
 	switch c {
 	case '{':
 		m := map[string]any{}
-		return m, s.object(func(key string) error {
+		return m, s.object(func(key []byte) error {
+			name := string(key)
 			v, err := tree(s)
-			m[key] = v
+			m[name] = v
 			return err
 		})
 	case '[':
@@ -177,8 +181,7 @@ func FuzzScanner(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, border int) {
 		border = max(0, min(border, len(data)))
 		reader := func() *scanner {
-			s := newScanner(io.MultiReader(bytes.NewReader(data[:border]), iotest.OneByteReader(bytes.NewReader(data[border:]))))
-			s.buf = s.buf[:1] // so that every string outgrows it
+			s := newScanner(io.MultiReader(bytes.NewReader(data[:border]), iotest.OneByteReader(bytes.NewReader(data[border:]))), make([]byte, 1)) // every string outgrows it
 			return s
 		}
 		got, err := tree(reader())
@@ -224,8 +227,8 @@ func FuzzHTML(f *testing.F) {
 
 // FuzzDecodePage holds that whatever is in the cache is decoded or refused, not more.
 func FuzzDecodePage(f *testing.F) {
-	f.Add(bigPage(f, 3).encode())
-	f.Add((&page{Missing: true}).encode())
+	f.Add(record(bigPage(f, 3)))
+	f.Add(record(&page{Missing: true}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := decodePage(data, pageKey{bigIndex, "big"}, nil)
 		if err != nil {
@@ -238,6 +241,25 @@ func FuzzDecodePage(f *testing.F) {
 }
 
 func bigPage(tb testing.TB, n int) *page { return parseBig(tb, hugePage(n)) }
+
+// built gives the files of a page of links.
+func built(t *testing.T, links ...link) []dist.File {
+	t.Helper()
+	b, p := newBuilder("a", nil), &page{}
+	for i := range links {
+		if err := b.add(links[i].entry()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.finish(p, pageKey{"https://i.example/", "a"}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := p.all()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
 
 func TestHostileFilenames(t *testing.T) {
 	many := strings.Repeat("a.", 30) + "b"
@@ -254,60 +276,56 @@ func TestHostileFilenames(t *testing.T) {
 		"a-1-py3-none-any.whl.asc": false,
 		"../a-1.tar.gz":            false,
 	} {
-		r := newReader("a", "i", nil)
-		for range 2 {
-			if err := r.add(&link{filename: name, url: "https://f.example/x"}); err != nil {
-				t.Error(err)
-			}
-		}
-		if len(r.files) != 0 != want || want && !reflect.DeepEqual(r.files[0], r.files[1]) {
-			t.Errorf("%s: %+v", name, r.files)
+		files := built(t, link{filename: name, url: "https://f.example/x"}, link{filename: name, url: "https://f.example/x"})
+		if len(files) != 0 != want || want && !reflect.DeepEqual(files[0], files[1]) {
+			t.Errorf("%s: %+v", name, files)
 		}
 	}
 }
 
 func TestCodec(t *testing.T) {
-	version := func(s string) pep440.Version {
-		v, err := pep440.Parse(s)
+	const wheel = "a-1.0-2x-cp311.cp312-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+	links := []link{
+		{filename: "a-1.0.post1.tar.gz", url: "https://f.example/a-1.0.post1.tar.gz", size: 1 << 40, requiresPython: ">=3"},
+		{filename: "a-1.0.0.zip", url: "https://f.example/a-1.0.0.zip", hasMetadata: true},
+		{filename: wheel, url: "https://f.example/x%2F?q", hashes: map[string]string{"sha256": "AbCd", "MD5": "11"},
+			metadataHashes: map[string]string{"sha256": "22"}, hasMetadata: true, yanked: true, reason: "why",
+			uploaded: time.Date(2024, 1, 2, 3, 4, 5, 678901000, time.UTC)},
+		{filename: "a-1.0a1.zip", url: "https://f.example/", uploaded: time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC)},
+	}
+	var want []dist.File // 1.0 and 1.0.0 are equal: they are sorted by name
+	for _, i := range []int{3, 2, 1, 0} {
+		l := links[i]
+		f, err := dist.NewFile("a", l.filename, l.url)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return v
+		f.Index, f.Size, f.RequiresPython, f.UploadTime = "https://i.example/", l.size, l.requiresPython, l.uploaded
+		f.HasMetadata, f.MetadataHashes, f.Yanked, f.YankedReason = l.hasMetadata, l.metadataHashes, l.yanked, l.reason
+		if l.filename == wheel {
+			f.Hashes = map[string]string{"sha256": "abcd", "md5": "11"}
+		}
+		want = append(want, f)
 	}
-	wheel, err := dist.NewFile("a", "a-1.0-2x-cp311.cp312-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl", "https://f.example/x%2F?q")
-	if err != nil {
-		t.Fatal(err)
-	}
-	wheel.Hashes = map[string]string{"sha256": "00", "md5": "11"}
-	wheel.MetadataHashes = map[string]string{"sha256": "22"}
-	wheel.HasMetadata, wheel.Yanked, wheel.YankedReason = true, true, "why"
-	wheel.UploadTime = time.Date(2024, 1, 2, 3, 4, 5, 678901000, time.UTC)
-	files := []dist.File{
-		{Version: version("1.0.post1"), Filename: "a-1.0.post1.tar.gz", URL: "https://f.example/a-1.0.post1.tar.gz", Size: 1 << 40, RequiresPython: ">=3"},
-		{Version: version("1.0.0"), Filename: "a-1.0.0.zip", URL: "https://f.example/a-1.0.0.zip", HasMetadata: true},
-		wheel,
-		{Version: version("1.0a1"), Filename: "a-1.0a1.zip", URL: "https://f.example/", UploadTime: time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC)},
-	}
-	for i := range files {
-		files[i].Name, files[i].Index = "a", "https://i.example/"
-	}
+	slices.SortFunc(want[1:3], func(a, b dist.File) int { return strings.Compare(a.Filename, b.Filename) })
 	p := &page{URL: "https://u.example/", ETag: `W/"x"`, Modified: "yesterday", Fetched: time.Unix(1700000000, 0), Fresh: time.Hour}
-	p.setFiles(files)
-	if err := p.encodeBody("a", "https://i.example/", nil); err != nil {
+	b := newBuilder("a", nil)
+	for i := range links {
+		if err := b.add(links[i].entry()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := pageKey{"https://i.example/", "a"}
+	if err := b.finish(p, key); err != nil {
 		t.Fatal(err)
 	}
-	q, err := decodePage(p.encode(), pageKey{"https://i.example/", "a"}, nil)
+	q, err := decodePage(record(p), key, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := q.all()
 	if err != nil {
 		t.Fatal(err)
-	}
-	want := []dist.File{files[3], files[2], files[1], files[0]}
-	want[1], want[2] = files[2], files[1] // 1.0 and 1.0.0 are equal: by name
-	if want[1].Filename > want[2].Filename {
-		want[1], want[2] = want[2], want[1]
 	}
 	same := cmp.Comparer(func(a, b pep440.Version) bool { return a.Text() == b.Text() })
 	if d := cmp.Diff(want, got, same); d != "" {
@@ -316,7 +334,48 @@ func TestCodec(t *testing.T) {
 	if len(q.versions) != 3 || q.URL != p.URL || q.ETag != p.ETag || q.Modified != p.Modified || !q.Fetched.Equal(p.Fetched) || q.Fresh != p.Fresh {
 		t.Errorf("page: %+v", q.versions)
 	}
-	if !bytes.Equal(q.encode(), p.encode()) {
+	if !bytes.Equal(record(q), record(p)) {
 		t.Error("a page that was read is not written as it was")
+	}
+	missing := &page{URL: "https://u.example/", Missing: true, Fetched: time.Unix(1700000000, 0), Fresh: time.Hour}
+	if got, err := decodePage(record(missing), key, nil); err != nil || !got.Missing || got.Fresh != time.Hour || got.cost() != 0 {
+		t.Errorf("a page that is missing: %+v, %v", got, err)
+	}
+}
+
+// record is what the cache keeps of a page.
+func record(p *page) []byte { return append(p.encode(), p.body...) }
+
+func TestTime(t *testing.T) {
+	for text, want := range map[string]string{
+		"2025-03-17T00:02:54.770630Z":       "2025-03-17T00:02:54.77063Z",
+		"2025-03-17T00:02:54Z":              "2025-03-17T00:02:54Z",
+		"2025-03-17T00:02:54.77Z":           "2025-03-17T00:02:54.77Z",
+		"2025-03-17T02:02:54+02:00":         "2025-03-17T00:02:54Z",
+		"2025-03-17T00:02:54.770630999Z":    "2025-03-17T00:02:54.77063Z",
+		"1969-12-31T23:59:59.000001Z":       "1969-12-31T23:59:59.000001Z",
+		"2024-02-29T00:00:00Z":              "2024-02-29T00:00:00Z",
+		"2025-02-29T00:00:00Z":              "",
+		"2025-13-01T00:00:00Z":              "",
+		"2025-01-01T24:00:00Z":              "",
+		"2025-01-01T00:60:00.000000Z":       "",
+		"2025-01-01 00:00:00.000000Z":       "",
+		"2025-01-01T00:00:00.00000xZ":       "",
+		"0001-01-01T00:00:00Z":              "",
+		"yesterday":                         "",
+		"":                                  "",
+		"2025-03-17T00:02:54.770630\\u005a": "2025-03-17T00:02:54.77063Z",
+	} {
+		all := parsed(t, jsonType, `{"files":[{"filename":"a-1.zip","url":"https://f.example/a","upload-time":"`+text+`"}]}`, "https://index.example/")
+		if len(all) != 1 {
+			t.Fatal(all)
+		}
+		got := ""
+		if u := all[0].uploaded; !u.IsZero() {
+			got = u.Format(time.RFC3339Nano)
+		}
+		if got != want {
+			t.Errorf("%q is %q, want %q", text, got, want)
+		}
 	}
 }

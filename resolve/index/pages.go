@@ -117,7 +117,7 @@ func (c *Client) fetchPage(ctx context.Context, index *url.URL, name pep508.Name
 		return nil, err
 	}
 	if keep && c.store != nil {
-		if err := c.store.Write(c.pageRecord(index, name), p.encode()); err != nil {
+		if err := c.store.Write(c.pageRecord(index, name), p.encode(), p.body); err != nil {
 			c.s.Warn(err.Error())
 		}
 	}
@@ -157,15 +157,16 @@ func (c *Client) readPage(r *http.Response, index *url.URL, name pep508.Name, ol
 	account := account{budget: &c.budget}
 	kept := 0
 	defer func() { account.close(kept) }()
-	links := newReader(name, index.String(), &account)
+	files := newBuilder(name, &account)
+	memory := c.borrow(files)
+	defer c.giveBack(memory, files)
 	start := &beginning{r: &bounded{r: r.Body, left: maxPage}}
-	err := parsePage(start, r.Header.Get("Content-Type"), r.Request.URL, links.add)
-	if err == nil && len(links.files) == 0 && !links.passed && !start.ofIndex() {
+	err := parsePage(answer{start, memory.scan, r.Header.Get("Content-Type"), r.Request.URL}, files.add)
+	if err == nil && len(files.rows) == 0 && !files.passed && !start.ofIndex() {
 		err = errNoIndex
 	}
 	if err == nil {
-		p.setFiles(links.files)
-		err = p.encodeBody(name, index.String(), &c.budget)
+		err = files.finish(p, pageKey{index.String(), name})
 	}
 	if err == nil {
 		kept = min(p.cost(), account.spent)
@@ -210,17 +211,25 @@ func (c *Client) stamp(p *page, h http.Header) bool {
 	return !p.Missing || p.Fresh > 0
 }
 
-// parsePage reads a page in the form that its media type names.
-func parsePage(r io.Reader, contentType string, base *url.URL, emit func(*link) error) error {
-	media, _, _ := mime.ParseMediaType(contentType)
+// answer is a page that is to be read.
+type answer struct {
+	r           io.Reader
+	buf         []byte // to read into; nil for one of its own
+	contentType string
+	base        *url.URL // that its references are relative to
+}
+
+// parsePage reads a page in the form that its media type names. The entry is emit's only until it returns.
+func parsePage(p answer, emit func(*entry) error) error {
+	media, _, _ := mime.ParseMediaType(p.contentType)
 	if v, ok := strings.CutPrefix(media, "application/vnd.pypi.simple."); ok && !strings.HasPrefix(v, "v1+") && !strings.HasPrefix(v, "latest+") {
 		return fmt.Errorf("media type %s is of another version of the repository API", media)
 	}
 	switch {
 	case strings.HasSuffix(media, "json"):
-		return parseJSON(r, base, emit)
+		return parseJSON(p, emit)
 	case strings.HasSuffix(media, "html"), media == "":
-		return parseHTML(r, base, emit)
+		return parseHTML(p.r, p.base, func(l *link) error { return emit(l.entry()) })
 	}
 	return fmt.Errorf("media type %s is neither JSON nor HTML", media)
 }
@@ -281,18 +290,25 @@ func (c *Client) localPage(index *url.URL, name pep508.Name) (*page, error) {
 		return nil, err
 	}
 	p := &page{URL: u.String()}
-	files, err := c.projectFiles(links, name, index.String())
-	p.setFiles(files)
-	return p, err
+	return p, c.setLinks(p, links, pageKey{index.String(), name})
 }
 
 // projectFiles picks the files of one project from links.
 func (c *Client) projectFiles(links []link, name pep508.Name, index string) ([]dist.File, error) {
-	r := newReader(name, index, &account{budget: &c.budget})
+	p := &page{}
+	if err := c.setLinks(p, links, pageKey{index, name}); err != nil {
+		return nil, err
+	}
+	return p.all()
+}
+
+// setLinks gives a page those of the links that are files of its project.
+func (c *Client) setLinks(p *page, links []link, key pageKey) error {
+	b := newBuilder(key.name, &account{budget: &c.budget})
 	for i := range links {
-		if err := r.add(&links[i]); err != nil {
-			return nil, err
+		if err := b.add(links[i].entry()); err != nil {
+			return err
 		}
 	}
-	return r.files, nil
+	return b.finish(p, key)
 }

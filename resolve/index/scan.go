@@ -12,9 +12,8 @@ import (
 
 const (
 	scanBuffer = 64 << 10
-	// maxString bounds one string or number of a page.
+	// maxString bounds one string or number of a page, and one file of its list.
 	maxString = 1 << 20
-	maxKeys   = 100 // remembered
 	// maxDepth bounds the nesting of what is passed over.
 	maxDepth = 10000
 )
@@ -26,14 +25,32 @@ type scanner struct {
 	r        io.Reader
 	buf      []byte
 	pos, end int
-	off      int64 // of buf[0] in the stream
-	scratch  []byte
+	off      int64  // of buf[0] in the stream
+	mark     int    // what lies from here on is kept; -1: nothing
+	fills    int    // how often buf was filled
+	scratch  []byte // strings without their escapes
 	readErr  error
-	keys     map[string]string // of objects, which are few and come again and again
 }
 
-func newScanner(r io.Reader) *scanner {
-	return &scanner{r: r, buf: make([]byte, scanBuffer), keys: map[string]string{}}
+func newScanner(r io.Reader, buf []byte) *scanner {
+	if buf == nil {
+		buf = make([]byte, scanBuffer)
+	}
+	return &scanner{r: r, buf: buf, mark: -1}
+}
+
+// whole has a value taken so that the strings in it are all good until the next value: where the buffer
+// was filled meanwhile, it is taken once more, now that it lies in the buffer as a whole.
+func (s *scanner) whole(take func() error) error {
+	s.mark, s.scratch = s.pos, s.scratch[:0]
+	fills := s.fills
+	err := take()
+	if err == nil && s.fills != fills {
+		s.pos, s.scratch = s.mark, s.scratch[:0]
+		err = take()
+	}
+	s.mark = -1
+	return err
 }
 
 func (s *scanner) errorf(format string, args ...any) error {
@@ -45,13 +62,18 @@ func (s *scanner) fill(keep int) (moved int, err error) {
 	if s.readErr != nil {
 		return 0, s.readErr
 	}
+	s.fills++
+	if s.mark >= 0 {
+		keep = min(keep, s.mark)
+		s.mark -= keep
+	}
 	if keep > 0 {
 		copy(s.buf, s.buf[keep:s.end])
 		s.pos, s.end, s.off = s.pos-keep, s.end-keep, s.off+int64(keep)
 	}
 	if s.end == len(s.buf) {
 		if len(s.buf) >= maxString {
-			return 0, s.errorf("a string of more than %d bytes", maxString)
+			return 0, s.errorf("a string or file of more than %d bytes", maxString)
 		}
 		s.buf = append(s.buf, make([]byte, len(s.buf))...)
 	}
@@ -116,8 +138,8 @@ func (s *scanner) more(first bool, closing byte) (bool, error) {
 	return true, s.expect(',')
 }
 
-// object calls f for each key; f takes the value.
-func (s *scanner) object(f func(key string) error) error {
+// object calls f for each key, which is good until f takes the value, as it has to.
+func (s *scanner) object(f func(key []byte) error) error {
 	if err := s.expect('{'); err != nil {
 		return err
 	}
@@ -130,17 +152,15 @@ func (s *scanner) object(f func(key string) error) error {
 		if err != nil {
 			return err
 		}
-		name, ok := s.keys[string(key)]
-		if !ok {
-			name = string(key)
-			if len(s.keys) < maxKeys {
-				s.keys[name] = name
+		if s.pos < s.end && s.buf[s.pos] == ':' {
+			s.pos++ // the key stays where it is
+		} else {
+			key = bytes.Clone(key)
+			if err := s.expect(':'); err != nil {
+				return err
 			}
 		}
-		if err := s.expect(':'); err != nil {
-			return err
-		}
-		if err := f(name); err != nil {
+		if err := f(key); err != nil {
 			return err
 		}
 	}
@@ -162,7 +182,7 @@ func (s *scanner) array(f func() error) error {
 	}
 }
 
-// string takes a string. The bytes are good until the next call.
+// string takes a string. The bytes are good until the next call, or see whole.
 func (s *scanner) string() ([]byte, error) {
 	if err := s.expect('"'); err != nil {
 		return nil, err
@@ -196,16 +216,21 @@ func (s *scanner) string() ([]byte, error) {
 			}
 			s.pos += j + 2
 		}
-		if _, err := s.fill(from); err != nil {
+		moved, err := s.fill(from)
+		if err != nil {
 			return nil, err
 		}
-		from = 0
+		from -= moved
 	}
 }
 
 // unescape undoes the escapes of a string.
 func (s *scanner) unescape(text []byte) ([]byte, error) {
-	out := s.scratch[:0]
+	if s.mark < 0 {
+		s.scratch = s.scratch[:0]
+	}
+	out := s.scratch
+	from := len(out)
 	for i := 0; i < len(text); i++ {
 		if text[i] != '\\' {
 			out = append(out, text[i])
@@ -240,7 +265,7 @@ func (s *scanner) unescape(text []byte) ([]byte, error) {
 		}
 	}
 	s.scratch = out
-	return out, nil
+	return out[from:], nil
 }
 
 // hexRune reads what follows \u, and a second \u if the two are a surrogate pair. n is how many
