@@ -42,10 +42,11 @@ func hugePage(n int) []byte {
 
 const bigIndex = "https://index.example/simple/"
 
-func parseBig(tb testing.TB, data []byte) *page {
+func parseBig(tb testing.TB, m *memory, data []byte) *page {
 	u, _ := url.Parse("https://index.example/simple/big/")
 	p := &page{URL: u.String(), Fetched: time.Unix(1700000000, 0), Fresh: 10 * time.Minute, ETag: `"x"`}
-	files := newBuilder("big", nil)
+	files := newBuilder("big", m, nil)
+	defer files.release()
 	if err := parsePage(answer{bytes.NewReader(data), nil, jsonType, u}, files.add); err != nil {
 		tb.Fatal(err)
 	}
@@ -56,11 +57,11 @@ func parseBig(tb testing.TB, data []byte) *page {
 }
 
 func BenchmarkPageParse(b *testing.B) {
-	data := hugePage(5000)
+	m, data := new(memory), hugePage(5000)
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if p := parseBig(b, data); len(p.groups) != 162 {
+		if p := parseBig(b, m, data); len(p.groups) != 162 {
 			b.Fatal(len(p.groups))
 		}
 	}
@@ -79,7 +80,7 @@ func benchmarkWarm(b *testing.B, versions int) {
 		b.Fatal(err)
 	}
 	key := pageKey{bigIndex, "big"}
-	if err := c.store.Write(c.pageRecord(mustURL(bigIndex), key.name), record(parseBig(b, hugePage(5000)))); err != nil {
+	if err := c.store.Write(c.pageRecord(mustURL(bigIndex), key.name), record(parseBig(b, new(memory), hugePage(5000)))); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()

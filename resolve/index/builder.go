@@ -86,7 +86,7 @@ func (e *entry) cost() int {
 	n := rowCost + len(e.filename) + len(e.url) + len(e.reason)
 	for _, list := range [][]textHash{e.hashes, e.metadataHashes} {
 		for _, h := range list {
-			n += len(h.algorithm) + len(h.hex)
+			n += len(h.algorithm) + len(h.hex) + 16
 		}
 	}
 	return n
@@ -99,7 +99,10 @@ func (e *entry) cost() int {
 type builder struct {
 	project pep508.Name
 	account *account // what all this takes; may be nil
-	files   encoder
+	memory  *memory  // for chunks
+	files   encoder  // into the last chunk
+	chunks  [][]byte // those before
+	size    int      // of those before
 	rows    []row
 	passed  bool // over a file that looks like a distribution
 
@@ -120,40 +123,13 @@ type head struct {
 // row is one encoded file: where it lies, and what it is sorted by.
 type row struct {
 	version      uint32 // a word
-	from, to     uint32
+	chunk        uint32
+	from, to     uint32 // within the chunk
 	name, nameTo uint32 // of the file name
 }
 
-func newBuilder(project pep508.Name, a *account) *builder {
-	return &builder{project: project, account: a, files: encoder{words: map[string]uint64{}}, heads: map[string]*head{}, tags: map[string]uint64{}}
-}
-
-// buffers are the memory in which one page is read, and after it another one.
-type buffers struct {
-	scan  []byte
-	files []byte
-	rows  []row
-}
-
-// maxKept bounds the buffers that are kept for other pages, in bytes.
-const maxKept = 8 << 20
-
-// borrow gives a builder memory in which another page was read before.
-func (c *Client) borrow(b *builder) *buffers {
-	m, ok := c.buffers.Get().(*buffers)
-	if !ok {
-		m = &buffers{scan: make([]byte, scanBuffer)}
-	}
-	b.files.buf, b.rows = m.files[:0], m.rows[:0]
-	return m
-}
-
-// giveBack takes the memory back from a builder that is no longer used.
-func (c *Client) giveBack(m *buffers, b *builder) {
-	m.files, m.rows = b.files.buf, b.rows
-	if cap(m.files) <= maxKept {
-		c.buffers.Put(m)
-	}
+func newBuilder(project pep508.Name, m *memory, a *account) *builder {
+	return &builder{project: project, memory: m, account: a, files: encoder{words: map[string]uint64{}}, heads: map[string]*head{}, tags: map[string]uint64{}}
 }
 
 // add takes an entry. It passes over what is no distribution of the project: eggs, installers,
@@ -170,11 +146,38 @@ func (b *builder) add(e *entry) error {
 		b.passed = b.passed || dist.LikelyFile(string(e.filename))
 		return nil
 	}
-	if err := b.account.spend(e.cost()); err != nil {
+	n := e.cost()
+	if err := b.account.spend(n); err != nil {
 		return err
 	}
-	b.rows = append(b.rows, b.files.file(e, h, tags))
+	if cap(b.files.buf)-len(b.files.buf) < n {
+		b.nextChunk(n)
+	}
+	r := b.files.file(e, h, tags)
+	r.chunk = uint32(len(b.chunks))
+	b.rows = append(b.rows, r)
 	return nil
+}
+
+// nextChunk goes on with another chunk, in which at least so many bytes fit.
+func (b *builder) nextChunk(n int) {
+	if b.files.buf != nil {
+		b.chunks = append(b.chunks, b.files.buf)
+	}
+	b.size += len(b.files.buf)
+	if n > chunkSize {
+		b.files.buf = make([]byte, 0, n)
+	} else {
+		b.files.buf = b.memory.chunk()[:0]
+	}
+}
+
+// release gives the memory back that other pages can be made in.
+func (b *builder) release() {
+	for _, c := range append(b.chunks, b.files.buf) {
+		b.memory.keepChunk(c)
+	}
+	b.chunks, b.files.buf, b.rows = nil, nil, nil
 }
 
 // named gives what a file name says: nothing if it is not one of a distribution of the project.
@@ -250,8 +253,9 @@ func (b *builder) finish(p *page, key pageKey) error {
 	for _, s := range b.files.table {
 		words += uvarintSize(len(s)) + len(s)
 	}
+	chunks := append(b.chunks, b.files.buf)
 	const number = binary.MaxVarintLen32
-	e := &encoder{buf: make([]byte, 0, 3*number+words+3*number*len(counts)+len(b.files.buf))}
+	e := &encoder{buf: make([]byte, 0, 3*number+words+3*number*len(counts)+b.size+len(b.files.buf))}
 	e.uint(uint64(len(b.files.table)))
 	e.uint(uint64(words))
 	for _, s := range b.files.table {
@@ -269,7 +273,7 @@ func (b *builder) finish(p *page, key pageKey) error {
 		from = to
 	}
 	for _, r := range rows {
-		e.buf = append(e.buf, b.files.buf[r.from:r.to]...)
+		e.buf = append(e.buf, chunks[r.chunk][r.from:r.to]...)
 	}
 	var budget *budget
 	if b.account != nil {
@@ -308,8 +312,11 @@ func (b *builder) sorted() (rows []row, counts []int) {
 		rows[next[g]] = r
 		next[g]++
 	}
-	name := func(r row) []byte { return b.files.buf[r.name:r.nameTo] }
-	byName := func(x, y row) int { return cmp.Or(bytes.Compare(name(x), name(y)), cmp.Compare(x.from, y.from)) }
+	chunks := append(b.chunks, b.files.buf)
+	name := func(r *row) []byte { return chunks[r.chunk][r.name:r.nameTo] }
+	byName := func(x, y row) int {
+		return cmp.Or(bytes.Compare(name(&x), name(&y)), cmp.Compare(x.chunk, y.chunk), cmp.Compare(x.from, y.from))
+	}
 	for g, n := range counts {
 		if of := rows[next[g]-n : next[g]]; !slices.IsSortedFunc(of, byName) {
 			slices.SortFunc(of, byName)

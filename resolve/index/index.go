@@ -34,7 +34,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"sync"
 	"time"
 
 	"mlenv/resolve/cache"
@@ -135,7 +134,7 @@ type Client struct {
 	projects memo[pep508.Name, *page]
 	lists    memo[pep508.Name, []dist.File]
 	salt     salt
-	buffers  sync.Pool // of *buffers
+	memory   memory
 }
 
 type pageKey struct {

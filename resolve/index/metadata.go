@@ -279,7 +279,7 @@ func reliable(data []byte) error {
 // readHeaders reads metadata to its end, but keeps only what is asked for: the fields, and not the
 // description, as body or as field, which is most of it.
 func readHeaders(r io.Reader) ([]byte, error) {
-	in := bufio.NewReaderSize(&bounded{r: r, left: maxMetadata}, 32<<10)
+	in := bufio.NewReaderSize(&bounded{r: r, left: maxMetadata}, 8<<10)
 	var out bytes.Buffer
 	skipping, begins := false, true
 	for {

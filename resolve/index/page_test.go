@@ -240,12 +240,12 @@ func FuzzDecodePage(f *testing.F) {
 	})
 }
 
-func bigPage(tb testing.TB, n int) *page { return parseBig(tb, hugePage(n)) }
+func bigPage(tb testing.TB, n int) *page { return parseBig(tb, new(memory), hugePage(n)) }
 
 // built gives the files of a page of links.
 func built(t *testing.T, links ...link) []dist.File {
 	t.Helper()
-	b, p := newBuilder("a", nil), &page{}
+	b, p := newBuilder("a", new(memory), nil), &page{}
 	for i := range links {
 		if err := b.add(links[i].entry()); err != nil {
 			t.Fatal(err)
@@ -309,7 +309,7 @@ func TestCodec(t *testing.T) {
 	}
 	slices.SortFunc(want[1:3], func(a, b dist.File) int { return strings.Compare(a.Filename, b.Filename) })
 	p := &page{URL: "https://u.example/", ETag: `W/"x"`, Modified: "yesterday", Fetched: time.Unix(1700000000, 0), Fresh: time.Hour}
-	b := newBuilder("a", nil)
+	b := newBuilder("a", new(memory), nil)
 	for i := range links {
 		if err := b.add(links[i].entry()); err != nil {
 			t.Fatal(err)

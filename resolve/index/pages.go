@@ -157,11 +157,12 @@ func (c *Client) readPage(r *http.Response, index *url.URL, name pep508.Name, ol
 	account := account{budget: &c.budget}
 	kept := 0
 	defer func() { account.close(kept) }()
-	files := newBuilder(name, &account)
-	memory := c.borrow(files)
-	defer c.giveBack(memory, files)
+	files := newBuilder(name, &c.memory, &account)
+	defer files.release()
+	buf, done := c.memory.scan()
+	defer done()
 	start := &beginning{r: &bounded{r: r.Body, left: maxPage}}
-	err := parsePage(answer{start, memory.scan, r.Header.Get("Content-Type"), r.Request.URL}, files.add)
+	err := parsePage(answer{start, buf[:], r.Header.Get("Content-Type"), r.Request.URL}, files.add)
 	if err == nil && len(files.rows) == 0 && !files.passed && !start.ofIndex() {
 		err = errNoIndex
 	}
@@ -304,7 +305,8 @@ func (c *Client) projectFiles(links []link, name pep508.Name, index string) ([]d
 
 // setLinks gives a page those of the links that are files of its project.
 func (c *Client) setLinks(p *page, links []link, key pageKey) error {
-	b := newBuilder(key.name, &account{budget: &c.budget})
+	b := newBuilder(key.name, &c.memory, &account{budget: &c.budget})
+	defer b.release()
 	for i := range links {
 		if err := b.add(links[i].entry()); err != nil {
 			return err

@@ -30,6 +30,7 @@ var errNoRanges = errors.New("the server does not send parts of files")
 // two or three. errNoRanges says that the server would not.
 func (c *Client) remoteMetadata(ctx context.Context, u *url.URL, f dist.File) (data []byte, keep bool, err error) {
 	r := &remoteFile{ctx: ctx, c: c, url: u, own: true}
+	defer r.release()
 	if err := r.fetch(-tailSize, 0); err != nil {
 		return nil, false, err
 	}
@@ -65,7 +66,8 @@ type remoteFile struct {
 	url   *url.URL
 	size  int64
 	etag  string
-	spans []span // sorted, apart from one another
+	spans []span            // sorted, apart from one another
+	tails []*[tailSize]byte // of spans
 	err   error
 	own   bool // every part is the URL's own, see sameSource
 
@@ -126,6 +128,40 @@ func (r *remoteFile) afford(n int64) error {
 	return r.account.spend(int(n))
 }
 
+// receive reads the body of an answer, which may have at most so many bytes.
+func (r *remoteFile) receive(resp *http.Response, most int64) ([]byte, error) {
+	var data []byte
+	switch {
+	case resp.ContentLength > most:
+		return nil, errNoRanges
+	case most == tailSize:
+		tail := r.c.memory.tail()
+		r.tails, data = append(r.tails, tail), tail[:]
+	case resp.ContentLength >= 0:
+		data = make([]byte, resp.ContentLength)
+	default:
+		data = make([]byte, most)
+	}
+	n, err := io.ReadFull(resp.Body, data)
+	if err == nil && int64(n) == most {
+		var more [1]byte
+		if n, _ := io.ReadFull(resp.Body, more[:]); n > 0 {
+			return nil, errNoRanges
+		}
+	}
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, err
+	}
+	return data[:n], nil
+}
+
+// release gives the memory back that other wheels can be read with.
+func (r *remoteFile) release() {
+	for _, tail := range r.tails {
+		r.c.memory.tails.Put(tail)
+	}
+}
+
 // fetch adds the bytes [from, to) to what is known; a negative from stands for the last -from
 // bytes of the file.
 func (r *remoteFile) fetch(from, to int64) error {
@@ -162,12 +198,9 @@ func (r *remoteFile) fetch(from, to int64) error {
 			if tag := resp.Header.Get("ETag"); tag != "" && tag[0] == '"' {
 				r.etag = tag
 			}
-			data, err := io.ReadAll(&bounded{r: resp.Body, left: most + 1})
+			data, err := r.receive(resp, most)
 			if err != nil {
 				return err
-			}
-			if int64(len(data)) > most {
-				return errNoRanges
 			}
 			if len(data) == 0 || at+int64(len(data)) > total || from < 0 && at+int64(len(data)) != total {
 				return errNoRanges

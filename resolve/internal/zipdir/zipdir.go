@@ -46,7 +46,7 @@ func Files(r io.ReaderAt, size int64, visit func(File) error) error {
 	if err != nil {
 		return err
 	}
-	dir := bufio.NewReaderSize(io.NewSectionReader(r, from, length), 64<<10)
+	dir := bufio.NewReaderSize(io.NewSectionReader(r, from, length), int(max(min(length, 64<<10), headerSize)))
 	for {
 		f, err := readFile(dir)
 		if err == io.EOF {
@@ -65,13 +65,9 @@ func Files(r io.ReaderAt, size int64, visit func(File) error) error {
 // directory finds the directory, and how far all offsets are from where they would be if nothing
 // stood before the archive.
 func directory(r io.ReaderAt, size int64) (from, length, base int64, err error) {
-	tail := make([]byte, min(size, 64<<10))
-	if _, err := r.ReadAt(tail, size-int64(len(tail))); err != nil && err != io.EOF {
+	tail, at, err := readEnd(r, size)
+	if err != nil {
 		return 0, 0, 0, err
-	}
-	at := endRecord(tail)
-	if at < 0 {
-		return 0, 0, 0, errFormat
 	}
 	le := binary.LittleEndian
 	end := tail[at:]
@@ -94,6 +90,20 @@ func directory(r io.ReaderAt, size int64) (from, length, base int64, err error) 
 		return 0, 0, 0, errFormat
 	}
 	return from, int64(dirSize), from - int64(dirAt), nil
+}
+
+// readEnd reads the end of an archive that has the end of central directory record, and finds that in it.
+func readEnd(r io.ReaderAt, size int64) (tail []byte, at int, err error) {
+	for _, n := range []int64{endSize, 64 << 10} { // most archives have no comment
+		tail = make([]byte, min(size, n))
+		if _, err := r.ReadAt(tail, size-int64(len(tail))); err != nil && err != io.EOF {
+			return nil, 0, err
+		}
+		if at := endRecord(tail); at >= 0 {
+			return tail, at, nil
+		}
+	}
+	return nil, 0, errFormat
 }
 
 // endRecord finds the end of central directory record in the end of an archive; negative if there is
@@ -137,28 +147,34 @@ func zip64Record(r io.ReaderAt, end int64, record []byte) (int64, error) {
 
 // readFile reads a file of the directory; io.EOF is its end.
 func readFile(r *bufio.Reader) (e File, err error) {
-	var h [headerSize]byte
-	if _, err := io.ReadFull(r, h[:]); err != nil {
-		if err == io.ErrUnexpectedEOF {
+	h, err := r.Peek(headerSize)
+	if err != nil {
+		if err == io.EOF && len(h) > 0 {
 			err = errFormat
 		}
 		return e, err
 	}
-	if !bytes.HasPrefix(h[:], []byte("PK\x01\x02")) {
+	if !bytes.HasPrefix(h, []byte("PK\x01\x02")) {
 		return e, errFormat
 	}
 	le := binary.LittleEndian
 	e.method, e.CRC = le.Uint16(h[10:]), le.Uint32(h[16:])
 	e.packed, e.Size, e.offset = uint64(le.Uint32(h[20:])), uint64(le.Uint32(h[24:])), uint64(le.Uint32(h[42:]))
-	rest := make([]byte, int(le.Uint16(h[28:]))+int(le.Uint16(h[30:]))) // 128 KB at most
-	if _, err := io.ReadFull(r, rest); err != nil {
+	name, extra, comment := int(le.Uint16(h[28:])), int(le.Uint16(h[30:])), int(le.Uint16(h[32:]))
+	skip := headerSize + name + extra
+	record, err := r.Peek(skip)
+	if err == bufio.ErrBufferFull {
+		record, skip = make([]byte, skip), 0 // 128 KB at most
+		_, err = io.ReadFull(r, record)
+	}
+	if err != nil {
 		return e, errFormat
 	}
-	if _, err := r.Discard(int(le.Uint16(h[32:]))); err != nil {
+	e.Name = string(record[headerSize : headerSize+name])
+	e.widen(record[headerSize+name:])
+	if _, err := r.Discard(skip + comment); err != nil {
 		return e, errFormat
 	}
-	e.Name = string(rest[:le.Uint16(h[28:])])
-	e.widen(rest[le.Uint16(h[28:]):])
 	return e, nil
 }
 
