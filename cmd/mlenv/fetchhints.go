@@ -19,6 +19,9 @@ func fetchHint(err error) string {
 	case fetch.Unsupported:
 		return unsupportedHint(e)
 	case fetch.NoServer:
+		if hint := cloudHints[e.Detail]; hint != "" {
+			return hint
+		}
 		return "name the server in MLFLOW_TRACKING_URI or with --tracking-uri, such as http://mlflow.example.com:5000"
 	case fetch.Database:
 		return "start a server on it with mlflow server --backend-store-uri " + e.Detail + ", and give --tracking-uri http://127.0.0.1:5000"
@@ -71,9 +74,10 @@ func connectionHint(e *fetch.Error) string {
 
 // cloudHints say which credentials a cloud's store wants, by the Detail of an error.
 var cloudHints = map[string]string{
-	"s3":    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, of somebody who may list and read the bucket, and AWS_REGION, or MLFLOW_S3_ENDPOINT_URL for a store of your own",
-	"gs":    "name a file of credentials that may list and read the bucket in GOOGLE_APPLICATION_CREDENTIALS, or run gcloud auth application-default login",
-	"azure": "set AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_SAS_TOKEN, or AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+	"s3":         "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, of somebody who may list and read the bucket, and AWS_REGION, or MLFLOW_S3_ENDPOINT_URL for a store of your own",
+	"gs":         "name a file of credentials that may list and read the bucket in GOOGLE_APPLICATION_CREDENTIALS, or run gcloud auth application-default login",
+	"databricks": "set DATABRICKS_HOST and DATABRICKS_TOKEN, or DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET, or name a profile of ~/.databrickscfg that has them",
+	"azure":      "set AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_SAS_TOKEN, or AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
 }
 
 // uriForms are how URIs are written, by their scheme.
@@ -82,6 +86,7 @@ var uriForms = map[string]string{
 	"runs":             "write runs:/RUN_ID/PATH, such as runs:/8a2f…/model",
 	"mlflow-artifacts": "write mlflow-artifacts:/PATH or mlflow-artifacts://HOST:PORT/PATH",
 	"file":             "write file:///DIR, or the directory's path alone",
+	"databricks-uc":    "write models:/CATALOG.SCHEMA.NAME/VERSION or models:/CATALOG.SCHEMA.NAME@ALIAS",
 	"s3":               "write s3://BUCKET/PATH",
 	"gs":               "write gs://BUCKET/PATH",
 	"azure":            "write wasbs://CONTAINER@ACCOUNT.blob.core.windows.net/PATH, or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH",
@@ -92,7 +97,9 @@ var uriForms = map[string]string{
 func unsupportedHint(e *fetch.Error) string {
 	switch e.Detail {
 	case "databricks":
-		return "download the model with mlflow artifacts download -u URI -d DIR, and give mlenv DIR"
+		return cloudHints["databricks"]
+	case "databricks-model":
+		return "give the models:/ URI of a version, or download the model with mlflow artifacts download -u URI -d DIR, and give mlenv DIR"
 	case "http":
 		return uriForms["http"]
 	case "aws-profile":

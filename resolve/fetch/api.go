@@ -14,6 +14,25 @@ import (
 // apiRoute is below which an MLflow server has its REST API.
 const apiRoute = "/api/2.0/mlflow/"
 
+// registryRoute is below which the server has its registry.
+func (s *server) registryRoute() string {
+	if s.registry != "" {
+		return s.registry
+	}
+	return apiRoute
+}
+
+// findVersion finds the version that a models:/ URI means.
+func (s *server) findVersion(ctx context.Context, m modelURI) (modelVersion, error) {
+	switch {
+	case m.alias != "":
+		return s.alias(ctx, m.name, m.alias)
+	case m.version != "":
+		return s.version(ctx, m.name, m.version)
+	}
+	return s.latest(ctx, m.name, m.stage)
+}
+
 // modelVersion is a version of a registered model. Its source is no place to fetch from: it may be
 // models:/m-…, runs:/… or what somebody wrote by hand; get-download-uri has the place.
 type modelVersion struct {
@@ -71,7 +90,7 @@ func (s *server) version(ctx context.Context, name, version string) (modelVersio
 	var got struct {
 		Version modelVersion `json:"model_version"`
 	}
-	err := s.call(ctx, request{path: apiRoute + "model-versions/get", query: url.Values{"name": {name}, "version": {version}}}, &got)
+	err := s.call(ctx, request{path: s.registryRoute() + "model-versions/get", query: url.Values{"name": {name}, "version": {version}}}, &got)
 	if err = named(err, "%s has no version %s of a model %s", s.at(), version, name); err != nil {
 		return got.Version, err
 	}
@@ -98,7 +117,7 @@ func (s *server) alias(ctx context.Context, name, alias string) (modelVersion, e
 	var got struct {
 		Version modelVersion `json:"model_version"`
 	}
-	err := s.call(ctx, request{path: apiRoute + "registered-models/alias", query: url.Values{"name": {name}, "alias": {alias}}}, &got)
+	err := s.call(ctx, request{path: s.registryRoute() + "registered-models/alias", query: url.Values{"name": {name}, "alias": {alias}}}, &got)
 	var e *Error
 	switch {
 	case errors.As(err, &e) && e.Status == http.StatusBadRequest && e.Detail == "INVALID_PARAMETER_VALUE":
@@ -118,7 +137,7 @@ func (s *server) latest(ctx context.Context, name, stage string) (modelVersion, 
 	if stage != "" {
 		ask["stages"] = []string{stage}
 	}
-	err := s.call(ctx, request{path: apiRoute + "registered-models/get-latest-versions", post: ask}, &got)
+	err := s.call(ctx, request{path: s.registryRoute() + "registered-models/get-latest-versions", post: ask}, &got)
 	var e *Error
 	if errors.As(err, &e) && e.Status == http.StatusBadRequest && e.Detail == "INVALID_PARAMETER_VALUE" {
 		return modelVersion{}, &Error{Kind: NotFound, Status: e.Status, Detail: "stage",
@@ -149,7 +168,7 @@ func (s *server) downloadURI(ctx context.Context, v modelVersion) (string, error
 		URI string `json:"artifact_uri"`
 	}
 	q := url.Values{"name": {v.Name}, "version": {string(v.Version)}}
-	err := s.call(ctx, request{path: apiRoute + "model-versions/get-download-uri", query: q}, &got)
+	err := s.call(ctx, request{path: s.registryRoute() + "model-versions/get-download-uri", query: q}, &got)
 	if err == nil && got.URI == "" {
 		err = &Error{Kind: Empty, Msg: fmt.Sprintf("%s does not say where the files of version %s of %s are", s.at(), v.Version, v.Name)}
 	}

@@ -103,6 +103,20 @@ func RetryAfter(resp *http.Response) time.Duration {
 	return max(0, retry.After(resp.Header.Get("Retry-After"), now))
 }
 
+// BodyOf gives the body of a response whose status is a success: of a whole file, or of a part of it that was asked
+// for. Where it is no such part the response is closed.
+func BodyOf(resp *http.Response) (*Body, error) {
+	b := &Body{ReadCloser: resp.Body, Size: resp.ContentLength, Tag: strongTag(resp.Header)}
+	if resp.StatusCode == http.StatusPartialContent {
+		var last int64
+		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &b.Begins, &last, &b.Size); err != nil {
+			resp.Body.Close()
+			return nil, &Error{Kind: ServerFailed, Msg: resp.Request.URL.Host + " sent a part of the file without saying which"}
+		}
+	}
+	return b, nil
+}
+
 // watchdog ends a request from which nothing came for a while.
 type watchdog struct {
 	rc      io.ReadCloser

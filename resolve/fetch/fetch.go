@@ -44,6 +44,8 @@ type Options struct {
 	// Workspace is the one of the server's workspaces that is meant, "" for its default.
 	Workspace string
 	UserAgent string
+	// Databricks gives the workspace and the credentials of a profile of Databricks, "" for the default one. Nil: none.
+	Databricks func(profile string) (Databricks, error)
 
 	// Stores open what URIs of other schemes name, by the scheme in lower case ("s3"): those that a user gives, and
 	// the places of models that no server lists. They are not asked for what a server hands out.

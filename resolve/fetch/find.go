@@ -17,30 +17,32 @@ type finder struct {
 	// tracking and registry are the servers, nil where the setting names a local file store.
 	tracking, registry           *server
 	trackingFiles, registryFiles *fileStore
+	// inDatabricks is the registry, where it is one of Databricks.
+	inDatabricks *databricksURI
 }
 
 // newFinder understands the settings. That nothing is set is no error before a server is needed.
 func newFinder(o Options) (*finder, error) {
 	f := &finder{o: o}
-	if o.Registry == "" {
-		o.Registry = o.Tracking
+	tracking, err := parseTracking(o.Tracking)
+	if err != nil {
+		return nil, err
 	}
-	var roots [2]*url.URL
-	for i, setting := range []struct {
-		uri   string
-		files **fileStore
-	}{{o.Tracking, &f.trackingFiles}, {o.Registry, &f.registryFiles}} {
-		var err error
-		if roots[i], *setting.files, err = parseTracking(setting.uri); err != nil {
+	registry := tracking
+	if o.Registry != "" {
+		if registry, err = parseTracking(o.Registry); err != nil {
 			return nil, err
 		}
+	} else if tracking.databricks != nil { // as MLflow 3 has it
+		registry = place{databricks: &databricksURI{profile: tracking.databricks.profile, catalog: true}}
 	}
-	t, err := newTransport(&o, roots[:]...)
+	t, err := newTransport(&o, tracking.url, registry.url)
 	if err != nil {
 		return nil, err
 	}
 	f.client = newClient(o, &http.Client{Transport: t, CheckRedirect: checkRedirect})
-	f.tracking, f.registry = f.server(roots[0]), f.server(roots[1])
+	f.tracking, f.registry = f.server(tracking.url), f.server(registry.url)
+	f.trackingFiles, f.registryFiles, f.inDatabricks = tracking.files, registry.files, registry.databricks
 	return f, nil
 }
 
@@ -54,8 +56,15 @@ func (f *finder) server(root *url.URL) *server {
 	return &server{root: &clean, client: f.client}
 }
 
-// parseTracking understands a tracking URI: a server's, or a local file store's; "" is neither.
-func parseTracking(uri string) (*url.URL, *fileStore, error) {
+// place is what a tracking or registry URI names: one of these, or nothing.
+type place struct {
+	url        *url.URL // of a server
+	files      *fileStore
+	databricks *databricksURI
+}
+
+// parseTracking understands a tracking URI; "" names nothing.
+func parseTracking(uri string) (place, error) {
 	scheme, _, ok := strings.Cut(uri, "://")
 	if !ok {
 		scheme, _, _ = strings.Cut(uri, ":")
@@ -63,23 +72,24 @@ func parseTracking(uri string) (*url.URL, *fileStore, error) {
 	dialect, _, _ := strings.Cut(strings.ToLower(scheme), "+") // "postgresql+psycopg2"
 	switch {
 	case uri == "":
-		return nil, nil, nil
+		return place{}, nil
 	case dialect == "http" || dialect == "https":
 		u, err := url.Parse(strings.TrimRight(uri, "/"))
 		if err != nil || u.Host == "" {
-			return nil, nil, &Error{Kind: BadSettings, Msg: "the tracking URI is not a URL"}
+			return place{}, &Error{Kind: BadSettings, Msg: "the tracking URI is not a URL"}
 		}
 		u.RawQuery, u.Fragment = "", ""
-		return u, nil, nil
+		return place{url: u}, nil
 	case dialect == "sqlite" || dialect == "postgresql" || dialect == "mysql" || dialect == "mssql":
-		return nil, nil, &Error{Kind: Database, Detail: Shown(uri), Msg: "the tracking URI names a database (" + dialect + "), which only MLflow itself reads"}
-	case dialect == "databricks" || dialect == "databricks-uc" || dialect == "uc":
-		return nil, nil, &Error{Kind: Unsupported, Detail: "databricks", Msg: "the tracking URI names Databricks, which mlenv does not read"}
+		return place{}, &Error{Kind: Database, Detail: Shown(uri), Msg: "the tracking URI names a database (" + dialect + "), which only MLflow itself reads"}
+	case dialect == "databricks" || dialect == "databricks-uc" || uri == "databricks" || uri == "databricks-uc":
+		at, err := parseDatabricks(uri)
+		return place{databricks: at}, err
 	case dialect == "file" || !ok:
 		dir, err := localPath(uri)
-		return nil, &fileStore{dir: dir}, err
+		return place{files: &fileStore{dir: dir}}, err
 	}
-	return nil, nil, &Error{Kind: Unsupported, Detail: dialect, Msg: "the tracking URI has the scheme " + dialect + ", which mlenv does not know"}
+	return place{}, &Error{Kind: Unsupported, Detail: dialect, Msg: "the tracking URI has the scheme " + dialect + ", which mlenv does not know"}
 }
 
 // localPath is the path of a file: URI, or of a plain path.
@@ -155,11 +165,19 @@ func needServer(s *server) error {
 
 // model follows a models:/ URI. It fills in the location, or gives the URI to go on with.
 func (f *finder) model(ctx context.Context, uri string, at *Location) (next string, err error) {
+	where := f.inDatabricks
+	if strings.HasPrefix(uri[len("models:"):], "//") {
+		if where, uri, err = parseDatabricksModel(uri); err != nil {
+			return "", err
+		}
+	}
 	m, err := parseModel(uri)
 	if err != nil {
 		return "", err
 	}
 	switch {
+	case where != nil:
+		return "", f.databricks(ctx, m, where, at)
 	case m.id != "" && f.trackingFiles != nil:
 		return f.trackingFiles.logged(m.id, at)
 	case m.id != "":
@@ -170,7 +188,7 @@ func (f *finder) model(ctx context.Context, uri string, at *Location) (next stri
 	if err := needServer(f.registry); err != nil {
 		return "", err
 	}
-	v, err := f.findVersion(ctx, m)
+	v, err := f.registry.findVersion(ctx, m)
 	if err != nil {
 		return "", err
 	}
@@ -200,17 +218,6 @@ func sourceID(source string) string {
 		return ""
 	}
 	return m.id
-}
-
-// findVersion finds the version that a models:/ URI means.
-func (f *finder) findVersion(ctx context.Context, m modelURI) (modelVersion, error) {
-	switch {
-	case m.alias != "":
-		return f.registry.alias(ctx, m.name, m.alias)
-	case m.version != "":
-		return f.registry.version(ctx, m.name, m.version)
-	}
-	return f.registry.latest(ctx, m.name, m.stage)
 }
 
 // ofVersion chooses the routes for the files of a registered version: the proxy's where they lie
@@ -286,6 +293,9 @@ func (f *finder) run(ctx context.Context, uri string, at *Location) (next string
 		return "", err
 	}
 	at.RunID = id
+	if f.tracking == nil && f.inDatabricks != nil {
+		return "", &Error{Kind: Unsupported, Detail: "databricks-model", Msg: "names a run in Databricks, of which mlenv does not read the files"}
+	}
 	if f.trackingFiles != nil {
 		return f.trackingFiles.run(id, path, at)
 	}

@@ -62,8 +62,46 @@ func Configure(e Environment) (Options, error) {
 			return o, &Error{Kind: Unsupported, Detail: name, Msg: name + " is set: mlenv does not sign requests in that way"}
 		}
 	}
+	o.Databricks = e.databricks
 	o.Auth, err = e.auth()
 	return o, err
+}
+
+// databricks reads how a workspace of Databricks is reached, as its own tools do: a profile that is named from
+// ~/.databrickscfg, else DATABRICKS_HOST with DATABRICKS_TOKEN, or with DATABRICKS_CLIENT_ID and …_CLIENT_SECRET, else the
+// default profile.
+func (e Environment) databricks(profile string) (Databricks, error) {
+	env := func(name string) string { return strings.TrimSpace(e.Env("DATABRICKS_" + name)) }
+	d := Databricks{Host: env("HOST"), Token: env("TOKEN"), ClientID: env("CLIENT_ID"), ClientSecret: env("CLIENT_SECRET")}
+	if profile == "" && d.Host != "" {
+		return d, nil
+	}
+	if profile == "" {
+		profile = env("CONFIG_PROFILE")
+	}
+	file := env("CONFIG_FILE")
+	if file == "" && e.Home != "" {
+		file = filepath.Join(e.Home, ".databrickscfg")
+	}
+	if file == "" {
+		return d, nil
+	}
+	data, err := e.ReadFile(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && profile == "":
+		return d, nil
+	case err != nil:
+		return d, &Error{Kind: BadSettings, Detail: "databricks", Msg: "reading the profiles of Databricks", Err: withoutPath(err)}
+	}
+	name := profile
+	if name == "" {
+		name = "DEFAULT"
+	}
+	section := ini.Section(string(data), name)
+	if len(section) == 0 && profile != "" {
+		return d, &Error{Kind: BadSettings, Detail: "databricks", Msg: "~/.databrickscfg has no profile " + quote(profile)}
+	}
+	return Databricks{Host: section["host"], Token: section["token"], ClientID: section["client_id"], ClientSecret: section["client_secret"]}, nil
 }
 
 // either reads a variable whose name is written in capitals or not; as in curl, the latter is stronger.

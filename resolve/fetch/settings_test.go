@@ -89,7 +89,7 @@ func TestScheme(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"models:/a b/3 champion": "models:/a b@champion", "models:/a@x 7": "models:/a/7", "models:/m-1 7": "", "models:/a/1 x/y": "", "runs:/r/a 7": "",
+		"models:/a b/3 champion": "models:/a b@champion", "models://p@databricks-uc/a.b.c/3 2": "models://p@databricks-uc/a.b.c/2", "models:/a@x 7": "models:/a/7", "models:/m-1 7": "", "models:/a/1 x/y": "", "runs:/r/a 7": "",
 	} {
 		at := strings.LastIndexByte(in, ' ')
 		if got, err := fetch.OtherVersion(in[:at], in[at+1:]); (err == nil) != (want != "") || want != "" && got != want {

@@ -63,8 +63,6 @@ func parseModel(uri string) (modelURI, error) {
 	}
 	_, rest, _ := strings.Cut(uri, ":")
 	switch {
-	case strings.HasPrefix(rest, "//"):
-		return modelURI{}, &Error{Kind: Unsupported, URI: Shown(uri), Msg: "names a profile of Databricks, which mlenv does not read", Detail: "databricks"}
 	case !strings.HasPrefix(rest, "/"):
 		return bad("has no / behind models:")
 	}
@@ -103,7 +101,12 @@ func parseModel(uri string) (modelURI, error) {
 // OtherVersion is the URI of another version of the model that a models:/ URI names: that of a number, or
 // the one that has an alias.
 func OtherVersion(uri, version string) (string, error) {
-	m, err := parseModel(uri)
+	start, within := "models:/", uri
+	if _, rest, _ := strings.Cut(uri, ":"); strings.HasPrefix(rest, "//") { // in Databricks
+		workspace, name, _ := strings.Cut(rest[2:], "/")
+		start, within = "models://"+workspace+"/", "models:/"+name
+	}
+	m, err := parseModel(within)
 	switch {
 	case Scheme(uri) != "models":
 		return "", &Error{Kind: BadURI, URI: Shown(uri), Msg: "is not that of a registered model", Detail: "models"}
@@ -114,9 +117,9 @@ func OtherVersion(uri, version string) (string, error) {
 	case version == "" || strings.ContainsAny(version, "/@"):
 		return "", &Error{Kind: BadURI, Msg: strconv.Quote(version) + " is neither a version nor an alias", Detail: "models"}
 	case digits.MatchString(version):
-		return "models:/" + m.name + "/" + version, nil
+		return start + m.name + "/" + version, nil
 	}
-	return "models:/" + m.name + "@" + version, nil
+	return start + m.name + "@" + version, nil
 }
 
 // parseRun reads runs:/RUN_ID/PATH.
@@ -126,7 +129,7 @@ func parseRun(uri string) (id, path string, err error) {
 	path = strings.Trim(path, "/")
 	switch {
 	case strings.HasPrefix(rest, "//"):
-		return "", "", &Error{Kind: Unsupported, URI: Shown(uri), Msg: "names a profile of Databricks, which mlenv does not read", Detail: "databricks"}
+		return "", "", &Error{Kind: Unsupported, URI: Shown(uri), Msg: "names a run in Databricks, of which mlenv does not read the files", Detail: "databricks-model"}
 	case !strings.HasPrefix(rest, "/") || id == "":
 		return "", "", &Error{Kind: BadURI, URI: Shown(uri), Msg: "names no run", Detail: "runs"}
 	case !ok || path == "":

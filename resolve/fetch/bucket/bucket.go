@@ -163,15 +163,11 @@ func (s *store) Open(ctx context.Context, f fetch.File, offset int64) (*fetch.Bo
 	if err != nil {
 		return nil, err
 	}
-	b := &fetch.Body{ReadCloser: resp.Body, Size: resp.ContentLength, Tag: f.Tag}
-	if resp.StatusCode == http.StatusPartialContent {
-		var last int64
-		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-%d/%d", &b.Begins, &last, &b.Size); err != nil {
-			resp.Body.Close()
-			return nil, &fetch.Error{Kind: fetch.ServerFailed, Msg: host(resp) + " sent a part of the file without saying which"}
-		}
+	b, err := fetch.BodyOf(resp)
+	if err == nil {
+		b.Tag = f.Tag // which was a condition of the request
 	}
-	return b, nil
+	return b, err
 }
 
 // send signs and sends a request, and turns what is no success into an error.
