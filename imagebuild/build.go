@@ -28,6 +28,9 @@ type Builder struct {
 	// Review, where not nil, is told by Publish what was found while the images were built, before
 	// anything is sent. An error ends Publish.
 	Review func(finding.List) error
+	// Save, where not nil, is given by Publish what was sent everywhere, while the images' bytes can
+	// still be read.
+	Save func(context.Context, *Published)
 }
 
 // Event is a step on the way of one layer.

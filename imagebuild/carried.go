@@ -33,10 +33,8 @@ func carry(kind string, of, value any) (Carried, error) {
 		return Carried{}, err
 	}
 	c := Carried{Kind: kind, Hash: key.Hash(), Note: note}
-	if r, ok := value.(remembered); ok {
-		for _, s := range r.Sums {
-			c.Layers = append(c.Layers, s.Digest)
-		}
+	for _, s := range SumsIn(kind, note) {
+		c.Layers = append(c.Layers, s.Digest)
 	}
 	return c, nil
 }
@@ -86,6 +84,15 @@ func (i *assembled) annotate(base int, done []made, more []Carried) error {
 	}
 	i.manifest.Annotations[image.Notes] = string(text)
 	return nil
+}
+
+// SumsIn gives the sums of the layers that a note is about.
+func SumsIn(kind string, n cache.Note) []layer.Sum {
+	var r remembered
+	if kind != LayersMemo || !n.Decode(&r) {
+		return nil
+	}
+	return r.Sums
 }
 
 // rest is what a layer's note says beside the sums, "" where that is nothing.

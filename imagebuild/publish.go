@@ -88,7 +88,13 @@ func (p *publisher) try(ctx context.Context) error {
 	if err := p.join(); err != nil {
 		return err
 	}
-	return p.send(ctx)
+	if err := p.send(ctx); err != nil {
+		return err
+	}
+	if p.Save != nil {
+		p.Save(ctx, p.out)
+	}
+	return nil
 }
 
 // join makes the artifact of the images.

@@ -35,7 +35,7 @@ var packages = []struct {
 	{"imagebuild/layer", "Files into layers.",
 		""},
 	{"imagebuild/memo", "Notes about layers in registries: those that images carry, and those of a repository of their own.",
-		"imagebuild imagebuild/image imagebuild/sink resolve/cache"},
+		"imagebuild imagebuild/base imagebuild/image imagebuild/layer imagebuild/sink resolve/cache"},
 	{"imagebuild/sink", "Where images go: registries, layouts, tarballs, engines.",
 		"imagebuild/image imagebuild/layer resolve/cache"},
 	{"imagebuild/wheel", "One wheel into the files that installing it gives.",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"mlenv/imagebuild"
@@ -13,12 +14,16 @@ import (
 type memoOptions struct {
 	off    bool
 	from   []string
-	verify int // percent
+	repo   string // of notes; "": that of MLENV_MEMO
+	read   string // of notes, to which nothing is written
+	verify int    // percent
 }
 
 func (o *memoOptions) bind(s *flagSet) {
 	s.on(&o.off, "no-memo", "believe nothing about layers but what the cache of this machine has")
 	s.list(&o.from, "memo-from", "believe the image `REF` about its layers, as the image that --push replaces and its repository's latest are believed")
+	s.text(&o.repo, "memo", "look up layers in the `REPOSITORY` of notes, and note there what is new (default: MLENV_MEMO)")
+	s.text(&o.read, "memo-read", "look up layers in the `REPOSITORY` of notes, and write nothing there")
 	s.number(&o.verify, "verify-memo", "make `PERCENT` of the known layers all the same, and fail if one of them differs")
 }
 
@@ -27,8 +32,8 @@ func (o *memoOptions) check() error {
 	if o.verify < 0 || o.verify > 100 {
 		return &usageError{msg: "--verify-memo is a percentage, from 0 to 100"}
 	}
-	if o.off && len(o.from) > 0 {
-		return &usageError{msg: "--no-memo and --memo-from contradict each other"}
+	if o.off && (len(o.from) > 0 || o.repo != "" || o.read != "") {
+		return &usageError{msg: "--no-memo contradicts --memo, --memo-read and --memo-from"}
 	}
 	for _, ref := range o.from {
 		if _, err := image.ParseReference(ref); err != nil {
@@ -49,6 +54,22 @@ func (r *imageRun) openMemos(ctx context.Context) error {
 	if r.o.memo.off {
 		return nil
 	}
+	if err := r.openImageNotes(ctx); err != nil {
+		return err
+	}
+	return errors.Join(r.openRepository(ctx, "--memo-read", r.o.memo.read, true), r.openRepository(ctx, "--memo", r.memoRepository(), false))
+}
+
+// memoRepository is the repository of notes that is read and written; "": there is none.
+func (r *imageRun) memoRepository() string {
+	if r.o.memo.repo == "" && r.o.memo.read == "" {
+		return r.env("MLENV_MEMO")
+	}
+	return r.o.memo.repo
+}
+
+// openImageNotes reads the notes that images carry.
+func (r *imageRun) openImageNotes(ctx context.Context) (err error) {
 	q := memo.Request{Targets: r.o.sinks.push, Others: r.o.memo.from}
 	if q.Platforms, err = r.o.base.platforms(); err != nil || len(q.Targets)+len(q.Others) == 0 {
 		return err
@@ -60,6 +81,27 @@ func (r *imageRun) openMemos(ctx context.Context) error {
 	}
 	r.memos.Add(images)
 	return ctx.Err()
+}
+
+// openRepository opens a repository of notes, if one is named.
+func (r *imageRun) openRepository(ctx context.Context, flag, name string, readOnly bool) error {
+	if name == "" {
+		return nil
+	}
+	repo, err := memo.NewRepository(ctx, name, r.remote(), memo.RepositoryOptions{ReadOnly: readOnly, Warn: r.warnMemo})
+	if err != nil {
+		return &usageError{msg: flag + " " + err.Error()}
+	}
+	r.memos.Add(repo)
+	r.saveTo = append(r.saveTo, repo)
+	return nil
+}
+
+// save notes in the repositories what was sent.
+func (r *imageRun) save(ctx context.Context, p *imagebuild.Published) {
+	for _, repo := range r.saveTo {
+		repo.Save(ctx, p.Images, r.o.sinks.push)
+	}
 }
 
 // warnMemo tells of a memo that costs time for not being there.

@@ -30,6 +30,7 @@ type imageRun struct {
 	in       *inputs
 	sinks    []namedSink
 	memos    memo.Chain
+	saveTo   []*memo.Repository
 	progress *progress
 
 	bases    []*base.Found // one for each platform
@@ -62,7 +63,7 @@ func (r *imageRun) do(ctx context.Context) error {
 	}
 	builder := &imagebuild.Builder{
 		Memo: &r.memos, Blobs: &r.memos, Verify: r.o.memo.verify,
-		Jobs: r.layers.jobs, Progress: r.progress.build, Review: r.review,
+		Jobs: r.layers.jobs, Progress: r.progress.build, Review: r.review, Save: r.save,
 	}
 	published, err := imagebuild.Publish(ctx, builder, recipes, r.to()...)
 	r.tellUnmounted(published)

@@ -15,11 +15,11 @@ import (
 // format is the version of the cached values.
 const format = "7"
 
-// The kinds of memos in the cache.
-const (
-	baseMemo = "bases" // a Base, by its digest
-	hostMemo = "host"  // the layer.Sum of a layer of this machine's files, by their state
-)
+// Memos is the kind of the memos of bases: a Base, by its digest.
+const Memos = "bases"
+
+// hostMemo is the kind of the memos of layers of this machine's files: a layer.Sum, by their state.
+const hostMemo = "host"
 
 // memoKey is what a memo depends on.
 type memoKey struct {
@@ -35,7 +35,7 @@ type Memo interface {
 
 // Remembered returns the key and the value under which a base is remembered. Whoever has the note
 // need not fetch the base's layers.
-func (b *Base) Remembered() (kind string, of any) { return baseMemo, memoKey{format, b.Digest} }
+func (b *Base) Remembered() (kind string, of any) { return Memos, memoKey{format, b.Digest} }
 
 // InspectOnce is like Inspect but remembers the result by the image's digest. If a remembered result
 // is invalid, the image is inspected again. If m is nil, nothing is remembered.
@@ -45,7 +45,7 @@ func InspectOnce(ctx context.Context, img v1.Image, m Memo) (*Base, error) {
 		return nil, err
 	}
 	var known Base
-	ok, err := recall(ctx, m, baseMemo, digest.String(), &known)
+	ok, err := recall(ctx, m, Memos, digest.String(), &known)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func InspectOnce(ctx context.Context, img v1.Image, m Memo) (*Base, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b, remember(ctx, m, baseMemo, digest.String(), b)
+	return b, remember(ctx, m, Memos, digest.String(), b)
 }
 
 // recall reads a memo into out and reports whether it exists.

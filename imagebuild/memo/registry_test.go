@@ -56,7 +56,7 @@ func newServer(t *testing.T) *server {
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	s.log = append(s.log, r.Method+" "+r.URL.Path)
+	s.log = append(s.log, r.Method+" "+r.URL.RequestURI())
 	fail := s.fail
 	s.mu.Unlock()
 	if fail != nil && fail(w, r) || s.blob(w, r) {
@@ -134,7 +134,8 @@ func (s *server) collect(repo, digest string) {
 type machine struct {
 	t       *testing.T
 	wheels  []imagebuild.Wheel
-	fetched atomic.Int64 // wheels
+	fetched atomic.Int64     // wheels
+	save    *memo.Repository // that notes are written to; nil: none
 	base    *base.Found
 }
 
@@ -197,6 +198,9 @@ func (m *machine) build(c *memo.Chain, ref string) (*imagebuild.Published, error
 		Model: imagebuild.Model{FS: mlmodel.Files(model)}, Created: time.Unix(1767323045, 0).UTC(),
 	}
 	b := &imagebuild.Builder{Memo: c, Blobs: c, Jobs: 2}
+	if m.save != nil {
+		b.Save = func(ctx context.Context, p *imagebuild.Published) { m.save.Save(ctx, p.Images, []string{ref}) }
+	}
 	return imagebuild.Publish(m.t.Context(), b, []imagebuild.Recipe{r}, sink.Registry(ref, sink.RegistryOptions{Remote: remotes, Mounts: &sink.MountSources{Memo: c}}))
 }
 
@@ -223,6 +227,19 @@ func (m *machine) mustBuild(c *memo.Chain, ref string) (string, sink.Sent) {
 		m.t.Fatal(err)
 	}
 	return digest.String(), p.Sent[0]
+}
+
+// repository is a chain of a repository of notes, to which the machine writes too.
+func (m *machine) repository(s *server, o memo.RepositoryOptions) *memo.Chain {
+	m.t.Helper()
+	r, err := memo.NewRepository(m.t.Context(), s.host+"/notes", remotes, o)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	c := &memo.Chain{}
+	c.Add(r)
+	m.save = r
+	return c
 }
 
 // images is a chain that knows what some images carry.
