@@ -39,7 +39,7 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 	if w.recipe.Manifest == OCI {
 		img.manifest.Annotations = maps.Clone(w.recipe.Annotations)
 	}
-	out := &Image{Image: img, closers: []func() error{w.wheels.close}, files: w.files}
+	out := &Image{Image: img, closers: []func() error{w.wheels.close}, files: w.files, modelPath: w.paths.model}
 	for i, d := range baseManifest.Layers {
 		if d.MediaType, err = w.recipe.Manifest.layer(d.MediaType, "the base"); err != nil {
 			return nil, err

@@ -73,6 +73,9 @@ func (in Inputs) Recipe(b *base.Found) (Recipe, error) {
 		Labels: maps.Clone(labels), Annotations: labels,
 		Manifest: in.Manifest, Compression: in.Compression, MaxLayer: in.MaxLayer,
 	}
+	if r.Labels[SettingsLabel], err = in.Settings().label(); err != nil {
+		return Recipe{}, err
+	}
 	maps.Copy(r.Labels, in.Labels)
 	maps.Copy(r.Annotations, in.Annotations)
 	return r, nil

@@ -123,11 +123,12 @@ type Layer struct {
 // Image is an image that was built.
 type Image struct {
 	v1.Image
-	Contents []Layer      // of the image's layers, in order
-	Findings finding.List // what is odd about the wheels or the layers, though no reason to refuse them
-	Carried  []Carried    // what the next build can know of it, with or without this machine
-	files    []source     // which can change while the image is sent
-	closers  []func() error
+	Contents  []Layer      // of the image's layers, in order
+	Findings  finding.List // what is odd about the wheels or the layers, though no reason to refuse them
+	Carried   []Carried    // what the next build can know of it, with or without this machine
+	files     []source     // which can change while the image is sent
+	modelPath string       // of the model, as in tar headers
+	closers   []func() error
 }
 
 // Close closes the wheels that are open. The image's bytes cannot be read afterwards.

@@ -28,6 +28,7 @@ type imageOptions struct {
 	sinks     sinkOptions
 	layers    layerOptions
 	memo      memoOptions
+	attach    attachOptions
 	out       outputOptions
 
 	target   string
@@ -75,6 +76,7 @@ func imageCommand(a *app) *cli.Command {
 	s.given(&o.layers.maxGiven, "max-layer-size")
 	s.number(&o.layers.jobs, "jobs", "make and send `N` layers at once")
 	o.memo.bind(s)
+	o.attach.bind(s)
 	o.lock.bind(s, &o.model.index)
 	o.model.bind(s, "image")
 	a.bindNetwork(s)
@@ -186,6 +188,9 @@ func (a *app) image(ctx context.Context, args []string, o *imageOptions) (err er
 		layerErr = errors.Join(layerErr, &usageError{msg: "--annotation: a Docker manifest has no place for annotations"})
 	}
 	if err := errors.Join(err, layerErr, o.memo.check()); err != nil {
+		return err
+	}
+	if run.attaching, err = run.attacher(); err != nil {
 		return err
 	}
 	if a.env("GOGC") == "" {

@@ -224,6 +224,7 @@ type imageReport struct {
 	BytesSent  int64           `json:"bytesSent"`        // to all sinks
 	Source     *fetch.Source   `json:"source,omitempty"` // what the model's URI stood for
 	Layers     []reportedLayer `json:"layers"`
+	Attached   []attached      `json:"attached,omitempty"`
 	Findings   finding.List    `json:"findings"`
 }
 
@@ -260,6 +261,9 @@ func (r *imageRun) printReport(p *imagebuild.Published) error {
 	out := imageReport{References: []string{}, Source: r.in.Source, Layers: []reportedLayer{}, Findings: r.findings}
 	if out.Findings == nil {
 		out.Findings = finding.List{}
+	}
+	if r.attaching != nil {
+		out.Attached = r.attaching.done
 	}
 	if p != nil {
 		if err := out.describe(p); err != nil {

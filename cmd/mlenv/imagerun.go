@@ -39,6 +39,8 @@ type imageRun struct {
 	besides  besides
 	locked   imagebuild.Locked
 	findings finding.List
+
+	attaching *attacher // nil: nothing is attached
 }
 
 // needsBuilding says that the model needs what only running commands can bring.
@@ -67,6 +69,9 @@ func (r *imageRun) do(ctx context.Context) error {
 	}
 	published, err := imagebuild.Publish(ctx, builder, recipes, r.to()...)
 	r.tellUnmounted(published)
+	if r.attaching != nil && len(published.Sent) > 0 {
+		err = errors.Join(err, r.attaching.attach(ctx, published, recipes))
+	}
 	r.progress.close()
 	if err == nil || len(published.Sent) > 0 {
 		// What was sent stays where it is, whatever became of the other sinks.
@@ -198,6 +203,9 @@ func (r *imageRun) recipes() ([]imagebuild.Recipe, error) {
 			return nil, err
 		}
 		in.Model.Extra = append(in.Model.Extra, imagebuild.Tree{FS: model.Files(os.DirFS(filepath.Dir(abs))), Root: filepath.Base(abs)})
+	}
+	if r.attaching != nil {
+		r.attaching.settings = in.Settings()
 	}
 	var out []imagebuild.Recipe
 	for _, b := range r.bases {

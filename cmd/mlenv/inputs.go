@@ -22,6 +22,7 @@ type inputs struct {
 	Spec   *resolve.Spec
 	Source *fetch.Source // nil for a directory
 	opened *fetch.Opened
+	signed string // the digest that a verified signature gives the model, "" if none was asked for
 }
 
 // Close releases the model's files, and removes those that were fetched.

@@ -208,20 +208,24 @@ func (r *sbomRun) openBase(ctx context.Context, python pep440.Version) error {
 
 // setBase takes over what was found in a base.
 func (r *sbomRun) setBase(b *base.Base, name string) {
-	r.in.Target = b.Target()
-	r.in.Base = &sbom.Base{
+	r.in.Target, r.in.Base = b.Target(), baseOfBill(b, name)
+}
+
+// baseOfBill is what a bill of materials lists of a base.
+func baseOfBill(b *base.Base, name string) *sbom.Base {
+	out := &sbom.Base{
 		Name: name, Digest: b.Digest, Python: b.Version.String(), Arch: b.Arch, Install: b.System.Dists,
 		System: sbom.System{ID: b.System.ID, Version: b.System.Version, Packages: b.Packages, Arches: b.System.Arches},
 	}
-	s := &r.in.Base.System
 	switch b.System.Database {
 	case base.Dpkg:
-		s.PURL = "deb"
+		out.System.PURL = "deb"
 	case base.Apk:
-		s.PURL = "apk"
+		out.System.PURL = "apk"
 	case base.RPM:
-		s.Unread = "RPM"
+		out.System.Unread = "RPM"
 	}
+	return out
 }
 
 // ofModel describes the image that would be built of a model.
@@ -265,12 +269,13 @@ func (r *sbomRun) ofModel(ctx context.Context, args []string) (err error) {
 	if r.in.Subject.Name, err = imageName(in.opened.Source); err != nil {
 		return err
 	}
-	r.setModel(in.Model, in.Spec)
+	r.in.Model = modelOfBill(in.Model, in.Spec)
 	return nil
 }
 
-func (r *sbomRun) setModel(m *model.Model, s *resolve.Spec) {
-	r.in.Model = &sbom.Model{
+// modelOfBill is what a bill of materials says of a model.
+func modelOfBill(m *model.Model, s *resolve.Spec) *sbom.Model {
+	return &sbom.Model{
 		Name: m.RegisteredName.Text, Version: m.RegisteredVersion.Text, ID: s.Model.ModelID, RunID: s.Model.RunID,
 		MLflowVersion: s.Model.MLflowVersion, Flavors: s.Model.Flavors,
 		Inputs: m.Signature.Inputs.Text, Outputs: m.Signature.Outputs.Text,
@@ -328,7 +333,7 @@ func (r *sbomRun) ofImage(ctx context.Context, name string) error {
 	if err != nil {
 		return sideErrors(name, err)
 	}
-	r.setModel(m, spec)
+	r.in.Model = modelOfBill(m, spec)
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -154,21 +155,25 @@ func find(there []Evidence, a Attachment, form Form) *Evidence {
 	return nil
 }
 
-// sameJSON compares documents whatever their white space. No document at all is an empty one.
+// sameJSON compares documents by what they say, however they are written. No document at all is an
+// empty one.
 func sameJSON(a, b []byte) bool {
-	var x, y bytes.Buffer
-	for _, one := range []struct {
-		from []byte
-		to   *bytes.Buffer
-	}{{a, &x}, {b, &y}} {
-		if len(one.from) == 0 {
-			one.from = []byte("{}")
-		}
-		if json.Compact(one.to, one.from) != nil {
-			return false
-		}
+	x, err := decoded(a)
+	if err != nil {
+		return false
 	}
-	return bytes.Equal(x.Bytes(), y.Bytes())
+	y, err := decoded(b)
+	return err == nil && reflect.DeepEqual(x, y)
+}
+
+func decoded(data []byte) (out any, err error) {
+	if len(data) == 0 {
+		data = []byte("{}")
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	err = d.Decode(&out)
+	return out, err
 }
 
 // The annotations that cosign finds bundles by.

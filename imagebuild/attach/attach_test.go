@@ -109,7 +109,7 @@ func (p *place) push(t *testing.T, tag string) v1.Image {
 func (p *place) all() []attach.Attachment {
 	return []attach.Attachment{
 		{Subject: p.subject, PredicateType: signing.ImageSignature},
-		{Subject: p.subject, PredicateType: spdx, Predicate: []byte(`{"name": "x"}`)},
+		{Subject: p.subject, PredicateType: spdx, Predicate: []byte(`{"name": "x&y"}`)},
 		{Subject: p.subject, PredicateType: slsa, Predicate: []byte(`{"a": 1}`)},
 	}
 }

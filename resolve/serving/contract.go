@@ -41,6 +41,7 @@ type Contract struct {
 	Runtime *Runtime
 	Facts   Facts     // without those of the base and the lock, which come with the image
 	Created time.Time // UTC, in whole seconds; never the time of the build
+	Choices Choices   // that it was made with
 }
 
 // ForModel gives the contract for a model. The lock says which MLflow will run; where it is nil, or
@@ -61,7 +62,7 @@ func ForModel(m *model.Model, s *resolve.Spec, l *pylock.Lock, c Choices) (*Cont
 		created = modelCreated(s)
 	}
 	return &Contract{
-		Runtime: r, Created: created,
+		Runtime: r, Created: created, Choices: c,
 		Facts: Facts{
 			Title: in.Name, Version: in.Version, Created: created.Format(time.RFC3339),
 			RunID: s.Model.RunID, ModelID: s.Model.ModelID, Flavors: s.Model.Flavors,
