@@ -31,6 +31,7 @@ type File struct {
 	Tags           []Tag  // of a wheel, expanded
 	HasMetadata    bool   // PEP 658/714: URL + ".metadata" exists
 	MetadataHashes map[string]string
+	Signed         bool // the listing's address has a query that gives access, and URL has not
 }
 
 // NewFile returns a File with what its file name says: whether it is a wheel or a source

@@ -62,11 +62,11 @@ func torchHost() string {
 }
 
 // assign notes the assignments, with the credentials in their URLs.
-func (c *Client) assign(list []Assignment) (keyring, error) {
+func (c *Client) assign(s *Settings) (keyring, error) {
 	var keys keyring
 	c.assigned = map[pep508.Name]assigned{}
-	for _, a := range list {
-		u, key, err := baseURL(a.Index)
+	for _, a := range s.Assigned {
+		u, key, err := c.base(a.Index, s)
 		if err != nil {
 			return nil, err
 		}
@@ -81,8 +81,9 @@ func (c *Client) assign(list []Assignment) (keyring, error) {
 	return keys, nil
 }
 
-// baseURL reads the URL of an index, and takes its credentials off.
-func baseURL(raw string) (*url.URL, keyring, error) {
+// base reads the URL of an index, and takes its credentials off: those before the host, which it gives,
+// and a query that gives access, which the client adds to the requests for the index's pages.
+func (c *Client) base(raw string, s *Settings) (*url.URL, keyring, error) {
 	u, err := url.Parse(strings.TrimSpace(raw))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "file" || u.Host == "" && u.Scheme != "file" {
 		return nil, nil, fmt.Errorf("index %s is no http, https or file URL", Redact(raw))
@@ -91,5 +92,13 @@ func baseURL(raw string) (*url.URL, keyring, error) {
 	if k, ok := credentialOf(u); ok {
 		keys = append(keys, k)
 	}
-	return baseOf(u), keys, nil
+	query := takeQuery(u)
+	if query == "" && u.RawQuery == "" {
+		query = s.Queries[queryKey(u)] // of a Spec, which has none in its URLs
+	}
+	base := baseOf(u)
+	if query != "" {
+		c.tokens[base.String()] = query
+	}
+	return base, keys, nil
 }

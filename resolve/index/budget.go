@@ -78,6 +78,9 @@ func (a *account) close(kept int) {
 // cost is what a link takes.
 func (l *link) cost() int {
 	n := fileCost + len(l.filename) + len(l.url) + len(l.requiresPython) + len(l.reason)
+	if l.query != "" {
+		n += queryCost + len(l.query)
+	}
 	for _, hashes := range []map[string]string{l.hashes, l.metadataHashes} {
 		for k, v := range hashes {
 			n += 64 + len(k) + len(v)

@@ -17,7 +17,8 @@ import (
 // the page: they are good until the next entry is read.
 type entry struct {
 	filename       []byte
-	url            []byte // absolute, without credentials and fragment
+	url            []byte // absolute, without credentials and fragment, and without query if that is a secret
+	query          string // a secret, see queries
 	requiresPython []byte
 	reason         []byte // for which it is yanked
 	hashes         []textHash
@@ -36,6 +37,8 @@ func (l *link) entry() *entry {
 		hashes: textHashes(l.hashes), metadataHashes: textHashes(l.metadataHashes), size: l.size}
 	e.set(l.yanked, flagYanked)
 	e.set(l.hasMetadata, flagMetadata)
+	e.query = l.query
+	e.set(l.query != "", flagSigned)
 	if !l.uploaded.IsZero() {
 		e.set(true, flagUploaded)
 		e.uploaded = l.uploaded.UnixMicro()
@@ -56,7 +59,7 @@ func textHashes(m map[string]string) []textHash {
 func (e *entry) link() *link {
 	l := &link{filename: string(e.filename), url: string(e.url), requiresPython: string(e.requiresPython), reason: string(e.reason),
 		hashes: hashMap(e.hashes), metadataHashes: hashMap(e.metadataHashes), size: e.size,
-		yanked: e.has&flagYanked != 0, hasMetadata: e.has&flagMetadata != 0}
+		yanked: e.has&flagYanked != 0, hasMetadata: e.has&flagMetadata != 0, query: e.query}
 	if e.has&flagUploaded != 0 {
 		l.uploaded = time.UnixMicro(e.uploaded).UTC()
 	}
@@ -89,6 +92,9 @@ func (e *entry) cost() int {
 			n += len(h.algorithm) + len(h.hex) + 16
 		}
 	}
+	if e.query != "" {
+		n += queryCost + len(e.url) + len(e.query)
+	}
 	return n
 }
 
@@ -104,7 +110,8 @@ type builder struct {
 	chunks  [][]byte // those before
 	size    int      // of those before
 	rows    []row
-	passed  bool // over a file that looks like a distribution
+	passed  bool              // over a file that looks like a distribution
+	queries map[string]string // that give access, by the URLs of files
 
 	heads    map[string]*head
 	tags     map[string]uint64 // those that are valid, as words
@@ -156,6 +163,12 @@ func (b *builder) add(e *entry) error {
 	r := b.files.file(e, h, tags)
 	r.chunk = uint32(len(b.chunks))
 	b.rows = append(b.rows, r)
+	if e.query != "" {
+		if b.queries == nil {
+			b.queries = map[string]string{}
+		}
+		b.queries[string(e.url)] = e.query
+	}
 	return nil
 }
 

@@ -25,7 +25,7 @@ import (
 //	hashes = count (algorithm hex)..., in upper or lower case
 //
 // Numbers are varints, strings have their length before them, words of the table are numbers.
-const codecVersion = 2
+const codecVersion = 3
 
 const (
 	flagWheel  = 1 << iota
@@ -36,6 +36,7 @@ const (
 	flagReason
 	flagBuild
 	flagUploaded
+	flagSigned
 )
 
 const flagMissing = 1 // of a page
@@ -308,7 +309,7 @@ func (d *decoder) file(f *dist.File) {
 	if flags&flagRequires != 0 {
 		f.RequiresPython = d.word()
 	}
-	f.Yanked = flags&flagYanked != 0
+	f.Yanked, f.Signed = flags&flagYanked != 0, flags&flagSigned != 0
 	if flags&flagReason != 0 {
 		f.YankedReason = d.word()
 	}

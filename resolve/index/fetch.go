@@ -24,7 +24,7 @@ import (
 //
 // Errors: *HashError, *MetadataError, *NotFoundError, *NetworkError, *OfflineError.
 func (c *Client) Fetch(ctx context.Context, f dist.File) (path string, err error) {
-	path, err = c.file(ctx, f)
+	path, err = c.file(ctx, c.unsigned(f))
 	if err != nil {
 		return "", fmt.Errorf("fetching %s: %w", f.Filename, err)
 	}
@@ -67,9 +67,10 @@ func (c *Client) fetch(ctx context.Context, f dist.File) (string, error) {
 		return "", errors.New("files need a cache directory to be kept in")
 	}
 	known := f.Hashes["sha256"]
+	record := "origins/" + c.source(u, f.Index)
 	var last origin
 	if known == "" {
-		last = c.lastOrigin(u, f)
+		last = c.lastOrigin(record)
 		known = last.sha
 	}
 	path, err := c.store.File(strings.ToLower(known), f.Filename)
@@ -83,7 +84,10 @@ func (c *Client) fetch(ctx context.Context, f dist.File) (string, error) {
 	case !have || c.t.guard(u, f.Index) == unchecked: // whoever sent it chose its ETag too
 		last = origin{}
 	}
-	path, err = c.download(ctx, u, f, last)
+	err = c.reach(ctx, f, func(at *url.URL) error {
+		path, err = (&download{c: c, f: f, last: last, record: record, sha: sha256.New()}).from(ctx, at)
+		return err
+	})
 	if err == nil {
 		c.done(f)
 	}
@@ -121,12 +125,8 @@ func verifyFile(path string, f dist.File) error {
 // origin is what a URL without a hash gave the last time.
 type origin struct{ sha, etag, modified string }
 
-func (c *Client) originRecord(u *url.URL, f dist.File) string {
-	return "origins/" + c.source(u, f.Index)
-}
-
-func (c *Client) lastOrigin(u *url.URL, f dist.File) (o origin) {
-	data, err := c.store.Read(c.originRecord(u, f))
+func (c *Client) lastOrigin(record string) (o origin) {
+	data, err := c.store.Read(record)
 	if err != nil {
 		return o
 	}
@@ -141,6 +141,7 @@ type download struct {
 	c      *Client
 	f      dist.File
 	last   origin // to be confirmed, if its sha is set
+	record string // of the origin, in the cache
 	temp   *cache.Temp
 	sha    hash.Hash
 	other  hash.Hash // where the promised hash is not SHA-256; else nil
@@ -151,20 +152,20 @@ type download struct {
 	own    bool // what was received is the URL's own, see sameSource
 }
 
-func (c *Client) download(ctx context.Context, u *url.URL, f dist.File, last origin) (string, error) {
-	d := &download{c: c, f: f, last: last, sha: sha256.New()}
-	if f.Size > maxFile {
-		return "", &FormatError{URL: Redact(f.URL), Err: fmt.Errorf("it is said to have %d bytes, more than the %d GB that are downloaded", f.Size, maxFile>>30)}
+// from fetches the file from an address.
+func (d *download) from(ctx context.Context, at *url.URL) (string, error) {
+	if d.f.Size > maxFile {
+		return "", &FormatError{URL: Redact(d.f.URL), Err: fmt.Errorf("it is said to have %d bytes, more than the %d GB that are downloaded", d.f.Size, maxFile>>30)}
 	}
 	if err := d.begin(); err != nil {
 		return "", err
 	}
-	path, err := d.run(ctx, u)
+	path, err := d.run(ctx, at)
 	var wrong *HashError
 	if d.found > 0 && errors.As(err, &wrong) {
 		// Most likely what an earlier run left was not the beginning of this file.
 		if err = d.restart(nil); err == nil {
-			path, err = d.run(ctx, u)
+			path, err = d.run(ctx, at)
 		}
 	}
 	d.end(ctx, err)
@@ -172,9 +173,9 @@ func (c *Client) download(ctx context.Context, u *url.URL, f dist.File, last ori
 }
 
 // run fetches what is lacking and keeps the file.
-func (d *download) run(ctx context.Context, u *url.URL) (string, error) {
+func (d *download) run(ctx context.Context, at *url.URL) (string, error) {
 	if !d.complete() {
-		if err := d.c.t.do(ctx, request{url: u, prepare: d.prepare, use: d.receive}); err != nil {
+		if err := d.c.t.do(ctx, request{url: at, prepare: d.prepare, use: d.receive}); err != nil {
 			return "", err
 		}
 	}
@@ -191,7 +192,7 @@ func (d *download) run(ctx context.Context, u *url.URL) (string, error) {
 	}
 	if d.f.Hashes["sha256"] == "" && d.own {
 		o := strings.Join([]string{sum, d.header.Get("ETag"), d.header.Get("Last-Modified")}, "\n")
-		if err := d.c.store.Write(d.c.originRecord(u, d.f), []byte(o)); err != nil {
+		if err := d.c.store.Write(d.record, []byte(o)); err != nil {
 			d.c.s.Warn(err.Error())
 		}
 	}

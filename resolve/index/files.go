@@ -47,11 +47,7 @@ func (c *Client) VersionFiles(ctx context.Context, name pep508.Name, v pep440.Ve
 	if err != nil {
 		return nil, err
 	}
-	i, ok := slices.BinarySearchFunc(p.versions, v, pep440.Version.Compare)
-	if !ok {
-		return nil, nil
-	}
-	return p.files(i)
+	return p.of(v)
 }
 
 // project gives what all locations that count say of a project.

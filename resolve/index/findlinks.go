@@ -135,9 +135,8 @@ func leaves(link, page string) bool {
 // such pages are few, and what they name is often replaced in place.
 func (c *Client) remoteLinks(ctx context.Context, u *url.URL) ([]link, error) {
 	if isDistribution(u.Path) {
-		_, fragment, filename, ok := linker{base: u}.resolve(u.String())
-		if ok {
-			return []link{{filename: filename, url: withoutUser(u), hashes: fragmentHash(fragment)}}, nil
+		if at, ok := (linker{base: u}).resolve(u.String()); ok {
+			return []link{{filename: at.filename, url: at.url, query: at.query, hashes: fragmentHash(at.fragment)}}, nil
 		}
 	}
 	if c.s.Offline {

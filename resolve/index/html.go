@@ -88,14 +88,14 @@ func metaVersion(z *html.Tokenizer, more bool) string {
 // anchor reads one <a>. It gives nil where there is no usable href.
 func anchor(z *html.Tokenizer, more bool, links linker) *link {
 	var l link
-	var fragment string
+	var at reference
 	ok := false
 	core := false
 	attributes(z, more, func(key, val string) {
 		switch key {
 		case "href":
 			if !ok {
-				l.url, fragment, l.filename, ok = links.resolve(val)
+				at, ok = links.resolve(val)
 			}
 		case "data-requires-python":
 			l.requiresPython = strings.TrimSpace(val)
@@ -110,10 +110,11 @@ func anchor(z *html.Tokenizer, more bool, links linker) *link {
 			}
 		}
 	})
-	if !ok || l.filename == "" {
+	if !ok || at.filename == "" {
 		return nil
 	}
-	l.hashes = fragmentHash(fragment)
+	l.filename, l.url, l.query = at.filename, at.url, at.query
+	l.hashes = fragmentHash(at.fragment)
 	return &l
 }
 

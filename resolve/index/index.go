@@ -129,7 +129,9 @@ type Client struct {
 	metadata memo[string, *dist.Metadata]
 	files    memo[string, string]
 	claims   claims
-	budget   budget // of what pages and metadata take
+	queries  queries
+	tokens   map[string]string // the queries of indexes that give access to their pages, by the index
+	budget   budget            // of what pages and metadata take
 	roots    memo[string, bool]
 	projects memo[pep508.Name, *page]
 	lists    memo[pep508.Name, []dist.File]
@@ -148,10 +150,10 @@ func New(s Settings) (*Client, error) {
 	if s.Strategy != FirstIndex && s.Strategy != UnsafeBestMatch {
 		return nil, fmt.Errorf("index strategy %q is neither %s nor %s", s.Strategy, FirstIndex, UnsafeBestMatch)
 	}
-	c := &Client{}
+	c := &Client{tokens: map[string]string{}}
 	keys := keyring{}
 	for _, raw := range s.Indexes {
-		u, key, err := baseURL(raw)
+		u, key, err := c.base(raw, &s)
 		if err != nil {
 			return nil, err
 		}
@@ -161,7 +163,7 @@ func New(s Settings) (*Client, error) {
 		}
 	}
 	if !s.NoIndex {
-		own, err := c.assign(s.Assigned)
+		own, err := c.assign(&s)
 		if err != nil {
 			return nil, err
 		}

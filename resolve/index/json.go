@@ -83,13 +83,14 @@ func (p *jsonParser) file() error {
 		return nil
 	}
 	if e.url = p.href; !plainURL(p.href) {
-		abs, fragment, _, ok := p.links.resolve(string(p.href))
+		at, ok := p.links.resolve(string(p.href))
 		if !ok {
 			return nil
 		}
-		e.url = []byte(abs)
+		e.url, e.query = []byte(at.url), at.query
+		e.set(at.query != "", flagSigned)
 		if len(e.hashes) == 0 {
-			e.hashes = textHashes(fragmentHash(fragment))
+			e.hashes = textHashes(fragmentHash(at.fragment))
 		}
 	}
 	return p.emit(e)

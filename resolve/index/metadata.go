@@ -39,6 +39,7 @@ const (
 // that is older than metadata 2.2 and so promises nothing (PEP 643), the error is ErrNoMetadata.
 // Other errors: *HashError, *FormatError, *MetadataError, *NotFoundError, *NetworkError, *OfflineError.
 func (c *Client) Metadata(ctx context.Context, f dist.File) (*dist.Metadata, error) {
+	f = c.unsigned(f)
 	u, err := url.Parse(f.URL)
 	if err != nil {
 		return nil, fmt.Errorf("reading the metadata of %s: %s is no URL", f.Filename, Redact(f.URL))
@@ -136,14 +137,22 @@ func (c *Client) getMetadata(ctx context.Context, u *url.URL, f dist.File) (data
 		return nil, false, &OfflineError{What: "the metadata of " + f.Filename}
 	}
 	if f.HasMetadata {
+		at, err := c.complete(ctx, f)
+		if err != nil {
+			return nil, false, err
+		}
 		var missing *NotFoundError
-		data, keep, err = c.besideFile(ctx, u, f)
-		if err == nil || !errors.As(err, &missing) {
+		data, keep, err = c.besideFile(ctx, at, f)
+		// The signature of a file is not that of what lies beside it.
+		if err == nil || !errors.As(err, &missing) && !(at.RawQuery != u.RawQuery && refused(err)) {
 			return data, keep, err
 		}
 	}
 	if f.Wheel {
-		data, keep, err = c.remoteMetadata(ctx, u, f)
+		err = c.reach(ctx, f, func(at *url.URL) error {
+			data, keep, err = c.remoteMetadata(ctx, at, f)
+			return err
+		})
 		if err == nil || !errors.Is(err, errNoRanges) {
 			return data, keep, err
 		}

@@ -95,7 +95,8 @@ func (p *page) all() ([]dist.File, error) {
 // link is one file as a page lists it, before its name is understood.
 type link struct {
 	filename       string
-	url            string // absolute, without credentials and fragment
+	url            string // absolute, without credentials and fragment, and without query if that is a secret
+	query          string // a secret, see queries
 	hashes         map[string]string
 	requiresPython string
 	size           int64
@@ -148,31 +149,39 @@ type linker struct {
 	base *url.URL
 }
 
-// resolve gives the absolute URL of a reference, the hash in its fragment, and its last path
-// segment. It reports false for a reference that is no URL or that this page may not make: only a
-// local page may point at local files.
-func (r linker) resolve(ref string) (abs, fragment, filename string, ok bool) {
+// A reference is what a page writes to name a file.
+type reference struct {
+	url      string // absolute, without credentials, fragment and a query that is a secret
+	query    string // if it is a secret
+	fragment string
+	filename string // the last part of the path
+}
+
+// resolve understands a reference. It reports false for one that is no URL or that this page may not
+// make: only a local page may point at local files.
+func (r linker) resolve(ref string) (reference, bool) {
 	if plainURL([]byte(ref)) {
-		return ref, "", ref[strings.LastIndexByte(ref, '/')+1:], true
+		return reference{url: ref, filename: ref[strings.LastIndexByte(ref, '/')+1:]}, true
 	}
 	u, err := url.Parse(strings.TrimSpace(ref))
 	if err != nil {
-		return "", "", "", false
+		return reference{}, false
 	}
 	u = r.base.ResolveReference(u)
 	switch u.Scheme {
 	case "http", "https":
 		if u.Host == "" {
-			return "", "", "", false
+			return reference{}, false
 		}
 	case "file":
 		if r.base.Scheme != "file" {
-			return "", "", "", false
+			return reference{}, false
 		}
 	default:
-		return "", "", "", false
+		return reference{}, false
 	}
-	return withoutUser(u), u.Fragment, u.Path[strings.LastIndexByte(u.Path, '/')+1:], true
+	query := takeQuery(u)
+	return reference{url: withoutUser(u), query: query, fragment: u.Fragment, filename: u.Path[strings.LastIndexByte(u.Path, '/')+1:]}, true
 }
 
 // plainURL reports whether a reference can be taken as it stands: an absolute http URL of which no

@@ -51,7 +51,7 @@ func TestHTML(t *testing.T) {
 	want := []link{
 		{filename: "a-1.0.tar.gz", url: "https://index.example/simple/a/a-1.0.tar.gz", hashes: map[string]string{"md5": "abcd"}, requiresPython: ">=3.8, <4"},
 		{filename: "a-1.0-py3-none-any.whl", url: "https://index.example/files/a-1.0-py3-none-any.whl", hashes: map[string]string{"sha256": "00ff"}, yanked: true, hasMetadata: true, metadataHashes: map[string]string{"sha256": "11"}},
-		{filename: "a+-1.1+cu118-py3-none-any.whl", url: "https://files.example/a%2B-1.1%2Bcu118-py3-none-any.whl?token=x", yanked: true, reason: "why & how", hasMetadata: true},
+		{filename: "a+-1.1+cu118-py3-none-any.whl", url: "https://files.example/a%2B-1.1%2Bcu118-py3-none-any.whl", query: "token=x", yanked: true, reason: "why & how", hasMetadata: true},
 		{filename: "a-2.tar.gz", url: "https://other.example/a-2.tar.gz"},
 	}
 	if d := cmp.Diff(want, parsed(t, "text/html", page, "https://index.example/simple/a/"), cmp.AllowUnexported(link{})); d != "" {

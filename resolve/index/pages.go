@@ -56,6 +56,22 @@ func (c *Client) page(ctx context.Context, index *url.URL, name pep508.Name) (*p
 	})
 }
 
+// addToken adds the query of an index that gives access to its pages to the URL of one.
+func (c *Client) addToken(u, index *url.URL) {
+	if token := c.tokens[index.String()]; token != "" {
+		u.RawQuery = token
+	}
+}
+
+// remember keeps the queries of a page's files. It gives what they take of the budget.
+func (c *Client) remember(b *builder, index string) (cost int) {
+	for url, query := range b.queries {
+		c.queries.set(fileAddress{index, url}, query)
+		cost += queryCost + len(url) + len(query)
+	}
+	return cost
+}
+
 // pageRecord names the record of a page, by its source.
 func (c *Client) pageRecord(index *url.URL, name pep508.Name) string {
 	return cache.PagesDir + "/" + c.source(index, index.String()) + "/" + string(name)
@@ -85,6 +101,7 @@ func (c *Client) fresh(p *page) bool {
 // fetchPage asks the index, with what is needed to have an old page confirmed.
 func (c *Client) fetchPage(ctx context.Context, index *url.URL, name pep508.Name, old *page) (*page, error) {
 	u := index.JoinPath(string(name) + "/")
+	c.addToken(u, index)
 	ctx = listedBy(ctx, index.String())
 	if c.t.guard(u, index.String()) == unchecked {
 		old = nil // whoever sent it chose its ETag too
@@ -130,7 +147,9 @@ func (c *Client) fetchPage(ctx context.Context, index *url.URL, name pep508.Name
 func (c *Client) readable(ctx context.Context, index *url.URL) bool {
 	ok, err := c.roots.get(ctx, index.String(), func(ctx context.Context) (bool, error) {
 		ok := false
-		err := c.t.do(ctx, request{url: index, method: http.MethodHead, use: func(r *http.Response) error {
+		root := *index
+		c.addToken(&root, index)
+		err := c.t.do(ctx, request{url: &root, method: http.MethodHead, use: func(r *http.Response) error {
 			ok = r.StatusCode == http.StatusOK
 			return nil
 		}})
@@ -149,11 +168,11 @@ func (c *Client) readPage(r *http.Response, index *url.URL, name pep508.Name, ol
 		}
 		return old, nil
 	case http.StatusNotFound, http.StatusGone:
-		return &page{URL: withoutUser(r.Request.URL), Missing: true}, nil
+		return &page{URL: redact(r.Request.URL), Missing: true}, nil
 	default:
 		return nil, &statusError{code: r.StatusCode, after: -1}
 	}
-	p := &page{URL: withoutUser(r.Request.URL)}
+	p := &page{URL: redact(r.Request.URL)}
 	account := account{budget: &c.budget}
 	kept := 0
 	defer func() { account.close(kept) }()
@@ -170,7 +189,7 @@ func (c *Client) readPage(r *http.Response, index *url.URL, name pep508.Name, ol
 		err = files.finish(p, pageKey{index.String(), name})
 	}
 	if err == nil {
-		kept = min(p.cost(), account.spent)
+		kept = min(p.cost()+c.remember(files, index.String()), account.spent)
 	}
 	if err != nil {
 		return nil, &FormatError{URL: redact(r.Request.URL), Err: err}
@@ -312,5 +331,6 @@ func (c *Client) setLinks(p *page, links []link, key pageKey) error {
 			return err
 		}
 	}
+	c.remember(b, key.index)
 	return b.finish(p, key)
 }

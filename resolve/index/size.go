@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"os"
 
 	"mlenv/resolve/dist"
@@ -13,8 +12,9 @@ import (
 // Size returns how many bytes a file has: as its index says or, where that says nothing, as the server
 // of the file does, without fetching it. It is 0 where nobody says, and where nobody may be asked.
 func (c *Client) Size(ctx context.Context, f dist.File) (int64, error) {
-	u, err := url.Parse(f.URL)
-	if f.Size > 0 || err != nil {
+	f = c.unsigned(f)
+	u, known := c.address(f)
+	if f.Size > 0 || !known {
 		return f.Size, nil
 	}
 	if u.Scheme == "file" {
@@ -28,7 +28,7 @@ func (c *Client) Size(ctx context.Context, f dist.File) (int64, error) {
 		return 0, nil
 	}
 	size := int64(0)
-	err = c.t.do(listedBy(ctx, f.Index), request{url: u, method: http.MethodHead, use: func(r *http.Response) error {
+	err := c.t.do(listedBy(ctx, f.Index), request{url: u, method: http.MethodHead, use: func(r *http.Response) error {
 		if r.StatusCode == http.StatusOK && r.ContentLength > 0 {
 			size = r.ContentLength
 		}

@@ -53,11 +53,15 @@ func (c *Client) source(u *url.URL, index string, what ...string) string {
 // secret of the cache's own, so that nobody who sees the names of its files can try passwords on them.
 func (c *Client) identity(u *url.URL, index string) string {
 	k, ok := c.t.keys.find(u, index, c.s.Model.names(index))
-	if !ok {
+	token := c.tokens[index]
+	if !ok && token == "" {
 		return ""
 	}
 	mac := hmac.New(sha256.New, c.salt.of(c.store))
 	fmt.Fprintf(mac, "%d:%s%s", len(k.User), k.User, k.Password)
+	if token != "" {
+		fmt.Fprintf(mac, "\n%s", token)
+	}
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 

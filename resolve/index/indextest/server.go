@@ -38,7 +38,13 @@ type Index struct {
 	User         string // if set, all requests need this user and Password (HTTP basic)
 	Password     string
 
+	// Sign, if set, makes each page list its files with a query that holds it, another one each time. A
+	// file is then given only to who has the query of its project's last page, as object stores do whose
+	// signatures expire.
+	Sign string
+
 	mu       sync.Mutex
+	signed   map[string]int    // how often the page of a project was signed, by normalized name
 	dists    map[string][]Dist // by normalized name
 	files    map[string]Dist   // by path
 	faults   []*fault
@@ -63,7 +69,7 @@ func NewTLS(t testing.TB, dists ...Dist) *Index {
 
 func start(t testing.TB, secure bool, dists []Dist) *Index {
 	t.Helper()
-	x := &Index{dists: map[string][]Dist{}, files: map[string]Dist{}}
+	x := &Index{dists: map[string][]Dist{}, files: map[string]Dist{}, signed: map[string]int{}}
 	s := httptest.NewUnstartedServer(x)
 	if secure {
 		s.EnableHTTP2 = true
@@ -133,6 +139,17 @@ func (x *Index) Requests() []string {
 	return all
 }
 
+// Queries gives the queries of the requests so far, in the order of Requests.
+func (x *Index) Queries() []string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var all []string
+	for _, r := range x.requests {
+		all = append(all, r.URL.RawQuery)
+	}
+	return all
+}
+
 // Headers gives the headers of the requests so far, in the order of Requests.
 func (x *Index) Headers() []http.Header {
 	x.mu.Lock()
@@ -180,6 +197,10 @@ func (x *Index) Serve(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	if x.Sign != "" && r.URL.RawQuery != x.signature(d.Name) {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
 	content := d.Bytes()
 	if meta {
 		content = []byte(d.METADATA())
@@ -206,8 +227,16 @@ func (x *Index) note(r *http.Request) http.Handler {
 	return nil
 }
 
+// signature is the query that the last page of a project has put behind its files.
+func (x *Index) signature(name string) string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return fmt.Sprintf("X-Amz-Expires=60&X-Amz-Signature=%s%d", x.Sign, x.signed[normalize(name)])
+}
+
 func (x *Index) servePage(w http.ResponseWriter, r *http.Request, name string) {
 	x.mu.Lock()
+	x.signed[name]++
 	dists, ok := slices.Clone(x.dists[name]), len(x.dists[name]) > 0 || name == ""
 	x.mu.Unlock()
 	if !ok {
@@ -243,8 +272,11 @@ func (x *Index) servePage(w http.ResponseWriter, r *http.Request, name string) {
 }
 
 func (x *Index) link(d Dist) string {
-	if d.URL != "" {
+	switch {
+	case d.URL != "":
 		return d.URL
+	case x.Sign != "":
+		return "../.." + filePath(d) + "?" + x.signature(d.Name)
 	}
 	return "../.." + filePath(d)
 }
@@ -287,7 +319,7 @@ func (x *Index) htmlPage(dists []Dist) []byte {
 		if !d.NoHash {
 			href += "#sha256=" + d.SHA256()
 		}
-		fmt.Fprintf(&b, "<a href=%q", href)
+		fmt.Fprintf(&b, "<a href=%q", html.EscapeString(href))
 		if d.RequiresPython != "" {
 			fmt.Fprintf(&b, ` data-requires-python="%s"`, html.EscapeString(d.RequiresPython))
 		}
