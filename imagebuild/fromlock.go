@@ -117,7 +117,7 @@ func (in Inputs) wheels(b *base.Found) ([]Wheel, error) {
 
 // path gives what finds the file of a pick, when its bytes are wanted.
 func (in Inputs) path(p pylock.Pick) func(context.Context) (string, error) {
-	file := dist.File{Name: p.Name, Filename: p.File.Name, URL: p.File.URL, Size: p.File.Size, Hashes: p.File.Hashes, Wheel: true, Index: p.Index}
+	file := dist.File{Name: p.Name, Filename: p.File.Name, URL: p.File.Address(), Size: p.File.Size, Hashes: p.File.Hashes, Wheel: true, Index: p.Index}
 	if p.File.Path != "" {
 		at := filepath.FromSlash(p.File.Path)
 		if !filepath.IsAbs(at) {

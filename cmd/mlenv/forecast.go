@@ -84,7 +84,7 @@ func (f forecaster) size(ctx context.Context, p pylock.Pick) (int64, error) {
 		return p.File.Size, nil
 	}
 	if p.File.Path == "" {
-		return f.client.Size(ctx, dist.File{Filename: p.File.Name, URL: p.File.URL, Size: p.File.Size, Index: p.Index})
+		return f.client.Size(ctx, dist.File{Filename: p.File.Name, URL: p.File.Address(), Size: p.File.Size, Index: p.Index})
 	}
 	at := filepath.FromSlash(p.File.Path)
 	if !filepath.IsAbs(at) {

@@ -31,7 +31,7 @@ func loadable(targets []dist.Target, l *pylock.Lock, at func(pylock.Pick, dist.F
 	for _, t := range targets {
 		picks, _ := l.Choose(t)
 		for _, p := range picks {
-			f, err := dist.NewFile(p.Name, p.File.FileName(), p.File.URL)
+			f, err := dist.NewFile(p.Name, p.File.FileName(), p.File.Address())
 			key := t.Libc.String() + " " + f.Filename
 			if err != nil || !dist.Unchecked(f.Tags) || seen[key] {
 				continue

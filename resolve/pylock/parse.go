@@ -7,12 +7,14 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pelletier/go-toml/v2"
 
 	"mlenv/resolve/dist"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
+	"mlenv/resolve/secret"
 )
 
 // Error is something wrong with a lock file.
@@ -239,7 +241,8 @@ func (r *rawTool) tool() (t Tool, err error) {
 		t.Yanked = append(t.Yanked, y)
 	}
 	for _, raw := range r.Indexes {
-		x := Index{Name: raw.Name, URL: raw.URL}
+		x := Index{Name: raw.Name}
+		x.URL, _, _ = takeSecrets(raw.URL)
 		for _, s := range raw.Packages {
 			n, err := normalName("indexes", s)
 			if err != nil {
@@ -287,7 +290,7 @@ func (r *rawPackage) pkg() (p Package, err error) {
 		}
 		p.Dependencies = append(p.Dependencies, dep)
 	}
-	p.Index = r.Index
+	p.Index, _, _ = takeSecrets(r.Index)
 	return p, r.sources(&p)
 }
 
@@ -315,6 +318,7 @@ func (r *rawPackage) sources(p *Package) (err error) {
 	if v := r.VCS; v != nil {
 		direct++
 		p.VCS = (*VCS)(v)
+		p.VCS.URL, _ = secret.Scrub(v.URL) // which leaves the user of ssh
 		if v.Type == "" || v.CommitID == "" || v.URL == "" && v.Path == "" {
 			return faultf("vcs", "type, commit-id and one of url and path are needed")
 		}
@@ -332,7 +336,7 @@ func (r *rawPackage) sources(p *Package) (err error) {
 		if err != nil {
 			return err
 		}
-		p.Archive = &Archive{URL: f.URL, Path: f.Path, Size: f.Size, UploadTime: f.UploadTime,
+		p.Archive = &Archive{URL: f.URL, Query: f.Query, Path: f.Path, Size: f.Size, UploadTime: f.UploadTime,
 			Subdirectory: a.Subdirectory, Hashes: f.Hashes}
 	}
 	files := len(r.Wheels)
@@ -376,8 +380,12 @@ func (r *rawPackage) sources(p *Package) (err error) {
 const maxSize = 1 << 53
 
 func (r *rawFile) file(key string) (File, error) {
-	f := File{Name: r.Name, URL: r.URL, Path: r.Path, Size: r.Size}
+	f := File{Name: r.Name, Path: r.Path, Size: r.Size}
+	var ok bool
+	f.URL, f.Query, ok = takeSecrets(r.URL)
 	switch {
+	case !ok:
+		return f, faultf(key, "url %q is not a URL", f.URL)
 	case f.URL == "" && f.Path == "":
 		return f, faultf(key, "neither url nor path")
 	case len(r.Hashes) == 0:
@@ -385,7 +393,6 @@ func (r *rawFile) file(key string) (File, error) {
 	case f.Size < 0 || f.Size > maxSize:
 		return f, faultf(key, "size %d is not a valid file size", f.Size)
 	}
-	var ok bool
 	if f.UploadTime, ok = parseTime(r.UploadTime); !ok {
 		return f, faultf(key, "upload-time is not a date with a time")
 	}
@@ -424,6 +431,8 @@ func (r *rawFile) withName(key string) (File, error) {
 	if err != nil {
 		return f, faultf(key, "url %q is not a URL", f.URL)
 	}
-	f.Name = path.Base(u.Path)
+	if f.Name = path.Base(u.Path); !utf8.ValidString(f.Name) {
+		return f, faultf(key, "url %q names a file that is not UTF-8", f.URL) // which TOML could not hold
+	}
 	return f, nil
 }

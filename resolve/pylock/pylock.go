@@ -5,6 +5,7 @@
 package pylock
 
 import (
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"mlenv/resolve/dist"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
+	"mlenv/resolve/secret"
 )
 
 // ValidFileName reports whether the last part of a path is a name that the standard allows for lock
@@ -65,18 +67,56 @@ type Dependency struct {
 
 // File is a wheel or an sdist. It has a URL, a Path or both.
 type File struct {
-	Name       string // file name
-	URL        string
+	Name       string            // file name
+	URL        string            // without credentials
+	Query      string            `json:"-"` // that gives access to the URL, which has none then; see Address
 	Path       string            // relative to the lock, slash-separated
 	Size       int64             // bytes; 0 where unknown
 	UploadTime time.Time         // UTC; zero if unknown
 	Hashes     map[string]string // algorithm to lower-case hex
 }
 
+// Address returns the URL with the query that gives access to the file, as a lock of another tool had
+// it. Such a query is a secret, and mostly one that has expired: it is for whoever fetches the file, and
+// nothing that is written or printed may have it.
+func (f File) Address() string { return withQuery(f.URL, f.Query) }
+
+// Address is as that of a File.
+func (a *Archive) Address() string { return withQuery(a.URL, a.Query) }
+
+func withQuery(url, query string) string {
+	if query == "" {
+		return url
+	}
+	url, fragment, ok := strings.Cut(url, "#")
+	if ok {
+		fragment = "#" + fragment
+	}
+	return url + "?" + query + fragment
+}
+
+// takeSecrets takes the credentials off the URL of a lock: a user and password, which locks should not
+// have and mlenv does not use, and a query that gives access. It reports false for what is no URL.
+func takeSecrets(raw string) (clean, query string, ok bool) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return secret.URL(raw), "", false
+	}
+	if secret.QueryIsSecret(u.RawQuery) {
+		query, u.RawQuery = u.RawQuery, ""
+	}
+	if query == "" && u.User == nil {
+		return raw, "", true
+	}
+	u.User = nil
+	return u.String(), query, true
+}
+
 // Archive is packages.archive.
 type Archive struct {
 	URL, Path    string
-	Size         int64 // bytes; 0 where unknown
+	Query        string `json:"-"` // as that of a File
+	Size         int64  // bytes; 0 where unknown
 	UploadTime   time.Time
 	Subdirectory string
 	Hashes       map[string]string

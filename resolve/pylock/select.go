@@ -209,7 +209,7 @@ func (p *Package) directURL() []byte {
 
 // file returns the archive as a file with a name.
 func (a *Archive) file() File {
-	return File{Name: path.Base(a.address()), URL: a.URL, Path: a.Path, Size: a.Size, Hashes: a.Hashes}
+	return File{Name: path.Base(a.address()), URL: a.URL, Query: a.Query, Path: a.Path, Size: a.Size, Hashes: a.Hashes}
 }
 
 // address returns the path, or else the URL without its query and fragment.

@@ -174,13 +174,46 @@ func loose(rest string) int {
 
 // secretParameter is the name of a query's parameter that gives access by itself: those of signed
 // addresses (Amazon, Google, Azure, Alibaba) and what services call their tokens.
-var secretParameter = regexp.MustCompile(`(?i)^(?:x-(?:amz|goog|oss|ms)-(?:signature|credential|security-token)|awsaccesskeyid|googleaccessid|ossaccesskeyid|key-pair-id|policy|sig|.*(?:signature|token|secret|passw(?:or)?d|passwd|credential|apikey|api[_-]key|auth|session).*|key|pw|pass|jwt|sas)$`)
+var secretParameter = regexp.MustCompile(`(?i)^(?:x-(?:amz|goog|oss|ms)-(?:signature|credential|security-token)|awsaccesskeyid|googleaccessid|ossaccesskeyid|key-pair-id|policy|sig|.*(?:signature|token|secret|passw(?:or)?d|passwd|credential|apikey|api[_-]key|auth|session|hdnea|hdnts|hmac).*|key|pw|pass|jwt|sas|sign|ticket)$`)
 
-// QueryIsSecret reports whether a query, without its "?", holds what gives access.
+// thingParameter is the name of a parameter that says which thing is meant. Its value may look drawn by
+// lot, as a hash does, but gives no access, and without it the address would be another's.
+var thingParameter = regexp.MustCompile(`(?i)^(?:version[_-]?id|generation|x?sha[0-9-]*|md5|checksum|digest|hash|commit|rev|revision|ref|etag|(?:uu|gu)?id)$`)
+
+// QueryIsSecret reports whether a query, without its "?", holds what gives access: by the names of its
+// parameters or, since nobody knows all names, by what their values look like.
 func QueryIsSecret(query string) bool {
 	for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
 		name, value, _ := strings.Cut(pair, "=")
-		if value != "" && secretParameter.MatchString(name) {
+		if value != "" && (secretParameter.MatchString(name) || drawn(value) && !thingParameter.MatchString(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// drawn reports whether a value looks drawn by lot, as keys and signatures do: twenty letters and digits
+// in a row that change six times between capitals, small letters and digits. A word, a date, a number or
+// the name of a file do not. To take too much costs little: an address on a page is found again.
+func drawn(value string) bool {
+	length, changes, last := 0, 0, byte(0)
+	for i := range len(value) {
+		var class byte
+		switch c := value[i]; {
+		case '0' <= c && c <= '9':
+			class = '0'
+		case 'a' <= c && c <= 'z':
+			class = 'a'
+		case 'A' <= c && c <= 'Z':
+			class = 'A'
+		default:
+			length, changes, last = 0, 0, 0
+			continue
+		}
+		if length > 0 && class != last {
+			changes++
+		}
+		if length, last = length+1, class; length >= 20 && changes >= 6 {
 			return true
 		}
 	}

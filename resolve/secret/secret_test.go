@@ -90,6 +90,11 @@ func TestQueryIsSecret(t *testing.T) {
 	for query, want := range map[string]bool{
 		"token=x": true, "a=1&access_token=x": true, "X-Amz-Signature=x&X-Amz-Date=1": true, "sv=1&sig=x": true, "X-Goog-Credential=x": true,
 		"private_token=x": true, "AWSAccessKeyId=x&Expires=1": true, "api_key=x": true, "jwt=x": true, "passwd=x": true,
+		"hmac=x": true, "__hdnea__=x": true, "sign=x": true, "ticket=x": true,
+		// Whatever it is called, what looks drawn by lot is taken for a secret, but for names of things.
+		"x=Zk3Jq9vT2mB7xW4nR8sL1cYd": true, "v=1&k=00af31c7d2e94b5a86f0c1d3e2b4a596": true, "s=" + "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkw.abc": true,
+		"versionId=3HL4kqtJlcpXroDTDmJrmSpXd3dIbrHY": false, "sha256=00af31c7d2e94b5a86f0c1d3e2b4a59600af31c7": false, "commit=00af31c7d2e94b5a86f0c1d3e2b4a59600af31c7": false,
+		"file=scikit_learn-1.3.2-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl": false, "package=scikitlearnintelpatched2024": false, "date=20260101T000000Z": false,
 		"version=3": false, "ref=main&path=x": false, "": false, "token=": false, "design=x": false,
 	} {
 		if got := QueryIsSecret(query); got != want {

@@ -138,11 +138,11 @@ func Libraries(ctx context.Context, client *index.Client, l *pylock.Lock, dir st
 			name = filepath.Join(dir, name)
 		}
 		if p.File.Path == "" {
-			f, err := dist.NewFile(p.Name, p.File.Name, p.File.URL)
+			f, err := dist.NewFile(p.Name, p.File.Name, p.File.Address())
 			if err != nil {
 				return nil, err
 			}
-			f.Hashes, f.Size = p.File.Hashes, p.File.Size
+			f.Hashes, f.Size, f.Index = p.File.Hashes, p.File.Size, p.Index
 			if name, err = client.Fetch(ctx, f); err != nil {
 				return nil, fmt.Errorf("fetching %s: %w", p.File.Name, err)
 			}
