@@ -15,6 +15,7 @@ import (
 	"mlenv/imagebuild/layer"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/pylock"
+	"mlenv/resolve/secret"
 	"mlenv/resolve/serving"
 )
 
@@ -58,6 +59,9 @@ func (in Inputs) Recipe(b *base.Found) (Recipe, error) {
 	if in.Text == nil {
 		// Where this machine keeps other files than the model's is none of the image's business.
 		in.Text = pylock.Format(pylock.Portable(in.Lock))
+	}
+	if text, found := secret.Scrub(string(in.Text)); found {
+		in.Text = []byte(text) // pip and uv write the addresses of signed pages as they are
 	}
 	wheels, err := in.wheels(b)
 	if err != nil {

@@ -109,7 +109,7 @@ func newData(in Input) Data {
 				d.LockFile = openFile
 			}
 		}
-	case d.Locked && in.Installer == UV:
+	case d.Locked && in.Installer == UV && !in.Lock.Signed():
 		d.LockFile = pylockFile
 	case d.Locked:
 		d.LockFile = lockedFile

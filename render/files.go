@@ -40,7 +40,8 @@ func requirementFiles(in Input) ([]File, error) {
 		if len(spec.BuildDependencies) > 0 {
 			add(buildFile, indexLines(in)+lockedLines(lock, build))
 		}
-		if in.Installer == Pip {
+		// uv fetches what a pylock.toml names by its URL, and does not ask the index for it.
+		if in.Installer == Pip || in.Lock.Signed() {
 			add(lockedFile, indexLines(in)+lockedLines(lock, nil))
 		}
 	}

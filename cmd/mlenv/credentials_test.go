@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -56,8 +57,9 @@ func leak(t *testing.T, what string, texts map[string]string, dirs ...string) {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // a temporary file
 			}
+			plain := inflated(data)
 			for _, form := range secretForms {
-				if bytes.Contains(data, []byte(form)) {
+				if bytes.Contains(data, []byte(form)) || bytes.Contains(plain, []byte(form)) {
 					t.Errorf("%s: %s holds the password", what, strings.TrimPrefix(name, dir))
 				}
 			}
@@ -67,6 +69,19 @@ func leak(t *testing.T, what string, texts map[string]string, dirs ...string) {
 			t.Error(err)
 		}
 	}
+}
+
+// inflated is what a compressed layer holds; nothing if it is none.
+func inflated(data []byte) []byte {
+	z, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil
+	}
+	plain, err := io.ReadAll(z)
+	if err != nil {
+		return nil
+	}
+	return plain
 }
 
 // credentialWorld is a model with an index, a base and a registry, all of which can fail.

@@ -15,23 +15,29 @@ import (
 
 // File is one distribution file, as listed by an index, a find-links page or a folder.
 type File struct {
-	Name           pep508.Name
-	Version        pep440.Version
-	Filename       string
-	URL            string            // without credentials; "file:///…" for a local file
-	Index          string            // the index that listed it, without credentials; "" for find-links and direct URLs
-	Size           int64             // in bytes; 0 if unknown
-	Hashes         map[string]string // algorithm to lower-case hex
-	RequiresPython string            // as listed; see ParseRequiresPython
-	UploadTime     time.Time         // zero if unknown
+	Name     pep508.Name
+	Version  pep440.Version
+	Filename string
+	URL      string            // without credentials; "file:///…" for a local file
+	Index    string            // the index that listed it, without credentials; "" for find-links and direct URLs
+	Size     int64             // in bytes; 0 if unknown
+	Hashes   map[string]string // algorithm to lower-case hex
+	Wheel    bool
+	Build    string // wheel's build tag
+	Tags     []Tag  // of a wheel, expanded
+	Listing
+}
+
+// Listing is what an index says of a file beside its name, address, size and hashes (PEP 503, 592, 658,
+// 691, 700, 714).
+type Listing struct {
+	RequiresPython string    // as listed; see ParseRequiresPython
+	UploadTime     time.Time // zero if unknown
 	Yanked         bool
 	YankedReason   string
-	Wheel          bool
-	Build          string // wheel's build tag
-	Tags           []Tag  // of a wheel, expanded
-	HasMetadata    bool   // PEP 658/714: URL + ".metadata" exists
+	HasMetadata    bool // URL + ".metadata" exists
 	MetadataHashes map[string]string
-	Signed         bool // the listing's address has a query that gives access, and URL has not
+	Signed         bool // the listed address has a query that gives access, which the File's URL lacks
 }
 
 // NewFile returns a File with what its file name says: whether it is a wheel or a source

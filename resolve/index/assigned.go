@@ -98,7 +98,7 @@ func (c *Client) base(raw string, s *Settings) (*url.URL, keyring, error) {
 	}
 	base := baseOf(u)
 	if query != "" {
-		c.tokens[base.String()] = query
+		c.queries.tokens[base.String()] = query
 	}
 	return base, keys, nil
 }

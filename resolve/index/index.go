@@ -130,8 +130,7 @@ type Client struct {
 	files    memo[string, string]
 	claims   claims
 	queries  queries
-	tokens   map[string]string // the queries of indexes that give access to their pages, by the index
-	budget   budget            // of what pages and metadata take
+	budget   budget // of what pages and metadata take
 	roots    memo[string, bool]
 	projects memo[pep508.Name, *page]
 	lists    memo[pep508.Name, []dist.File]
@@ -150,7 +149,8 @@ func New(s Settings) (*Client, error) {
 	if s.Strategy != FirstIndex && s.Strategy != UnsafeBestMatch {
 		return nil, fmt.Errorf("index strategy %q is neither %s nor %s", s.Strategy, FirstIndex, UnsafeBestMatch)
 	}
-	c := &Client{tokens: map[string]string{}}
+	c := &Client{}
+	c.queries.tokens = map[string]string{}
 	keys := keyring{}
 	for _, raw := range s.Indexes {
 		u, key, err := c.base(raw, &s)

@@ -56,13 +56,6 @@ func (c *Client) page(ctx context.Context, index *url.URL, name pep508.Name) (*p
 	})
 }
 
-// addToken adds the query of an index that gives access to its pages to the URL of one.
-func (c *Client) addToken(u, index *url.URL) {
-	if token := c.tokens[index.String()]; token != "" {
-		u.RawQuery = token
-	}
-}
-
 // remember keeps the queries of a page's files. It gives what they take of the budget.
 func (c *Client) remember(b *builder, index string) (cost int) {
 	for url, query := range b.queries {
@@ -101,7 +94,7 @@ func (c *Client) fresh(p *page) bool {
 // fetchPage asks the index, with what is needed to have an old page confirmed.
 func (c *Client) fetchPage(ctx context.Context, index *url.URL, name pep508.Name, old *page) (*page, error) {
 	u := index.JoinPath(string(name) + "/")
-	c.addToken(u, index)
+	c.queries.addToken(u, index)
 	ctx = listedBy(ctx, index.String())
 	if c.t.guard(u, index.String()) == unchecked {
 		old = nil // whoever sent it chose its ETag too
@@ -148,7 +141,7 @@ func (c *Client) readable(ctx context.Context, index *url.URL) bool {
 	ok, err := c.roots.get(ctx, index.String(), func(ctx context.Context) (bool, error) {
 		ok := false
 		root := *index
-		c.addToken(&root, index)
+		c.queries.addToken(&root, index)
 		err := c.t.do(ctx, request{url: &root, method: http.MethodHead, use: func(r *http.Response) error {
 			ok = r.StatusCode == http.StatusOK
 			return nil

@@ -25,14 +25,22 @@ import (
 // queries are the queries that give access to files, by the index that listed the file and by its URL.
 // By the index, too, so that no index decides how a file is asked for that another one lists.
 type queries struct {
-	mu sync.Mutex
-	of map[fileAddress]string
+	mu     sync.Mutex
+	of     map[fileAddress]string
+	tokens map[string]string // of indexes, which give access to their pages, by the index
 }
 
 type fileAddress struct{ index, url string }
 
 // queryCost is what remembering a query takes, in bytes, beside its text and the URL.
 const queryCost = 128
+
+// addToken adds the query of an index that gives access to its pages to the URL of one.
+func (q *queries) addToken(u, index *url.URL) {
+	if token := q.tokens[index.String()]; token != "" {
+		u.RawQuery = token
+	}
+}
 
 func (q *queries) set(at fileAddress, query string) {
 	q.mu.Lock()

@@ -202,13 +202,7 @@ func TestSignedLinks(t *testing.T) {
 // The query of an index's own address goes with every page, and is in neither files nor cache.
 func TestIndexWithToken(t *testing.T) {
 	x := indextest.New(t, six)
-	x.On("/simple/*/", -1, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("token") != signature {
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		x.Serve(w, r)
-	}))
+	x.On("/simple/*/", -1, indextest.WithQuery("token="+signature, x))
 	dir := t.TempDir()
 	for _, at := range []string{x.URL, strings.TrimSuffix(x.URL, "/")} {
 		c := client(t, func(s *index.Settings) { s.CacheDir, s.Indexes = dir, []string{at + "?token=" + signature} })

@@ -53,7 +53,7 @@ func (c *Client) source(u *url.URL, index string, what ...string) string {
 // secret of the cache's own, so that nobody who sees the names of its files can try passwords on them.
 func (c *Client) identity(u *url.URL, index string) string {
 	k, ok := c.t.keys.find(u, index, c.s.Model.names(index))
-	token := c.tokens[index]
+	token := c.queries.tokens[index]
 	if !ok && token == "" {
 		return ""
 	}

@@ -57,11 +57,13 @@ func (s *session) assemble(all []*picks) (*pylock.Lock, error) {
 	for _, e := range entries {
 		byName[e.name] = append(byName[e.name], e)
 	}
+	l.Tool.SignedURLs = false
 	for _, e := range entries {
 		p, err := s.pkg(e, byName)
 		if err != nil {
 			return nil, err
 		}
+		l.Tool.SignedURLs = l.Tool.SignedURLs || slices.ContainsFunc(e.wheels, func(f dist.File) bool { return f.Signed })
 		if len(e.targets) < len(all) {
 			p.Marker = anyOf(markers, e.targets)
 			if err := distinct(e, byName[e.name], markers); err != nil {

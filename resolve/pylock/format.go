@@ -133,6 +133,9 @@ func (w *writer) tool(t *Tool) {
 		fmt.Fprintf(w, "exclude-newer = %s\n", t.ExcludeNewer.UTC().Format(time.RFC3339Nano))
 	}
 	w.str("torch-backend", t.TorchBackend)
+	if t.SignedURLs {
+		w.WriteString("signed-urls = true\n")
+	}
 	w.list("indexes", len(t.Indexes), func(i int) string {
 		x := inline{}
 		x.str("name", t.Indexes[i].Name)

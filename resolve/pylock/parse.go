@@ -97,6 +97,7 @@ type rawTool struct {
 	ExcludeNewer any         `toml:"exclude-newer"`
 	Yanked       []rawYanked `toml:"yanked"`
 	TorchBackend string      `toml:"torch-backend"`
+	SignedURLs   bool        `toml:"signed-urls"`
 	Indexes      []rawIndex  `toml:"indexes"`
 }
 
@@ -207,7 +208,7 @@ func (r *rawLock) lock() (*Lock, error) {
 }
 
 func (r *rawTool) tool() (t Tool, err error) {
-	t = Tool{SpecDigest: r.SpecDigest, BaseName: r.BaseName, BaseDigest: r.BaseDigest, Serve: r.Serve, TorchBackend: r.TorchBackend}
+	t = Tool{SpecDigest: r.SpecDigest, BaseName: r.BaseName, BaseDigest: r.BaseDigest, Serve: r.Serve, TorchBackend: r.TorchBackend, SignedURLs: r.SignedURLs}
 	if err := t.Python.UnmarshalText([]byte(r.Python)); err != nil {
 		return t, faultf("python", "%v", err)
 	}
@@ -348,6 +349,22 @@ func (r *rawPackage) sources(p *Package) (err error) {
 		}
 		p.Sdist = &f
 	}
+	if err := r.wheels(p); err != nil {
+		return err
+	}
+	switch {
+	case direct > 0 && files > 0:
+		return faultf("name", "both files and one of vcs, directory and archive")
+	case direct+files == 0:
+		return faultf("name", "neither files nor one of vcs, directory and archive")
+	case direct > 1:
+		return faultf("name", "more than one of vcs, directory and archive")
+	}
+	return nil
+}
+
+// wheels reads the package's wheels, whose names must fit it.
+func (r *rawPackage) wheels(p *Package) error {
 	for i := range r.Wheels {
 		f, err := r.Wheels[i].withName("wheels")
 		if err != nil {
@@ -363,14 +380,6 @@ func (r *rawPackage) sources(p *Package) (err error) {
 			return faultf("wheels", "%s is not version %s", f.Name, p.Version)
 		}
 		p.Wheels = append(p.Wheels, f)
-	}
-	switch {
-	case direct > 0 && files > 0:
-		return faultf("name", "both files and one of vcs, directory and archive")
-	case direct+files == 0:
-		return faultf("name", "neither files nor one of vcs, directory and archive")
-	case direct > 1:
-		return faultf("name", "more than one of vcs, directory and archive")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ package pylock
 import (
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,6 +85,14 @@ func (f File) Address() string { return withQuery(f.URL, f.Query) }
 // Address is as that of a File.
 func (a *Archive) Address() string { return withQuery(a.URL, a.Query) }
 
+// Signed reports whether some files cannot be had by their URLs alone: the index that lists them gives
+// access by queries, which the lock leaves out and an installer that knows only URLs does not find.
+func (l *Lock) Signed() bool {
+	return l.Tool.SignedURLs || slices.ContainsFunc(l.Packages, func(p Package) bool {
+		return p.Archive == nil && slices.ContainsFunc(p.Wheels, func(f File) bool { return f.Query != "" })
+	})
+}
+
 func withQuery(url, query string) string {
 	if query == "" {
 		return url
@@ -154,7 +163,9 @@ type Tool struct {
 	// from PyTorch's index of such builds; "" where they come from where all others do. It is a promise
 	// as ExcludeNewer is.
 	TorchBackend string
-	Indexes      []Index // that some packages come from alone, in the order in which they were given
+
+	SignedURLs bool    // see Lock.Signed
+	Indexes    []Index // that some packages come from alone, in the order in which they were given
 }
 
 // Index is an index that has some packages, and no others.

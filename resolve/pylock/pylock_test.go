@@ -52,8 +52,8 @@ func TestTool(t *testing.T) {
 		Targets:      []dist.Target{{Python: python, OS: "linux", Arch: "amd64", Libc: libc}, {Python: python, OS: "linux", Arch: "arm64", Libc: libc}},
 		ExcludeNewer: time.Date(2025, 2, 1, 0, 0, 0, 0, time.UTC),
 		Yanked:       []Yanked{{Name: "a", Version: pep440.MustParse("1.0"), Reason: "a bug"}},
-		TorchBackend: "cpu",
-		Indexes:      []Index{{Name: "corp", URL: "https://corp.example/simple/", Packages: []pep508.Name{"a", "b"}}},
+		TorchBackend: "cpu", SignedURLs: true,
+		Indexes: []Index{{Name: "corp", URL: "https://corp.example/simple/", Packages: []pep508.Name{"a", "b"}}},
 	}
 	if d := cmp.Diff(want, l.Tool); d != "" {
 		t.Errorf("tool (-want +got):\n%s", d)

@@ -48,6 +48,9 @@ indexes = [{name = "x", url = "https://index.example/simple/?token=` + hidden + 
 			t.Errorf("%s: the address is %s", what, got)
 		}
 	}
+	if !l.Signed() {
+		t.Error("it is said that all files can be had by their URLs")
+	}
 	if w := l.Packages[3].Wheels[0]; w.URL != "https://files.example/d-1-py3-none-any.whl?version=3" || w.Address() != w.URL {
 		t.Errorf("a query that gives no access: %+v", w)
 	}

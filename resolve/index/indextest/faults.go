@@ -75,6 +75,17 @@ func Hang(header bool) http.Handler {
 	})
 }
 
+// WithQuery answers as the index would, but only who asks with a query; others are not allowed to.
+func WithQuery(query string, x *Index) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery != query {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		x.Serve(w, r)
+	})
+}
+
 // Redirect answers 302 with a location.
 func Redirect(to string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
