@@ -21,7 +21,7 @@ var packages = []struct {
 	imports    string // below mlenv/, sorted, separated by spaces
 }{
 	{"imagebuild", "Recipe, Build, Publish.",
-		"imagebuild/base imagebuild/image imagebuild/layer imagebuild/sink imagebuild/wheel resolve/cache resolve/dist resolve/finding resolve/pylock resolve/serving"},
+		"imagebuild/base imagebuild/image imagebuild/layer imagebuild/sink imagebuild/wheel resolve/cache resolve/dist resolve/finding resolve/pylock resolve/secret resolve/serving"},
 	{"imagebuild/attach", "Puts documents about an image beside it in a registry, and reads and verifies them.",
 		"imagebuild/image resolve/signing"},
 	{"imagebuild/base", "Inspects a base, chooses the default, makes one of the host's Python.",
@@ -101,7 +101,7 @@ var packages = []struct {
 	{"resolve/pubgrub", "Picks one version of every package, or explains why none fits; knows nothing of Python.",
 		""},
 	{"resolve/pylock", "Reads and writes pylock.toml; Select is the only chooser of what is installed.",
-		"resolve/dist resolve/pep440 resolve/pep508"},
+		"resolve/dist resolve/pep440 resolve/pep508 resolve/secret"},
 	{"resolve/secret", "Keeps passwords and tokens out of what is shown and stored.",
 		""},
 	{"resolve/serving", "What a server needs and how it is started: the runtime contract, once.",

@@ -44,9 +44,9 @@ func TestSignaturesGoNowhere(t *testing.T) {
 			{"dockerfile", w.model, "--lock", file, "--base", w.registry + "/python:3.11.9-slim", "-o", filepath.Join(out, what+" uv")},
 			{"dockerfile", w.model, "--lock", file, "--base", w.registry + "/python:3.11.9-slim", "--installer", "pip", "-o", filepath.Join(out, what+" pip")},
 			{"check", w.model, "--lock", file, "--base", base, "--online", "--format", "json"},
-			{"diff", lock, file, "--format", "json"},
+			{"diff", lock, file, "--format", "json"}, {"sbom", file, "-o", filepath.Join(out, what+" sbom")},
 		} {
-			if args[0] != "diff" {
+			if args[0] != "diff" && args[0] != "sbom" {
 				args = append(args, at...)
 			}
 			ok, not := w.run(t, what, map[string]string{}, [][]string{args}) // each with a cache of its own

@@ -141,10 +141,10 @@ func (c *Client) getMetadata(ctx context.Context, u *url.URL, f dist.File) (data
 		if err != nil {
 			return nil, false, err
 		}
-		var missing *NotFoundError
 		data, keep, err = c.besideFile(ctx, at, f)
-		// The signature of a file is not that of what lies beside it.
-		if err == nil || !errors.As(err, &missing) && !(at.RawQuery != u.RawQuery && refused(err)) {
+		// A signature of the wheel is none of what lies beside it, and object stores say 403 of what they do
+		// not have. Whether we may have the wheel, its own server will say.
+		if err == nil || !denied(err) && !errors.As(err, new(*NotFoundError)) {
 			return data, keep, err
 		}
 	}

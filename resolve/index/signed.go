@@ -132,13 +132,17 @@ func (c *Client) complete(ctx context.Context, f dist.File) (*url.URL, error) {
 // refused reports whether an error may be due to the address: the server would not give the file, has
 // none there, or gave something else, such as a page to log in.
 func refused(err error) bool {
-	var status *NetworkError
 	var hash *HashError
 	var missing *NotFoundError
-	if errors.As(err, &status) {
-		return status.Status >= 400 && status.Status < 500 && status.Status != http.StatusRequestTimeout && status.Status != http.StatusTooManyRequests
-	}
-	return errors.As(err, &hash) || errors.As(err, &missing) && missing.File != ""
+	return denied(err) || errors.As(err, &hash) || errors.As(err, &missing) && missing.File != ""
+}
+
+// denied reports whether a server has understood what it was asked for and does not give it. What says
+// "later" (408, 429) was tried again already.
+func denied(err error) bool {
+	var status *NetworkError
+	return errors.As(err, &status) && status.Status >= 400 && status.Status < 500 &&
+		status.Status != http.StatusRequestTimeout && status.Status != http.StatusTooManyRequests
 }
 
 // findAgain looks for another address of a file than the one that was tried, where it is listed: first
