@@ -128,14 +128,19 @@ type Client struct {
 	links    memo[string, *linkSet]
 	metadata memo[string, *dist.Metadata]
 	files    memo[string, string]
-	claims   claims
-	queries  queries
+	learnt
 	budget   budget // of what pages and metadata take
 	roots    memo[string, bool]
 	projects memo[pep508.Name, *page]
 	lists    memo[pep508.Name, []dist.File]
 	salt     salt
 	memory   memory
+}
+
+// learnt is what a client has learnt of files beside what pages keep.
+type learnt struct {
+	claims  claims
+	queries queries
 }
 
 type pageKey struct {

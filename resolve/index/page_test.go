@@ -287,7 +287,7 @@ func TestCodec(t *testing.T) {
 	const wheel = "a-1.0-2x-cp311.cp312-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
 	links := []link{
 		{filename: "a-1.0.post1.tar.gz", url: "https://f.example/a-1.0.post1.tar.gz", size: 1 << 40, requiresPython: ">=3"},
-		{filename: "a-1.0.0.zip", url: "https://f.example/a-1.0.0.zip", hasMetadata: true},
+		{filename: "a-1.0.0.zip", url: "https://f.example/a-1.0.0.zip", query: "token=x", hasMetadata: true},
 		{filename: wheel, url: "https://f.example/x%2F?q", hashes: map[string]string{"sha256": "AbCd", "MD5": "11"},
 			metadataHashes: map[string]string{"sha256": "22"}, hasMetadata: true, yanked: true, reason: "why",
 			uploaded: time.Date(2024, 1, 2, 3, 4, 5, 678901000, time.UTC)},
@@ -301,7 +301,7 @@ func TestCodec(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.Index, f.Size, f.RequiresPython, f.UploadTime = "https://i.example/", l.size, l.requiresPython, l.uploaded
-		f.HasMetadata, f.MetadataHashes, f.Yanked, f.YankedReason = l.hasMetadata, l.metadataHashes, l.yanked, l.reason
+		f.HasMetadata, f.MetadataHashes, f.Yanked, f.YankedReason, f.Signed = l.hasMetadata, l.metadataHashes, l.yanked, l.reason, l.query != ""
 		if l.filename == wheel {
 			f.Hashes = map[string]string{"sha256": "abcd", "md5": "11"}
 		}
