@@ -75,6 +75,55 @@ sources() {
 	same_everywhere 2.9 2.9 "$1"
 	buckets "$1"
 	passwords
+	object_stores
+}
+
+# object_stores reads a model from S3, Google Cloud Storage and Azure by its own URI: from moto, fake-gcs-server and Azurite, which
+# other clients than mlenv fill. Azurite checks the signatures of both, by key and by SAS; for S3 the tests hold those that
+# Amazon's documentation has.
+object_stores() {
+	local dir=$E2E/buckets s3 gs az key uri
+	rm -rf "$dir"
+	mkdir -p "$dir/model/data"
+	cp -r "$root/examples/pyfunc-code/." "$dir/model"
+	head -c 9000000 /dev/urandom >"$dir/model/data/a b+c%20ü.bin"
+	: >"$dir/model/data/empty"
+	mlflow_env s3 'mlflow==3.17.2' 'scikit-learn==1.7.2' 'moto[server,s3]' boto3 azure-storage-blob
+	s3=$(free_port)
+	background "$E2E/moto.log" "$E2E/mlflow-s3/bin/moto_server" -H 127.0.0.1 -p "$s3"
+	[ -x "$E2E/fake-gcs-server" ] || GOBIN=$E2E go install github.com/fsouza/fake-gcs-server@v1.56.1 >"$E2E/gcs.log" 2>&1 || { tail -5 "$E2E/gcs.log" >&2; die "fake-gcs-server could not be built"; }
+	gs=$(free_port)
+	background "$E2E/gcs.log" "$E2E/fake-gcs-server" -scheme http -host 127.0.0.1 -port "$gs" -backend memory
+	command -v npm >/dev/null || need npm
+	[ -x "$E2E/azurite/node_modules/.bin/azurite-blob" ] || npm install --no-audit --no-fund --prefix "$E2E/azurite" azurite@3 >"$E2E/azurite.log" 2>&1 ||
+		{ tail -5 "$E2E/azurite.log" >&2; die "Azurite could not be installed"; }
+	az=$(free_port)
+	# Microsoft's own client asks for a version of the service that Azurite does not know yet.
+	background "$E2E/azurite.log" "$E2E/azurite/node_modules/.bin/azurite-blob" --blobHost 127.0.0.1 --blobPort "$az" --location "$dir/azurite" --silent --disableTelemetry --skipApiVersionCheck
+	key=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw== # which every emulator has
+	export AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x AWS_DEFAULT_REGION=us-east-1 MLFLOW_S3_ENDPOINT_URL=http://127.0.0.1:$s3
+	export STORAGE_EMULATOR_HOST=http://127.0.0.1:$gs
+	export AZURE_STORAGE_CONNECTION_STRING="DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=$key;BlobEndpoint=http://127.0.0.1:$az/devstoreaccount1;"
+	wait_for 30 curl -fs "$MLFLOW_S3_ENDPOINT_URL/moto-api/" || die "moto does not start"
+	wait_for 30 curl -fs "$STORAGE_EMULATOR_HOST/storage/v1/b" || die "fake-gcs-server does not start"
+	wait_for 30 curl -s "http://127.0.0.1:$az/" || die "Azurite does not start"
+	"$E2E/mlflow-s3/bin/python" "$here/put_model.py" s3 "$MLFLOW_S3_ENDPOINT_URL" "$dir/model" 'my dir/churn'
+	"$E2E/mlflow-s3/bin/python" "$here/put_model.py" gs "$STORAGE_EMULATOR_HOST" "$dir/model" 'my dir/churn'
+	"$E2E/mlflow-s3/bin/python" "$here/put_model.py" azure "$AZURE_STORAGE_CONNECTION_STRING" "$dir/model" 'my dir/churn'
+	for uri in 's3://models' 'gs://models' 'wasbs://models@devstoreaccount1.blob.core.windows.net' 'abfss://models@devstoreaccount1.dfs.core.windows.net'; do
+		rm -rf "$dir/got"
+		"$E2E/mlenv" fetch "$uri/my dir/churn" "$dir/got" --quiet >/dev/null || die "$uri: fetch"
+		diff -r "$dir/model" "$dir/got" >&2 || die "$uri: other files than were put there"
+		"$E2E/mlenv" check "$uri/my dir/churn" >"$E2E/check.log" 2>&1 || { cat "$E2E/check.log" >&2; die "$uri: check"; }
+		"$E2E/mlenv" resolve "$uri/my dir/none" >"$E2E/check.log" 2>&1 && die "$uri: what is not there was found"
+		grep -q "there are no files" "$E2E/check.log" || { cat "$E2E/check.log" >&2; die "$uri: what is not there"; }
+		say "$uri: the same files"
+	done
+	AZURE_STORAGE_CONNECTION_STRING=${AZURE_STORAGE_CONNECTION_STRING/$key/AAAA$key} \
+		"$E2E/mlenv" resolve 'wasbs://models@devstoreaccount1.blob.core.windows.net/my dir/churn' >"$E2E/check.log" 2>&1 && die "Azure: a wrong key does"
+	grep -q 'answered 403' "$E2E/check.log" || { cat "$E2E/check.log" >&2; die "Azure: a wrong key"; }
+	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_DEFAULT_REGION MLFLOW_S3_ENDPOINT_URL STORAGE_EMULATOR_HOST AZURE_STORAGE_CONNECTION_STRING
+	rm -rf "$dir"
 }
 
 # buckets BASE keeps the artifacts in an S3 bucket of moto's, behind the server and not.
