@@ -40,8 +40,8 @@ func Formats() string { return fmt.Sprintf("layer %s, part %d", layer.Format, pa
 // compressions are the kinds of compression as Settings have them.
 var compressions = map[layer.Compression]string{layer.Splice: "", layer.Gzip: "gzip", layer.Zstd: "zstd"}
 
-// compression reads Compression.
-func (s Settings) compression() (layer.Compression, error) {
+// LayerCompression is Compression as layers take it.
+func (s Settings) LayerCompression() (layer.Compression, error) {
 	for c, name := range compressions {
 		if name == s.Compression {
 			return c, nil

@@ -49,6 +49,7 @@ func (a *app) commands() []*cli.Command {
 		serveCommand(a),
 		manifestCommand(a),
 		sbomCommand(a),
+		verifyCommand(a),
 		fetchCommand(a),
 		cacheCommand(a),
 		completionCommand(a),

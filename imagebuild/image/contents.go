@@ -144,6 +144,19 @@ func Below(img *Image) (v1.Image, error) {
 	return &lower{img.Image, layers[:n]}, nil
 }
 
+// Ours returns the layers that Below leaves out, or all of an image that was not made by mlenv.
+func Ours(img *Image) ([]v1.Layer, error) {
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("reading the image's configuration: %w", err)
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, fmt.Errorf("reading the image's layers: %w", err)
+	}
+	return layers[firstOurs(config, len(layers)):], nil
+}
+
 // lower is an image of which the uppermost layers were taken away.
 type lower struct {
 	v1.Image

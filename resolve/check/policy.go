@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,17 @@ type Policy struct {
 	Bases      []Pattern // allowed; none: all
 	Exceptions []Exception
 	CondaAsPip bool // take packages for conda as requirements for pip
+
+	Verify        []string // what mlenv verify must find proven: VerifyWords
+	VulnerableFor string   // the least severity of a vulnerability that counts: VulnerabilityWords; "": all
 }
+
+// VerifyWords are what a policy can demand of an image.
+var VerifyWords = []string{"signature", "sbom", "provenance", "vex", "rebuild"}
+
+// VulnerabilityWords are the severities of vulnerabilities, the least first (CVSS, "Qualitative
+// Severity Rating Scale").
+var VulnerabilityWords = []string{"low", "moderate", "high", "critical"}
 
 // PackageRule matches a package, or some of its versions.
 type PackageRule struct {
@@ -206,8 +217,36 @@ func (p *policyReader) top(root *yaml.Node) {
 			}
 		case "exceptions":
 			p.items(v, key, p.exception)
+		case "verify", "vulnerabilities":
+			p.trust(key, v)
 		default:
-			p.fail(k, "there is no key %q; a policy has version, rules, packages, licences, indexes, model-indexes, bases, conda-as-pip and exceptions", key)
+			p.fail(k, "there is no key %q; a policy has version, rules, packages, licences, indexes, model-indexes, bases, conda-as-pip, exceptions, verify and vulnerabilities", key)
+		}
+	})
+}
+
+// trust reads what is demanded of images, and which vulnerabilities count.
+func (p *policyReader) trust(what string, n *yaml.Node) {
+	p.pairs(n, what, func(key string, k, v *yaml.Node) {
+		switch {
+		case what == "verify" && key == "require":
+			p.items(v, "verify.require", func(item *yaml.Node) {
+				if word, ok := p.text(item, "an entry of verify.require"); ok && !slices.Contains(VerifyWords, word) {
+					p.fail(item, "verify.require has no %q; it has %s", word, strings.Join(VerifyWords, ", "))
+				} else if ok {
+					p.policy.Verify = append(p.policy.Verify, word)
+				}
+			})
+		case what == "vulnerabilities" && key == "threshold":
+			word, ok := p.text(v, "vulnerabilities.threshold")
+			if ok && !slices.Contains(VulnerabilityWords, word) {
+				p.fail(v, "vulnerabilities.threshold must be one of %s", strings.Join(VulnerabilityWords, ", "))
+			}
+			p.policy.VulnerableFor = word
+		case what == "verify":
+			p.fail(k, "verify has no key %q; it has require", key)
+		default:
+			p.fail(k, "vulnerabilities has no key %q; it has threshold", key)
 		}
 	})
 }
