@@ -66,7 +66,7 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 			out.Contents = append(out.Contents, Layer{Holds: parts[i].holds, Digest: sum.Digest, DiffID: sum.DiffID, Size: sum.Size, Reused: m.reused})
 		}
 	}
-	if n, most := len(img.layers)-len(baseLayers), min(maxOurs+forOverlap, maxTotal-len(baseLayers)); n > most {
+	if n, most := len(img.layers)-len(baseLayers), min(maxOurs+forOverlap+w.recipe.aside(), maxTotal-len(baseLayers)); n > most {
 		return nil, &TooManyLayersError{Need: n, Base: len(baseLayers), Most: most}
 	}
 	out.Findings = append(out.Findings, w.overlapFindings()...)

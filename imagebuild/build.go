@@ -93,6 +93,7 @@ type work struct {
 	cpu    chan struct{} // a place for each layer that is made at once
 	paths  paths
 	small  []layer.Entry // files of the model that go into the last layer
+	code   []layer.Entry // files of the model and beside it, among which are modules
 
 	overlaps []overlap // of the wheels, once checkUnion has run
 
@@ -108,7 +109,7 @@ func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	bud, err := newBudget(r.Base.Layers)
+	bud, err := newBudget(r.Base.Layers, r.aside())
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +128,11 @@ func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 	if err != nil {
 		return nil, err
 	}
+	compiled, err := w.compiledParts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	parts = append(parts, compiled...)
 	w.tell(Event{Plan: plan(parts)})
 	done, err := w.makeAll(ctx, parts)
 	if err != nil {

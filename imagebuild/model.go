@@ -68,6 +68,7 @@ func (w *work) extraPart() (*part, error) {
 	if len(entries) == 0 {
 		return nil, nil
 	}
+	w.code = append(w.code, entries...)
 	if err := w.checkSizes(entries); err != nil {
 		return nil, err
 	}

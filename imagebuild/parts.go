@@ -105,7 +105,7 @@ func (w *work) parts(b budget) ([]part, error) {
 // modelParts are the parts of the model's files but for the small ones, which are put aside.
 func (w *work) modelParts(files []layer.Entry, b budget, free int) []part {
 	code, larger, small := w.sortModel(files)
-	w.small = small
+	w.small, w.code = small, append(append(w.code, code...), small...)
 	free -= w.countLayers(code) - 1 + w.countLayers(small) - 1
 	var parts []part
 	if len(code) > 0 {

@@ -31,11 +31,12 @@ type budget struct {
 	large   int // layers of the model's files over largeFile, where there are too many to have one each
 }
 
-func newBudget(baseLayers int) (budget, error) {
-	b := budget{ours: min(maxOurs, maxTotal-forOverlap-baseLayers)}
+// newBudget says how the layers are spent on a base of baseLayers layers, of which some more are set aside.
+func newBudget(baseLayers, aside int) (budget, error) {
+	b := budget{ours: min(maxOurs, maxTotal-forOverlap-aside-baseLayers)}
 	n := b.ours - fixedParts
 	if n < 4 {
-		return budget{}, fmt.Errorf("the base has %d layers; an image may have %d, and %d are needed", baseLayers, maxTotal, fixedParts+forOverlap+4)
+		return budget{}, fmt.Errorf("the base has %d layers; an image may have %d, and %d are needed", baseLayers, maxTotal, fixedParts+forOverlap+aside+4)
 	}
 	b.buckets, b.medium, b.large = min(8, n/4), min(4, n/4), min(8, n/4)
 	b.alone = min(16, n-b.buckets-b.medium-b.large)

@@ -32,7 +32,7 @@ func groupsOf(groups [][]Wheel) map[string]bool {
 
 // TestPlanIsStable changes one small package of many: one layer differs.
 func TestPlanIsStable(t *testing.T) {
-	b, err := newBudget(4)
+	b, err := newBudget(4, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestPlanIsStable(t *testing.T) {
 
 func TestBudget(t *testing.T) {
 	for layers := 0; layers <= 130; layers++ {
-		b, err := newBudget(layers)
+		b, err := newBudget(layers, 0)
 		if layers > 118 { // 127, less the four parts, one for overlaps and four that are divided
 			if err == nil {
 				t.Errorf("%d layers of the base: accepted", layers)
@@ -104,7 +104,7 @@ func repeated(n int, size int64) []int64 { return slices.Repeat([]int64{size}, n
 
 // TestPlanModel looks at where the large files of a model are.
 func TestPlanModel(t *testing.T) {
-	b, err := newBudget(4)
+	b, err := newBudget(4, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestPlanModel(t *testing.T) {
 
 // TestPlanModelIsStable changes one file of many: one layer of small files differs, and none of large.
 func TestPlanModelIsStable(t *testing.T) {
-	b, err := newBudget(4)
+	b, err := newBudget(4, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func pathsOf(group []layer.Entry) []string {
 
 // TestPlanModelSplits counts what is split: thirty files of 5 GB go into ten layers of 16 GB, if need be.
 func TestPlanModelSplits(t *testing.T) {
-	b, err := newBudget(4)
+	b, err := newBudget(4, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestPlanModelSplits(t *testing.T) {
 // TestWheelCrossesTheBound lets one wheel grow: the layers that it leaves and goes to change, and
 // that of the wheel whose place it takes.
 func TestWheelCrossesTheBound(t *testing.T) {
-	b, err := newBudget(4)
+	b, err := newBudget(4, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestWheelCrossesTheBound(t *testing.T) {
 
 // TestLargestWheelsAreAlone holds whatever else there is, and with sizes that nobody can have.
 func TestLargestWheelsAreAlone(t *testing.T) {
-	b, err := newBudget(4)
+	b, err := newBudget(4, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"mlenv/imagebuild/base"
+	"mlenv/imagebuild/compile"
 	"mlenv/imagebuild/layer"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/pylock"
@@ -42,6 +43,9 @@ type Recipe struct {
 	Lock   []byte // pylock.toml, kept in the environment; nil: none
 
 	Model Model
+	// Compiler, where not nil, makes compiled files of all modules. They are in layers of their own, and
+	// the others stay what they are without.
+	Compiler *compile.Compiler
 
 	Runtime     *serving.Runtime  // nil: as the base has it
 	Labels      map[string]string // of the configuration

@@ -79,6 +79,33 @@ func (s *flagSet) oneOf(to *string, name, usage string, words ...string) {
 	}, func(c *cli.Context) { *to = c.String(name) })
 }
 
+// optional declares a flag that may be given alone, which means the second of the words, or with one of them as in
+// --name=word; the first is the default.
+func (s *flagSet) optional(to *string, name, usage string, words ...string) {
+	s.add(&optionalFlag{&cli.GenericFlag{
+		Name: name, Usage: usage, Value: &implied{choice{words: words, value: words[0]}}, DefaultText: words[0],
+	}}, func(c *cli.Context) { *to = c.String(name) })
+}
+
+// optionalFlag is a flag whose value, if there is one, follows an equals sign.
+type optionalFlag struct{ *cli.GenericFlag }
+
+// TakesValue says that the word after the flag is no value.
+func (*optionalFlag) TakesValue() bool { return false }
+
+// implied is a choice that is made by the flag alone.
+type implied struct{ choice }
+
+// IsBoolFlag tells package flag that the value may be left out, and is "true" then.
+func (*implied) IsBoolFlag() bool { return true }
+
+func (i *implied) Set(s string) error {
+	if s == "true" {
+		s = i.words[1]
+	}
+	return i.choice.Set(s)
+}
+
 // given notes whether a flag was on the command line.
 func (s *flagSet) given(to *bool, name string) {
 	s.read = append(s.read, func(c *cli.Context) { *to = c.IsSet(name) })

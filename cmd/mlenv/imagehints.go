@@ -34,8 +34,11 @@ func imageHint(err error) string {
 		engine    *noEngine
 		unnamed   *imagebuild.ManifestError
 		notFor    *pylock.NotForError
+		compiling *cannotCompileError
 	)
 	switch {
+	case errors.As(err, &compiling):
+		return compiling.hint
 	case errors.As(err, &building):
 		return "--conda-as-pip installs those by pip that are Python packages; mlenv dockerfile writes a Dockerfile, which can run conda"
 	case errors.As(err, &unbuilt):

@@ -213,6 +213,9 @@ func (r *imageRun) recipes() ([]imagebuild.Recipe, error) {
 		if err != nil {
 			return nil, err
 		}
+		if recipe.Compiler, err = r.compiler(b); err != nil {
+			return nil, err
+		}
 		out = append(out, recipe)
 	}
 	return out, nil

@@ -12,6 +12,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 3 && os.Args[1] == confineCommand {
+		os.Exit(confinePython(os.Args[2:]))
+	}
 	// The runtime ends a process that panics or gets no more memory with 2, which means findings here:
 	// a pipeline that goes on with findings must not go on with that. As a crash it ends with SIGABRT.
 	// It must leave no core, which would hold every password that the process knows.

@@ -15,6 +15,9 @@ import (
 var update = flag.Bool("update", false, "write the golden files and the generated docs anew")
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 3 && os.Args[1] == confineCommand { // as main does, where a command runs within this process
+		os.Exit(confinePython(os.Args[2:]))
+	}
 	testscript.Main(withSharedDir{m}, programs())
 }
 

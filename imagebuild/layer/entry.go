@@ -28,8 +28,8 @@ const (
 // Epoch is the modification time of every entry. A constant keeps the bytes of a layer
 // reproducible. It is not 0 because some programs treat that as "missing", and not before 1980
 // because zip archives cannot store such times: packing an installed package with Python's zipfile
-// would fail. Python compares a source file's time and size with those in a .pyc: as layers never
-// contain .pyc files of a model's sources, a constant time cannot make a stale .pyc look current.
+// would fail. A constant time cannot make a stale compiled module look current: those that layers hold have the hash
+// of their source (PEP 552), and not its time.
 var Epoch = time.Unix(315532800, 0).UTC() // 1980-01-01T00:00:00Z
 
 // An Entry is one file, directory or symbolic link of a layer. The owner is always 0:0 and the time always Epoch.
@@ -109,12 +109,12 @@ func (c Content) Same(d Content) bool {
 
 // sameBytes compares two contents of one size by reading them. What cannot be read is not the same.
 func sameBytes(c, d Content) bool {
-	a, err := c.plain()
+	a, err := c.Plain()
 	if err != nil {
 		return false
 	}
 	defer a.Close()
-	b, err := d.plain()
+	b, err := d.Plain()
 	if err != nil {
 		return false
 	}
@@ -133,8 +133,8 @@ func sameBytes(c, d Content) bool {
 	return true
 }
 
-// plain opens a content's own bytes, whether or not they are kept compressed.
-func (c Content) plain() (io.ReadCloser, error) {
+// Plain opens a content's own bytes, whether or not they are kept compressed.
+func (c Content) Plain() (io.ReadCloser, error) {
 	r, err := c.Open()
 	if err != nil || !c.Deflated {
 		return r, err

@@ -25,6 +25,7 @@
 //	memo      remembers                          keyed by
 //	layers    digests and sizes of the layers    what they are made of
 //	unions    that wheels go together            the wheels, and where they are installed
+//	pythons   hash of a base's interpreter        its digest
 //	outlines  hashes of a wheel's paths          the wheel, and where it is installed
 //	sizes     the size of a wheel                its SHA-256
 //	files     the SHA-256 of a large file        its device, inode, size and times

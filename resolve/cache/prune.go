@@ -49,7 +49,7 @@ func sectionsOf() map[string][]entries {
 		MemosFormat: {files(`[a-z]+/`+hashed, whileUsed)},
 		BlobsFormat: {files(`sha256/`+sha, whileUsed)},
 		// Whatever a model calls its files.
-		ModelsFormat: {files(`model-[0-9]+/(?:model|parts)/.*`, whileWritten)},
+		ModelsFormat: {files(`model-[0-9]+/(?:model|parts)/.*`, whileWritten), files(`python-[0-9]+/.*`, whileWritten)},
 
 		"index-v1": {
 			files(`pages/[0-9a-f]+/[^/]+|(metadata|origins)/([0-9a-z]+/)*[0-9a-f]+|files/[0-9a-f]{2}/`+sha+`/[^/]+`, never),
