@@ -11,7 +11,6 @@ import (
 var dateForms = []struct {
 	form   *regexp.Regexp
 	layout string // of package time, for the date's first part
-
 }{
 	{regexp.MustCompile(`^\d{4}-\d{1,2}-\d{1,2}`), "2006-1-2"},
 	{regexp.MustCompile(`^\d{4}/\d{1,2}/\d{1,2}`), "2006/1/2"},
@@ -21,6 +20,7 @@ var dateForms = []struct {
 	{regexp.MustCompile(`^\d{4}$`), "2006"},
 }
 
+// clock matches what may follow the day: a time, its fraction, a time zone.
 var clock = regexp.MustCompile(`^(?:([T ])(\d{2})(?::(\d{2})(?::(\d{2})(\.\d+)?)?)?\s*(Z|[+-]\d{2}:?\d{2})?)?$`)
 
 // dateForm returns the format of a date as pandas would guess it. A format that ends in z has a
@@ -35,10 +35,12 @@ func dateForm(s string) (form string, ok bool) {
 		if _, err := time.Parse(f.layout, day); err != nil {
 			continue
 		}
+		// ISO 8601 has 24:00 and leap seconds.
 		m := clock.FindStringSubmatch(s[len(day):])
 		if m == nil || m[2] > "24" || m[3] > "59" || m[4] > "60" {
 			return "", false
 		}
+		// Dates have the same format if they have the same parts; how long each is does not matter.
 		form = f.layout
 		for _, part := range m[1:6] {
 			if form += "|"; part != "" {

@@ -27,9 +27,12 @@ func readMismatch(err error) []Mismatch {
 	return []Mismatch{m}
 }
 
+// tensors reports whether the inputs are tensors, and named whether they have names. One column tells for
+// all: parseColumns has refused signatures that mix them.
 func (s *Signature) tensors() bool { return len(s.Inputs) > 0 && s.Inputs[0].Type.Kind == Tensor }
 func (s *Signature) named() bool   { return len(s.Inputs) > 0 && s.Inputs[0].Named }
 
+// input returns the input of that name, or nil.
 func (s *Signature) input(name string) *Column {
 	for i := range s.Inputs {
 		if s.Inputs[i].Named && s.Inputs[i].Name == name {
@@ -63,6 +66,7 @@ func (s *Signature) enforce(data any) []Mismatch {
 			}
 			continue
 		}
+		// pandas then gives MLflow a table instead of a column.
 		if f.duplicated(c.Name) {
 			out = append(out, mismatch(c.Name, "the column %s appears twice", c.Name))
 		} else if err := enforceColumn(f.columns[i], c.Type, c.Required); err != nil {
@@ -108,6 +112,7 @@ func (s *Signature) tableOfDict(o *object) (*frame, error) {
 	if single {
 		return frameOfRecords([]any{o})
 	}
+	// Text is a single value to pandas, also where numpy holds it, so that such a dict is one row, too.
 	texts := len(o.values) > 0
 	for _, v := range o.values {
 		a, ok := v.(*array)
@@ -116,6 +121,7 @@ func (s *Signature) tableOfDict(o *object) (*frame, error) {
 	if texts {
 		return frameOfRecords([]any{o})
 	}
+	// pandas takes no array of several dimensions as a column; MLflow makes lists of it first.
 	for _, v := range o.values {
 		if a, ok := v.(*array); ok && len(a.shape) > 1 {
 			lists := newObject()
@@ -137,6 +143,8 @@ func isTexts(v any) bool {
 	return ok && !slices.ContainsFunc(list, func(v any) bool { _, ok := v.(string); return !ok })
 }
 
+// enforceUnnamed checks a table against columns without names, by position. Further columns of the table
+// are ignored, as MLflow ignores them.
 func (s *Signature) enforceUnnamed(f *frame) []Mismatch {
 	if len(f.names) < len(s.Inputs) {
 		return []Mismatch{mismatch("", "the signature has %d columns, but the example has %d", len(s.Inputs), len(f.names))}
@@ -150,6 +158,8 @@ func (s *Signature) enforceUnnamed(f *frame) []Mismatch {
 	return out
 }
 
+// enforceColumn checks one column of a table: by its dtype where the type is a scalar's, else value by
+// value.
 func enforceColumn(col series, t *Type, required bool) error {
 	if t.isScalar() {
 		return col.enforce(t.Kind)
@@ -167,6 +177,8 @@ func (s series) enforce(k Kind) error {
 	if s.dtype == "object" && k != Binary && k != String {
 		s = inferSeries(s.values)
 	}
+	// What follows is numpy's idea of a cast without loss. The size of 6 bytes stands for "at most 32 bits":
+	// a float64 holds every integer of up to 53.
 	want := k.numpyType()
 	have := dtypes[s.dtype]
 	kind := dtypes[want].kind
@@ -248,6 +260,7 @@ func enforceType(v any, t *Type, required bool) error {
 	if !isScalar(v) {
 		return fmt.Errorf("%s is not a single value", typeName(v))
 	}
+	// A value of numpy's keeps its dtype; one of Python's gets the dtype that pandas would give a column of it.
 	s := inferSeries([]any{v})
 	if n, ok := v.(scalar); ok {
 		s.dtype = n.dtype
@@ -270,6 +283,7 @@ func items(v any) ([]any, bool) {
 	return nil, false
 }
 
+// enforceArray does what MLflow's _enforce_array does. An optional list may be null or empty.
 func enforceArray(v any, t *Type, required bool) error {
 	list, ok := items(v)
 	if (!required || t.Item.Kind == Any) && (v == nil || ok && len(list) == 0) {
@@ -316,6 +330,8 @@ func (s series) convert(k Kind) error {
 	return nil
 }
 
+// enforceObject does what MLflow's _enforce_object does: unlike a table, an object must have no property
+// that the signature does not know.
 func enforceObject(v any, t *Type, required bool) error {
 	o, ok := v.(*object)
 	if !required && (v == nil || ok && len(o.keys) == 0) {
@@ -341,6 +357,7 @@ func enforceObject(v any, t *Type, required bool) error {
 	return nil
 }
 
+// enforceMap does what MLflow's _enforce_map does: any keys, values of one type.
 func enforceMap(v any, t *Type, required bool) error {
 	o, ok := v.(*object)
 	if (!required || t.Item.Kind == Any) && (v == nil || ok && len(o.keys) == 0) {

@@ -23,7 +23,7 @@ func (s *Signature) CheckExample(info Info, data []byte) ([]Mismatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	params := any(nil)
+	var params any
 	if info.Params {
 		o, ok := v.(*object)
 		if !ok || !o.has("inputs") || !o.has("params") {
@@ -75,6 +75,7 @@ func readSparse(v any) (any, error) {
 	if !ok || !o.has("data") || !o.has("indices") || !o.has("indptr") || !o.has("shape") {
 		return nil, errors.New("a sparse matrix has data, indices, indptr and shape")
 	}
+	// MLflow compares the shape and the dtype of a sparse matrix, and never its values.
 	data, err := newArray(o.values["data"], "")
 	if err != nil {
 		return nil, err
@@ -106,6 +107,7 @@ func (s *Signature) CheckServing(data []byte) ([]Mismatch, error) {
 	if !ok {
 		return []Mismatch{mismatch("", "a request must be an object with one of %s, but it is %s", strings.Join(servingFormats, ", "), typeName(v))}, nil
 	}
+	// By these keys the scoring server knows a request of OpenAI's API, which has no format key around it.
 	if o.has("messages") || o.has("prompt") || o.has("input") {
 		input, params := s.splitChat(o)
 		return s.checkInput(input, params), nil
@@ -214,6 +216,8 @@ func (s *Signature) columnFor(f *frame, i int) *Column {
 	return nil
 }
 
+// castColumn converts a column of a request's or an example's table to the type in the schema, before the
+// schema is enforced: JSON has no dates, no bytes, and no types of numbers.
 func castColumn(col series, t *Type, required bool) (series, error) {
 	switch t.Kind {
 	case Any:
@@ -291,6 +295,7 @@ func (s *Signature) castInputs(v any) (any, error) {
 	return convert(v, nil)
 }
 
+// castDict converts each input of a dict to the type that the schema has for it.
 func (s *Signature) castDict(o *object) (*object, error) {
 	out := newObject()
 	for _, key := range o.keys {
@@ -323,7 +328,7 @@ func convert(v any, c *Column) (any, error) {
 		}
 		a, err := newArray(v, arrayDType(c.Type))
 		if err != nil && c.Type.Item.Kind == Double {
-			return newArray(v, "object") // to_numeric leaves these alone
+			return newArray(v, "object") // pandas.to_numeric leaves lists of lists as they are
 		}
 		return a, err
 	case !c.Type.isScalar():
@@ -406,6 +411,8 @@ func stackArrays(values []any) (*array, error) {
 	return newArray(values, dtype)
 }
 
+// sameLengths does what the scoring server does after it has put instances into columns: those that the
+// schema requires must have equally many rows.
 func (s *Signature) sameLengths(o *object) error {
 	length := -1
 	for _, key := range o.keys {

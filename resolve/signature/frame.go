@@ -70,6 +70,7 @@ func inferSeries(values []any) series {
 			others++
 		}
 	}
+	// The order counts: what is not wholly of one sort stays a column of Python objects.
 	n := len(values)
 	switch {
 	case n == 0 || others > 0 || nones == n:
@@ -110,6 +111,7 @@ var errTooLarge = errors.New("the table is too large to check")
 
 // frameOfRows does what DataFrame(data, columns=…) does with a list.
 func frameOfRows(data []any, names []any) (*frame, error) {
+	// The first row decides whether they are dicts, lists or single values, and the others must follow.
 	width, dicts, lists := 0, 0, 0
 	for _, row := range data {
 		switch row := row.(type) {
@@ -142,6 +144,7 @@ func frameOfRows(data []any, names []any) (*frame, error) {
 		}
 		data = rows
 	}
+	// Short rows are filled up with None, so that the longest one says how many columns there are.
 	if names == nil {
 		for i := range width {
 			names = append(names, int64(i))
@@ -165,6 +168,7 @@ func frameOfRows(data []any, names []any) (*frame, error) {
 	return f, nil
 }
 
+// isDict and isList report whether a value is a dict or a list of Python's.
 func isDict(v any) bool { _, ok := v.(*object); return ok }
 func isList(v any) bool { _, ok := v.([]any); return ok }
 
@@ -294,6 +298,7 @@ func (o *object) aligned(index []string) []any {
 	return values
 }
 
+// columnOf returns a column of a dict: a list as it is, a single value repeated for every row.
 func columnOf(v any, rows int) series {
 	switch v := v.(type) {
 	case []any:
@@ -305,8 +310,7 @@ func columnOf(v any, rows int) series {
 			}
 			return series{dtype: v.dtype, values: v.flat}
 		}
-		v0 := v.flat[0]
-		return inferSeries(slices.Repeat([]any{v0}, rows))
+		return inferSeries(slices.Repeat([]any{v.flat[0]}, rows))
 	}
 	return inferSeries(slices.Repeat([]any{v}, rows))
 }
@@ -413,7 +417,7 @@ func (s series) toDatetime() (series, error) {
 	for i, v := range s.values {
 		out.values[i] = timestamp{}
 		switch v := v.(type) {
-		case nil, int64, float64, timestamp:
+		case nil, int64, float64, timestamp: // numbers count nanoseconds since 1970
 		case string:
 			if v == "" || v == "NaT" || v == "nan" || v == "None" {
 				continue

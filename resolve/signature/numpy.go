@@ -145,6 +145,7 @@ func (a *array) list() any {
 	return unflatten(a.shape, a.flat)
 }
 
+// unflatten undoes flatten.
 func unflatten(shape []int, flat []any) []any {
 	out := make([]any, shape[0])
 	step := 0
@@ -187,7 +188,7 @@ func inferNumpy(flat []any) string {
 	case texts > 0:
 		return "str"
 	case bigs > 0 && floats == 0:
-		return "object"
+		return "object" // integers that no numpy type holds
 	case floats > 0 || bigs > 0 || len(flat) == 0:
 		return "float64"
 	case ints > 0:
@@ -299,6 +300,7 @@ func castInt(v any, dtype string) (any, error) {
 		return nil, fmt.Errorf("%s is not an integer", describe(v))
 	}
 	d := dtypes[dtype]
+	// The range is [low, high): from 0 for unsigned types, else half of it below 0.
 	bits := uint(d.size * 8)
 	low, high := new(big.Int), new(big.Int).Lsh(big.NewInt(1), bits)
 	if d.kind == 'i' {
@@ -336,6 +338,7 @@ func castFloat(v any) (any, error) {
 		return v, nil
 	case string:
 		f, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
+		// Go reads hexadecimal numbers, too, which Python's float() does not.
 		if err == nil && !strings.ContainsAny(v, "xXpP") || math.IsInf(f, 0) {
 			return f, nil
 		}
@@ -356,6 +359,8 @@ func decodeBase64(s string) ([]byte, error) {
 	if i := strings.IndexByte(body, '='); i >= 0 {
 		body = body[:i]
 	}
+	// Four characters are three bytes. The last group may be short if "=" fills it up; one character alone is
+	// less than a byte.
 	missing := (4 - len(body)%4) % 4
 	if len(body)%4 == 1 || len(clean)-len(body) < missing {
 		return nil, errors.New("is not base64")

@@ -7,6 +7,7 @@ import (
 	"slices"
 )
 
+// param returns the parameter of that name, or nil.
 func (s *Signature) param(name string) *Param {
 	i := slices.IndexFunc(s.Params, func(p Param) bool { return p.Name == name })
 	if i < 0 {
@@ -74,7 +75,7 @@ func (p Param) fits(v any) error {
 // fitsParam does what MLflow's _enforce_param_datatype does.
 func fitsParam(v any, k Kind) error {
 	if v == nil {
-		return nil
+		return nil // MLflow does not check the type of None
 	}
 	if k == Datetime {
 		if s, ok := v.(string); ok && numpyDate.MatchString(s) && validDate(s) {

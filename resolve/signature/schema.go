@@ -26,6 +26,7 @@ const (
 	Tensor   Kind = "tensor"
 )
 
+// scalarKinds are the kinds of single values: those that MLflow calls DataType.
 var scalarKinds = []Kind{Boolean, Integer, Long, Float, Double, String, Binary, Datetime}
 
 // Type is the type of a column, or of its elements.
@@ -121,8 +122,10 @@ func Parse(inputs, outputs, params string) (*Signature, error) {
 	return s, nil
 }
 
+// present reports whether a part of a signature is there. MLflow writes null for one that is not.
 func present(text string) bool { text = strings.TrimSpace(text); return text != "" && text != "null" }
 
+// parseColumns reads the inputs or the outputs, as MLflow's Schema.from_json does.
 func parseColumns(text string) ([]Column, error) {
 	if !present(text) {
 		return nil, nil
@@ -149,6 +152,7 @@ func parseColumns(text string) ([]Column, error) {
 	return out, checkColumns(out)
 }
 
+// columnName returns a column as messages name it.
 func columnName(c Column, i int) string {
 	if c.Named {
 		return fmt.Sprintf("column %q", c.Name)
@@ -179,6 +183,8 @@ func checkColumns(columns []Column) error {
 	return nil
 }
 
+// parseColumn reads a column or a property. One that does not say whether it is required is, as it was
+// before MLflow had optional columns.
 func parseColumn(v any) (Column, error) {
 	c := Column{Required: true}
 	o, ok := v.(*object)
@@ -204,6 +210,7 @@ func text(v any) string {
 	return fmt.Sprint(v)
 }
 
+// parseType reads a type, with the types within it.
 func parseType(o *object) (*Type, error) {
 	word, ok := o.values["type"].(string)
 	if !ok {
@@ -228,6 +235,7 @@ func parseType(o *object) (*Type, error) {
 	case Any:
 		return t, nil
 	case "sparkml_vector":
+		// MLflow hands such a column to the model as lists of numbers.
 		return &Type{Kind: Array, Item: &Type{Kind: Double}}, nil
 	case Tensor:
 		return t, t.parseTensor(o)
@@ -238,6 +246,7 @@ func parseType(o *object) (*Type, error) {
 	return t, nil
 }
 
+// parseProperties reads the properties of an object in the order in which they are written.
 func (t *Type) parseProperties(o *object) error {
 	properties, ok := o.values["properties"].(*object)
 	if !ok || len(properties.keys) == 0 {
@@ -254,6 +263,7 @@ func (t *Type) parseProperties(o *object) error {
 	return nil
 }
 
+// parseTensor reads a tensor-spec: numpy's dtype and the lengths of the shape.
 func (t *Type) parseTensor(o *object) error {
 	spec, ok := o.values["tensor-spec"].(*object)
 	if !ok {
@@ -278,6 +288,8 @@ func (t *Type) parseTensor(o *object) error {
 	return nil
 }
 
+// parseParams reads the parameters, whose defaults have to be of their own type: MLflow refuses to load
+// others.
 func parseParams(text string) ([]Param, error) {
 	v, err := parseJSON([]byte(text))
 	if err != nil {

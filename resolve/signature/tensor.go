@@ -13,6 +13,7 @@ func (s *Signature) enforceTensors(data any) []Mismatch {
 	if !s.named() {
 		return s.enforceTensor(data)
 	}
+	// Where there is one input, MLflow takes an array without its name.
 	if a, ok := data.(*array); ok && len(s.Inputs) == 1 && !a.sparse {
 		o := newObject()
 		o.set(s.Inputs[0].Name, a)
@@ -50,6 +51,7 @@ func (s *Signature) enforceTensors(data any) []Mismatch {
 	return out
 }
 
+// enforceTensor checks data against the only tensor of a signature without names.
 func (s *Signature) enforceTensor(data any) []Mismatch {
 	t := s.Inputs[0].Type
 	var err error
@@ -67,6 +69,8 @@ func (s *Signature) enforceTensor(data any) []Mismatch {
 	return nil
 }
 
+// fitsTensor checks a table that MLflow converts to an array: a single column by its values, which may be
+// lists, several as the columns of a matrix.
 func (f *frame) fitsTensor(t *Type) error {
 	switch {
 	case f.rows == 0 || len(f.names) == 0:
@@ -83,7 +87,8 @@ func (f *frame) fitsTensor(t *Type) error {
 	return a.fits(t)
 }
 
-// commonDType returns the dtype of an array that holds columns of dtypes a and b.
+// commonDType returns the dtype of an array that holds columns of dtypes a and b: the wider one of a kind,
+// float64 for numbers of different kinds, else object.
 func commonDType(a, b string) string {
 	x, y := dtypes[a], dtypes[b]
 	number := func(k byte) bool { return strings.IndexByte("iuf", k) >= 0 }
@@ -105,7 +110,7 @@ func commonDType(a, b string) string {
 // fits does what MLflow's _enforce_tensor_spec does.
 func (a *array) fits(t *Type) error {
 	if len(t.Shape) == 1 && t.Shape[0] == -1 && t.DType == "object" {
-		return nil
+		return nil // MLflow writes this for what it knows nothing of, and checks nothing
 	}
 	if len(t.Shape) > 1 && slices.Contains(t.Shape[1:], -1) && len(a.shape) == 1 && a.dtype == "object" {
 		return nil // ragged: MLflow does not check the shape
@@ -143,6 +148,7 @@ func (s series) reshape(t *Type) error {
 	if !ok || len(list) == 0 || !isScalar(list[0]) {
 		return fmt.Errorf("%s is neither a single value nor a list of single values", typeName(first))
 	}
+	// Each row is one flat list, which numpy then gives the shape: only the number of values counts.
 	size := 1
 	for _, n := range t.Shape[1:] {
 		size *= n

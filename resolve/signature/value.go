@@ -37,13 +37,16 @@ func (o *object) set(key string, v any) {
 func (o *object) has(key string) bool { _, ok := o.values[key]; return ok }
 
 // parser reads JSON as Python does: with NaN and Infinity and integers of any size. The last of
-// several equal keys wins.
+// several equal keys wins. encoding/json knows none of these, and loses the order of keys, by which pandas
+// orders columns.
 type parser struct {
 	in    string
 	at    int
 	depth int
 }
 
+// maxDepth is how deeply lists and objects may be nested. Python's own parser stops at about 1000, and no
+// example comes near it; without a limit a file of brackets would exhaust the stack.
 const maxDepth = 500
 
 // parseJSON reads one document.
@@ -62,6 +65,7 @@ func parseJSON(data []byte) (any, error) {
 	return v, nil
 }
 
+// fail returns a SyntaxError for where the parser is.
 func (p *parser) fail(format string, args ...any) error {
 	line := 1 + strings.Count(p.in[:min(p.at, len(p.in))], "\n")
 	return &SyntaxError{Line: line, Problem: fmt.Sprintf(format, args...)}
@@ -83,11 +87,13 @@ func (p *parser) space() {
 	}
 }
 
+// words are JSON's words, and those that Python reads beside them.
 var words = map[string]any{
 	"null": nil, "true": true, "false": false,
 	"NaN": math.NaN(), "Infinity": math.Inf(1), "-Infinity": math.Inf(-1),
 }
 
+// value reads a value of any type.
 func (p *parser) value() (any, error) {
 	p.space()
 	if p.at == len(p.in) {
@@ -118,6 +124,7 @@ func (p *parser) value() (any, error) {
 	}
 }
 
+// text reads a string: it finds the end, and leaves the escapes to encoding/json.
 func (p *parser) text() (string, error) {
 	end := p.at + 1
 	for end < len(p.in) && p.in[end] != '"' {
@@ -137,6 +144,7 @@ func (p *parser) text() (string, error) {
 	return s, nil
 }
 
+// number reads an integer, of any size, or a floating-point number: to Python 1.0 is one and 1 is not.
 func (p *parser) number() (any, error) {
 	end := p.at
 	for end < len(p.in) && strings.IndexByte("+-0123456789.eE", p.in[end]) >= 0 {
