@@ -12,7 +12,8 @@ Of the variables for one thing, the first that is set and not empty counts:
     timeout   MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT, in seconds, of one request
 
 Where none is set, the values below count. gunicorn takes what GUNICORN_CMD_ARGS says before all of
-these. Needs nothing but Python 3.6 or later.
+these. Traces are recorded if MLFLOW_TRACKING_URI, MLFLOW_TRACING_DESTINATION or one of OpenTelemetry's
+variables below says where. Needs nothing but Python 3.6 or later.
 """
 import os
 import sys
@@ -22,6 +23,7 @@ PORT = {{.Port}}
 WORKERS = {{.Workers}}
 TIMEOUT = 60  # MLflow's own default
 MODEL = "{{.Model}}"
+DATABASE = {{if .Database}}True{{else}}False{{end}}  # MLflow wants one for its traces
 
 PORTS = ["SAGEMAKER_BIND_TO_PORT", "AIP_HTTP_PORT", "PORT"]
 COUNTS = ["MLFLOW_MODELS_WORKERS", "WEB_CONCURRENCY"]
@@ -29,6 +31,9 @@ TIMEOUTS = ["MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"]
 if SERVER == "mlserver":
     PORTS.insert(0, "MLSERVER_HTTP_PORT")
     COUNTS.insert(0, "MLSERVER_PARALLEL_WORKERS")
+
+# Any of these says where MLflow's traces go.
+TRACES = ["MLFLOW_TRACKING_URI", "MLFLOW_TRACING_DESTINATION", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]
 
 # How long uvicorn waits for a sign of life from a worker before it replaces it, in seconds. Its own
 # 5 are too few for a worker that starts with a small share of a processor.
@@ -65,6 +70,20 @@ def timeout():
     return number(TIMEOUTS, TIMEOUT, 1, 10 ** 6)
 
 
+def settle_traces():
+    """Gives MLflow a place for its traces, and has it record none, where no variable says where they go.
+
+    At the first trace, MLflow from 3.7 on makes the database mlflow.db in the working directory. Nobody may
+    write there, and it tries for longer than a request may take, so that an agent would never answer. In
+    /tmp it can be made. It stays empty, for traces that end with the container help nobody, and would
+    fill /tmp; MLFLOW_TRACE_SAMPLING_RATIO says otherwise.
+    """
+    if DATABASE and not any(os.environ.get(name) for name in TRACES):
+        os.environ["MLFLOW_TRACKING_URI"] = "sqlite:////tmp/mlflow.db"
+        if not os.environ.get("MLFLOW_TRACE_SAMPLING_RATIO"):
+            os.environ["MLFLOW_TRACE_SAMPLING_RATIO"] = "0"
+
+
 def start():
     """Replaces this process by the server, so that the server is the one that gets the signals."""
     said = "starting {}: port {}, workers {}".format(SERVER, port(), workers())
@@ -72,6 +91,7 @@ def start():
         said += ", request timeout {} s".format(timeout())
     sys.stderr.write("mlenv-serve: " + said + "\n")
     sys.stderr.flush()
+    settle_traces()
     command = {"uvicorn": uvicorn, "gunicorn": gunicorn, "mlserver": mlserver}[SERVER]()
     os.execv(sys.executable, [sys.executable] + command)
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"text/template"
 
+	"mlenv/resolve/pep440"
 	"mlenv/templates"
 )
 
@@ -35,6 +36,11 @@ func (in Input) server() server {
 	return gunicorn
 }
 
+// tracesIntoDatabase reports whether an MLflow keeps traces in a database where it is not told otherwise
+// (from 3.7 on). Before, it keeps them in files, and only says so where it cannot. An unknown version
+// counts as a current one.
+func tracesIntoDatabase(v pep440.Version) bool { return v.IsZero() || atLeast(v, 3, 7) }
+
 // launcher writes the program that starts the server. Port and workers are what counts where no
 // variable says otherwise when the container is started.
 func (in Input) launcher() ([]byte, error) {
@@ -47,7 +53,8 @@ func (in Input) launcher() ([]byte, error) {
 		Python, Model string
 		Server        server
 		Port, Workers int
-	}{Python, ModelPath, in.server(), in.Port, in.Workers})
+		Database      bool
+	}{Python, ModelPath, in.server(), in.Port, in.Workers, tracesIntoDatabase(in.MLflowVersion)})
 	if err != nil {
 		return nil, fmt.Errorf("writing the launcher: %w", err)
 	}

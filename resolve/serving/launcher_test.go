@@ -154,6 +154,37 @@ func TestLauncherStarts(t *testing.T) {
 	}
 }
 
+// TestLauncherTraces says where MLflow's traces go: from 3.7 on it wants a database for them, and by itself
+// it would make one in the working directory, which cannot be written to.
+func TestLauncherTraces(t *testing.T) {
+	nowhere := "sqlite:////tmp/mlflow.db 0"
+	for _, tt := range []struct{ name, mlflow, env, want string }{
+		{"no version known", "", "", nowhere},
+		{"a database by default", "3.7.0", "", nowhere},
+		{"an empty variable is none", "3.17.2", "MLFLOW_TRACKING_URI= OTEL_EXPORTER_OTLP_ENDPOINT= MLFLOW_TRACE_SAMPLING_RATIO=", nowhere},
+		{"files by default", "3.6.0", "", "None None"},
+		{"a server for them", "3.17.2", "MLFLOW_TRACKING_URI=http://mlflow:5000", "http://mlflow:5000 None"},
+		{"a server for some of them", "3.17.2", "MLFLOW_TRACKING_URI=http://mlflow:5000 MLFLOW_TRACE_SAMPLING_RATIO=0.1", "http://mlflow:5000 0.1"},
+		{"in the container", "3.17.2", "MLFLOW_TRACE_SAMPLING_RATIO=1", "sqlite:////tmp/mlflow.db 1"},
+		{"OpenTelemetry's", "3.17.2", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://otel:4318/v1/traces", "None None"},
+		{"OpenTelemetry's for all", "3.17.2", "OTEL_EXPORTER_OTLP_ENDPOINT=http://otel:4318", "None None"},
+		{"a place of Databricks'", "3.17.2", "MLFLOW_TRACING_DESTINATION=main.traces", "None None"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLaunched(t)
+			l.write(t, "uvicorn/__main__.py", "import os\nprint(*(os.environ.get(n) for n in ('MLFLOW_TRACKING_URI', 'MLFLOW_TRACE_SAMPLING_RATIO')))\n")
+			in := Input{}
+			if tt.mlflow != "" {
+				in.MLflowVersion = version(t, tt.mlflow)
+			}
+			if stdout, stderr, code := l.run(t, in, tt.env); code != 0 || stdout != tt.want {
+				t.Errorf("exit code %d, %s\n got %s\nwant %s", code, stderr, stdout, tt.want)
+			}
+		})
+	}
+}
+
 // TestLauncherRefuses gives a sentence for what cannot be meant.
 func TestLauncherRefuses(t *testing.T) {
 	l := newLaunched(t)
