@@ -9,7 +9,7 @@ FUZZTIME ?= 20s
 # The race detector needs cgo and a C compiler.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC)" >/dev/null && echo -race)
 
-.PHONY: e2e bench-scale bench-image bench-start bench-memory build demo test dockerfiles soak lint fuzz golden cross bench-resolve bench-lock oracle oracle-lock clean
+.PHONY: e2e bench-scale bench-image bench-start bench-memory build demo test dockerfiles soak lint fuzz golden cross bench-resolve bench-lock oracle oracle-kinds oracle-lock clean
 
 build: ## the static binary ./mlenv
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o mlenv ./cmd/mlenv
@@ -74,6 +74,9 @@ bench-lock: build ## mlenv lock beside uv pip compile, cold and warm, time and m
 
 oracle: ## the tests that `make test` skips, with the references that they want; root on Debian, installs what it needs
 	.ci/oracle/tests
+
+oracle-kinds: ## models of every kind, logged by real MLflow and served from their images; writes docs/models.md; ENVS names some; root on Debian, hours
+	.ci/oracle/kinds $(ENVS)
 
 oracle-lock: build ## mlenv lock against uv pip compile on real environments, and what a lock installs; UV and PYTHON (3.11) name theirs
 	.ci/oracle/lock_vs_uv

@@ -3,9 +3,11 @@
 
     python .ci/oracle/kinds.py OUT [KIND...]
 
-Each kind becomes OUT/KIND, saved by real MLflow, loaded again by MLflow where that needs no service
-and no secret, and asked with its own example. OUT/KIND.json says what was done: the flavor, the
-versions, and what MLflow itself reads of the environment, which `mlenv resolve` is compared with. A
+Each kind becomes OUT/KIND, saved by real MLflow. OUT/KIND.json says what was done: the flavor, the
+versions, and what MLflow itself reads of the environment, which `mlenv resolve` is compared with. Where
+that needs no service and no secret, MLflow loads the model again, and its own scoring code answers a
+request in this Python: OUT/predictions.json has the request and the answer, which the model's image is
+compared with. The answer is asked for twice, for what differs then can be compared with nothing. A
 kind whose library is not installed is left out; one that MLflow cannot save is reported and fails.
 """
 
@@ -28,18 +30,21 @@ VERSION = tuple(int(p) for p in mlflow.__version__.split(".")[:2])
 KINDS = {}
 
 
-def kind(*needs, since=(0, 0), load=True):
-    """Registers a kind: the modules that it needs, the first MLflow that has it, whether to load it."""
+def kind(*needs, since=(0, 0), until=(99, 0), ask=None, load=True):
+    """Registers a kind: the modules that it needs, the first MLflow that has it and the first that no
+    longer has it, what to ask where the model has no example, and whether it can be loaded here."""
 
     def register(f):
-        KINDS[f.__name__.replace("_", "-")] = (f, needs, since, load)
+        KINDS[f.__name__.replace("_", "-")] = (f, needs, (since, until), ask, load)
         return f
 
     return register
 
 
 def table(rows=40):
-    x = pd.DataFrame({"a": np.arange(rows, dtype=float), "b": np.arange(rows, dtype=float) % 7})
+    # From 1 on, so that no prediction is about 0, where a relative difference says nothing.
+    a = np.arange(1, rows + 1, dtype=float)
+    x = pd.DataFrame({"a": a, "b": a % 7})
     return x, x["a"] * 2 + x["b"]
 
 
@@ -50,7 +55,10 @@ def script(path, text):
     return str(file)
 
 
-@kind("sklearn")
+TWO_ROWS = table()[0][:2]
+
+
+@kind("sklearn", ask=TWO_ROWS)
 def sklearn(path):
     from sklearn.linear_model import LinearRegression
 
@@ -103,7 +111,7 @@ def onnx(path):
     mlflow.onnx.save_model(model, path, input_example=np.ones((1, 2), dtype=np.float32))
 
 
-@kind("spacy")
+@kind("spacy", ask=pd.DataFrame({"text": ["good", "bad"]}))
 def spacy(path):
     import spacy
 
@@ -120,7 +128,7 @@ def prophet(path):
     from prophet import Prophet
 
     days = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60), "y": np.arange(60.0)})
-    mlflow.prophet.save_model(Prophet().fit(days), path, input_example=days[["ds"]][:2])
+    mlflow.prophet.save_model(Prophet(uncertainty_samples=0).fit(days), path, input_example=days[["ds"]][:2])
 
 
 @kind("pmdarima")
@@ -139,7 +147,7 @@ def keras3(path):
     mlflow.tensorflow.save_model(net, path, input_example=np.ones((1, 2), dtype=np.float32))
 
 
-@kind("keras", "tensorflow", since=(2, 14))
+@kind("keras", "tensorflow", since=(2, 14), ask=np.ones((1, 2), dtype=np.float32))
 def keras_flavor(path):
     import keras
 
@@ -179,7 +187,57 @@ def transformers(path):
     mlflow.transformers.save_model(pipe, path, input_example=["good"])
 
 
-@kind("shap", "sklearn", load=False)
+@kind("sentence_transformers", "torch", since=(2, 4))
+def sentence_transformers(path):
+    """A BERT of two layers with a vocabulary of its own, and the mean of its vectors: nothing is downloaded."""
+    from sentence_transformers import SentenceTransformer, models
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    base, vocab = str(path) + ".base", Path(str(path) + ".vocab")
+    vocab.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad"]) + "\n")
+    BertModel(BertConfig(vocab_size=7, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)).save_pretrained(base)
+    BertTokenizerFast(str(vocab)).save_pretrained(base)
+    word = models.Transformer(base)
+    mlflow.sentence_transformers.save_model(SentenceTransformer(modules=[word, models.Pooling(8)]), path, input_example=["good"])
+
+
+@kind("fastai", "torch", until=(3, 0), ask=TWO_ROWS)
+def fastai(path):
+    from fastai.tabular.all import TabularDataLoaders, tabular_learner
+
+    x, y = table()
+    loaders = TabularDataLoaders.from_df(x.assign(y=y), y_names="y", cont_names=["a", "b"], bs=8)
+    learner = tabular_learner(loaders, layers=[4])
+    learner.fit(1)
+    mlflow.fastai.save_model(learner, path)
+
+
+@kind("h2o", ask=TWO_ROWS)
+def h2o(path):
+    import h2o
+    from h2o.estimators import H2OGeneralizedLinearEstimator
+
+    x, y = table()
+    h2o.init(bind_to_localhost=True, nthreads=1, max_mem_size="1g")
+    model = H2OGeneralizedLinearEstimator(lambda_=0)
+    model.train(x=["a", "b"], y="y", training_frame=h2o.H2OFrame(x.assign(y=y)))
+    mlflow.h2o.save_model(model, path)
+
+
+@kind("pyspark", ask=TWO_ROWS)
+def spark(path):
+    from pyspark.ml import Pipeline
+    from pyspark.ml.feature import VectorAssembler
+    from pyspark.ml.regression import LinearRegression
+    from pyspark.sql import SparkSession
+
+    x, y = table()
+    session = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config("spark.driver.host", "127.0.0.1").getOrCreate()
+    stages = [VectorAssembler(inputCols=["a", "b"], outputCol="features"), LinearRegression(labelCol="y")]
+    mlflow.spark.save_model(Pipeline(stages=stages).fit(session.createDataFrame(x.assign(y=y))), path)
+
+
+@kind("shap", "sklearn", ask=TWO_ROWS)
 def shap(path):
     import shap
     from sklearn.linear_model import LinearRegression
@@ -189,7 +247,7 @@ def shap(path):
     mlflow.shap.save_explainer(shap.Explainer(model.predict, x, algorithm="permutation"), path, serialize_model_using_mlflow=False)
 
 
-@kind("paddle", load=False)
+@kind("paddle", ask=np.ones((1, 2), dtype=np.float32))
 def paddle(path):
     import paddle
 
@@ -225,7 +283,7 @@ def langchain_from_code(path):
     mlflow.langchain.save_model(code, path, input_example="abc")
 
 
-@kind("llama_index", since=(2, 15), load=False)
+@kind("llama_index", since=(2, 15), ask={"inputs": ["x"]})
 def llama_index(path):
     code = script(path, "import mlflow\nfrom llama_index.core import Document, VectorStoreIndex\n"
                         "from llama_index.core.embeddings import MockEmbedding\n\n"
@@ -233,7 +291,7 @@ def llama_index(path):
     mlflow.llama_index.save_model(code, path, engine_type="retriever")
 
 
-@kind()
+@kind(ask=TWO_ROWS)
 def pyfunc(path):
     class Echo(mlflow.pyfunc.PythonModel):
         def predict(self, context, model_input, params=None):
@@ -269,7 +327,7 @@ class Echo(mlflow.pyfunc.ChatModel):
     def predict(self, context, messages, params):
         try:
             from mlflow.types.llm import ChatCompletionResponse as Response
-            return Response(choices=[ChatChoice(index=0, message=ChatMessage(role="assistant", content=messages[-1].content))], usage={})
+            return Response(choices=[ChatChoice(index=0, message=ChatMessage(role="assistant", content=messages[-1].content))], usage={}, id="1", created=1)
         except Exception:
             from mlflow.types.llm import ChatResponse, TokenUsageStats
             return ChatResponse(id="1", created=1, object="chat.completion", choices=[ChatChoice(index=0, message=ChatMessage(role="assistant", content=messages[-1].content), finish_reason="stop", logprobs=None)], usage=TokenUsageStats(1, 1, 2), model="echo")
@@ -282,15 +340,13 @@ mlflow.models.set_model(Echo())
 
 @kind(since=(2, 20))
 def chat_agent(path):
-    code = script(path, """import uuid
-
-import mlflow
+    code = script(path, """import mlflow
 from mlflow.types.agent import ChatAgentMessage, ChatAgentResponse
 
 
 class Echo(mlflow.pyfunc.ChatAgent):
     def predict(self, messages, context=None, custom_inputs=None):
-        return ChatAgentResponse(messages=[ChatAgentMessage(role="assistant", content=messages[-1].content, id=str(uuid.uuid4()))])
+        return ChatAgentResponse(messages=[ChatAgentMessage(role="assistant", content=messages[-1].content, id="1")])
 
 
 mlflow.models.set_model(Echo())
@@ -331,7 +387,7 @@ def uv_project(path):
         os.chdir(before)
 
 
-@kind(since=(3, 11), load=False)
+@kind(since=(3, 11), ask=TWO_ROWS)
 def wheeled(path):
     """Logged to a registry of its own, and given its libraries as wheels there."""
     class Echo(mlflow.pyfunc.PythonModel):
@@ -347,14 +403,48 @@ def wheeled(path):
     mlflow.artifacts.download_artifacts("models:/wheeled/2", dst_path=str(path))
 
 
-def asked(path):
-    """Loads the model with MLflow and asks it with its own example."""
+def request(path, ask):
+    """What to send to /invocations: the model's own serving example, or else what the kind says."""
+    example = Path(path) / "serving_input_example.json"
+    if example.exists():
+        return json.loads(example.read_text())
+    if isinstance(ask, pd.DataFrame):
+        split = json.loads(ask.to_json(orient="split", index=False))
+        return {"dataframe_split": split} if VERSION >= (2, 0) else split
+    return {"inputs": ask.tolist()} if isinstance(ask, np.ndarray) else ask
+
+
+def answered(model, body):
+    """What MLflow's scoring server would answer, without a server: its own code, in this process."""
+    from mlflow.pyfunc import scoring_server
+
+    if hasattr(scoring_server, "invocations"):
+        answer = scoring_server.invocations(body, "application/json", model, model.metadata.get_input_schema())
+        status, text = answer.status, answer.response
+    else:  # MLflow before 2.12: the answer is made within its Flask application
+        answer = scoring_server.init(model).test_client().post("/invocations", data=body, content_type="application/json")
+        status, text = answer.status_code, answer.get_data(as_text=True)
+    if status != 200:
+        raise RuntimeError(f"MLflow answers {status}: {text[:500]}")
+    return json.loads(text)
+
+
+def record(path, ask):
+    """A request and MLflow's answer to it in this Python."""
     model = mlflow.pyfunc.load_model(str(path))
-    example = mlflow.models.Model.load(str(path)).load_input_example(str(path)) if VERSION >= (2, 3) else None
-    if example is None:
-        return "loaded by MLflow"
-    model.predict(example)
-    return "loaded by MLflow and asked with its example"
+    asked = request(path, ask)
+    if asked is None:
+        raise RuntimeError("the kind has no example, and says not what to ask")
+    first, second = (answered(model, json.dumps(asked)) for _ in range(2))
+    if first != second:
+        raise RuntimeError(f"MLflow answers {first}, and the second time {second}")
+    return {"request": asked, "response": first}
+
+
+def note(file, name, entry):
+    """Adds an entry to a file of JSON."""
+    known = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps({**known, name: entry}, indent=1) + "\n")
 
 
 def environment(path):
@@ -368,17 +458,23 @@ def environment(path):
 def main(out, names):
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
+    os.chdir(out)  # where MLflow puts the database of its traces
     failed = []
-    for name, (save, needs, since, load) in KINDS.items():
-        if names and name not in names or VERSION < since or not all(importlib.util.find_spec(n) for n in needs):
+    for name, (save, needs, (since, until), ask, load) in KINDS.items():
+        if names and name not in names or not since <= VERSION < until or not all(importlib.util.find_spec(n) for n in needs):
             continue
         path = out / name
         shutil.rmtree(path, ignore_errors=True)
         try:
             save(str(path))
+            model = next(path.glob("**/MLmodel")).parent
             result = {"kind": name, "mlflow": mlflow.__version__, "python": platform.python_version(),
-                      "flavors": sorted(mlflow.models.Model.load(str(path)).flavors), "mlflowSays": asked(path) if load else "saved by MLflow"}
-            result["environment"] = environment(path)
+                      "flavors": sorted(mlflow.models.Model.load(str(model)).flavors), "model": str(model.relative_to(out))}
+            result["mlflowSays"] = "saved by MLflow"
+            if load:
+                note(out / "predictions.json", name, record(model, ask))
+                result["mlflowSays"] = "loaded and asked by MLflow"
+            result["environment"] = environment(model)
             result["libraries"] = {n: importlib.metadata.version({"llama_index": "llama-index-core"}.get(n, d)) for n in needs
                                    for d in importlib.metadata.packages_distributions().get(n, [])[:1]}
             Path(str(path) + ".json").write_text(json.dumps(result, indent=1) + "\n")

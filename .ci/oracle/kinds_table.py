@@ -1,5 +1,10 @@
 #!/usr/bin/env python3
-"""Checks logged models with mlenv and writes docs/models.md; see .ci/oracle/kinds."""
+"""Checks the models of one environment with mlenv, and writes their rows of docs/models.md.
+
+    python kinds_table.py MLENV DIR      DIR: as kinds.py filled it; see .ci/oracle/kinds
+
+A row takes the place of the one with the same kind, MLflow and Python; all other rows stay.
+"""
 
 import json
 import re
@@ -9,6 +14,7 @@ from pathlib import Path
 
 DOC = Path(__file__).resolve().parents[2] / "docs/models.md"
 START, END = "<!-- table -->", "<!-- end of table -->"
+HEAD = "| Kind | Flavor | MLflow | Python | Libraries | By MLflow | mlenv check, resolve | Image |\n|---|---|---|---|---|---|---|---|"
 
 
 def run(*args):
@@ -32,33 +38,41 @@ def compare(mlenv, model, said):
     if not want <= got:
         return None, f"requirements lack {sorted(want - got)}"
     n = report["summary"]
-    return f"check: 0 errors, {n['warnings']} warnings; Python and {len(want)} requirements as MLflow's", None
+    return f"0 errors, {n['warnings']} warnings; Python and {len(want)} requirements", None
+
+
+def order(row):
+    kind, version, python = key(row)
+    return kind, [int(p) for p in version.split(".")], [int(p) for p in python.split(".")]
+
+
+def key(row):
+    cells = [c.strip() for c in row.strip("|").split("|")]
+    return cells[0], cells[2], cells[3]
 
 
 def main(mlenv, models):
-    rows, failed = [], []
-    for file in sorted(Path(models).glob("*/*.json")):
+    before, rest = DOC.read_text().split(START)
+    table, after = rest.split(END)
+    rows = {key(line): line for line in table.strip().splitlines()[2:]}
+    failed, done = [], 0
+    for file in sorted(Path(models).glob("*.json")):
         r = json.loads(file.read_text())
         if "kind" not in r:
             continue
-        model = file.with_suffix("")
-        if r["kind"] == "wheeled" and not (model / "MLmodel").exists():
-            model = next(model.glob("**/MLmodel")).parent
-        ok, bad = compare(mlenv, str(model), r["environment"])
+        ok, bad = compare(mlenv, str(Path(models) / r["model"]), r["environment"])
         if bad:
             failed.append(f"{r['kind']} of MLflow {r['mlflow']}: {bad}")
             continue
         libraries = ", ".join(f"{n} {v}" for n, v in r["libraries"].items())
         flavors = [f for f in r["flavors"] if f != "python_function"] or ["python_function"]
-        version = tuple(int(p) for p in r["mlflow"].split("."))
-        rows.append((r["kind"], version, f"| {r['kind']} | {', '.join(flavors)} | {r['mlflow']} | {r['python']} | {libraries} | {r['mlflowSays']}; {ok} |"))
-    table = ["| Kind | Flavor | MLflow | Python | Libraries | What was compared |", "|---|---|---|---|---|---|"]
-    table += [row for _, _, row in sorted(rows)]
-    text = DOC.read_text()
-    before, after = text.split(START)[0], text.split(END)[1]
-    DOC.write_text(before + START + "\n" + "\n".join(table) + "\n" + END + after)
+        cells = [r["kind"], ", ".join(flavors), r["mlflow"], r["python"], libraries, r["mlflowSays"], ok, r.get("served", "–")]
+        row = "| " + " | ".join(cells) + " |"
+        rows[key(row)] = row
+        done += 1
+    DOC.write_text(before + START + "\n" + "\n".join([HEAD, *sorted(rows.values(), key=order)]) + "\n" + END + after)
     kinds = len({kind for kind, _, _ in rows})
-    print(f"{len(rows)} models of {kinds} kinds agree, {len(failed)} do not")
+    print(f"{done} models agree, {len(failed)} do not; the table has {len(rows)} models of {kinds} kinds")
     print("\n".join(failed))
     sys.exit(1 if failed else 0)
 
