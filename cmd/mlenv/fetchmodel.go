@@ -36,6 +36,7 @@ func (a *app) fetchSettings(o fetchOptions) (fetch.Options, error) {
 	out.Stores = bucket.Stores(bucket.Outside{Environment: world, Now: a.clock}, out)
 	dir, err := a.cache()
 	if err == nil {
+		out.Memory = dir.Fetched()
 		out.Dir, err = dir.Models()
 	}
 	if err != nil {

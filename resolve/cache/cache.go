@@ -17,6 +17,7 @@
 //	memos-v1  small JSON values (Memos)          kind and key, see below          while used
 //	blobs-v1  layers of base images (Blobs)      SHA-256 of the bytes             while used
 //	models-v1 files of a model that is fetched   nothing: each run has its own    while it runs
+//	fetched-v1 files of models (Fetched)         SHA-256 of the bytes             while used, 16 GiB at most
 //
 // A source is a URL, the credentials that went with the request, and whether the server's certificate
 // was checked. The credentials are part of it as an HMAC with the salt, of which nobody can try passwords
@@ -32,6 +33,7 @@
 //	bases     what was found in a base image     its digest
 //	host      a layer of this machine's Python   the state of its files
 //	mounts    the repository that has a blob     registry and digest
+//	fetched   the SHA-256 of a model's file      what its store says of it, see package fetch
 //
 // The directory itself has a CACHEDIR.TAG, by which backup programs leave it out.
 //
@@ -108,10 +110,11 @@ import (
 
 // The names of the sections.
 const (
-	IndexFormat  = "index-v2"
-	MemosFormat  = "memos-v1"
-	BlobsFormat  = "blobs-v1"
-	ModelsFormat = "models-v1"
+	IndexFormat   = "index-v2"
+	MemosFormat   = "memos-v1"
+	BlobsFormat   = "blobs-v1"
+	ModelsFormat  = "models-v1"
+	FetchedFormat = "fetched-v1"
 )
 
 // A Dir is a cache directory. It may be used by many goroutines and processes at once. The nil Dir

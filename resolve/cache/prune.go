@@ -46,8 +46,9 @@ func sectionsOf() map[string][]entries {
 			files(tempDir+`/p-[0-9a-f]+(\.note)?`, whileWritten),
 			files(saltName, whileUsed),
 		},
-		MemosFormat: {files(`[a-z]+/`+hashed, whileUsed)},
-		BlobsFormat: {files(`sha256/`+sha, whileUsed)},
+		MemosFormat:   {files(`[a-z]+/`+hashed, whileUsed)},
+		BlobsFormat:   {files(`sha256/`+sha, whileUsed)},
+		FetchedFormat: {files(`sha256/`+sha, whileUsed)},
 		// Whatever a model calls its files.
 		ModelsFormat: {files(`model-[0-9]+/(?:model|parts)/.*`, whileWritten), files(`python-[0-9]+/.*`, whileWritten)},
 

@@ -45,7 +45,7 @@ var (
 // foreign are files that lie in a cache directory, or look as if they did, and are not mlenv's.
 var foreign = []string{
 	"mine.txt", "photos/cat", "photos-v1/cat", "layers-v1/weights.bin", "layers-v1/layers/me.json", "bases-v1/bases/sofa.json",
-	"memos-v1/README", "memos-v1/layers/00/note", "blobs-v1/sha256/cat", "index-v2/pages/mine", "index-v2/files/00/cat.jpg",
+	"memos-v1/README", "fetched-v1/sha256/cat", "memos-v1/layers/00/note", "blobs-v1/sha256/cat", "index-v2/pages/mine", "index-v2/files/00/cat.jpg",
 	"index-v2/tmp/mine", "index-v1/pages/mine", "index-v99/pages/0123456789abcdef/six", "places-v1/a.json", "memos-v1/.hidden.tmp", "memos-v1/layers/.tmp-1",
 }
 
@@ -77,6 +77,9 @@ func TestPrune(t *testing.T) {
 		{"index-v2/files/00/" + sha + "/six-1.0-py3-none-any.whl", 99 * day, 29 * day, true},
 		{"index-v2/files/00/" + sha + "/six-1.0-py3-none-any.whl", 99 * day, 31 * day, false},
 		{"memos-v1/layers/" + hashed, 99 * day, 29 * day, true},
+		{"memos-v1/fetched/" + hashed, 99 * day, 31 * day, false},
+		{"fetched-v1/sha256/" + sha, 99 * day, 29 * day, true},
+		{"fetched-v1/sha256/" + sha, 99 * day, 31 * day, false},
 		{"memos-v1/layers/" + hashed, 99 * day, 30*day + useStep, true}, // use is noted to the hour
 		{"memos-v1/layers/" + hashed, 99 * day, 30*day + useStep + 1, false},
 		{"memos-v1/mounts/" + hashed, 99 * day, 31 * day, false},

@@ -187,7 +187,11 @@ type signed struct {
 	list    func(ctx context.Context, add func(File) error) error
 	address func(ctx context.Context, name string) (signedAddress, error)
 	client  *Client
+	name    string // what all files' names begin with
 }
+
+// Name implements Named.
+func (s *signed) Name(f File) string { return s.name + "/" + escapePath(f.Path) }
 
 // signedAddress is where a file can be had for a while, by whoever has the address. One of the URLs is set.
 type signedAddress struct {
@@ -235,7 +239,7 @@ func (s *signed) Open(ctx context.Context, f File, offset int64) (*Body, error) 
 // ofCatalog are the files of a version of Unity Catalog, by the Files API.
 func (w *workspace) ofCatalog(root string) *signed {
 	return &signed{
-		client: w.files,
+		client: w.files, name: w.root.String() + escapePath(root),
 		list: func(ctx context.Context, add func(File) error) error {
 			for dirs := []string{""}; len(dirs) > 0; dirs = dirs[1:] {
 				below, err := w.listCatalog(ctx, root, dirs[0], add)
@@ -305,7 +309,7 @@ func (w *workspace) ofRegistry(v modelVersion) *signed {
 		name: func(_, listed string) string { return listed },
 	}
 	return &signed{
-		client: w.files, list: listed.List,
+		client: w.files, list: listed.List, name: w.root.String() + "/registry/" + url.PathEscape(v.Name) + "/" + string(v.Version),
 		address: func(ctx context.Context, name string) (a signedAddress, err error) {
 			err = w.call(ctx, request{path: apiRoute + "model-versions/get-signed-download-uri", query: query(name)}, &a)
 			return a, err

@@ -19,6 +19,15 @@
 // MLflow has no hash of anything. A file must have the size that the listing gave it, and a download that
 // was cut off is only continued where the server proves, by an ETag, that it is the same file. Whoever
 // controls the server controls the model.
+//
+// # Again costs nothing
+//
+// A file that an earlier run has kept is taken instead of being fetched where the store proves that it still has
+// that file, in one of three ways. It lists the file with the tag that it had then, as buckets do: that costs no
+// request. It answers a request for the last byte, of just the file of that tag, with that byte, as a server does that
+// has its artifacts on a disk. Or it lists, under any name, the hash that the kept file was seen to have: so the
+// weights of a model that was trained again are not fetched again where they are the same. Where a server gives no
+// tag, as one of MLflow's with a bucket behind it, nothing is kept.
 package fetch
 
 import (
@@ -59,6 +68,8 @@ type Options struct {
 	// Dir is an existing directory in which a directory for the files of a model is made, and removed by
 	// Close. It must not be "" for anything but local directories.
 	Dir string
+	// Memory, where not nil, keeps files for the next run. It must be on the file system of Dir.
+	Memory Memory
 	// Progress, where not nil, is told of files that are fetched. It may be called from several goroutines.
 	Progress func(Event)
 }
@@ -68,6 +79,7 @@ type Event struct {
 	File         string // its path in the model
 	Bytes, Total int64  // of it that have come, and that it has; Total is -1 where it is not known
 	Done         bool
+	Kept         bool // it did not have to be fetched, since an earlier run had
 }
 
 // Source is what a URI stood for when it was resolved, as far as there is such a thing.

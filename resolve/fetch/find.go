@@ -384,3 +384,6 @@ func (f *fallback) List(ctx context.Context, add func(File) error) error {
 	}
 	return err
 }
+
+// Name implements Named.
+func (f *fallback) Name(file File) string { return nameOf(f.Store, file) }

@@ -82,6 +82,14 @@ func (r *routes) Open(ctx context.Context, f File, offset int64) (*Body, error) 
 	return r.server.file(ctx, ask)
 }
 
+// Name implements Named.
+func (r *routes) Name(f File) string {
+	ask := r.file(f.Path)
+	u := r.server.root.JoinPath(strings.Split(escapePath(ask.path), "/")...)
+	u.RawQuery = ask.query.Encode()
+	return u.String()
+}
+
 // proxied are the routes by which a server hands out what its own store holds, below a path there.
 func (s *server) proxied(root string) *routes {
 	return &routes{
@@ -167,13 +175,20 @@ func (o *overlay) List(ctx context.Context, add func(File) error) error {
 	})
 }
 
+// of is the store that has a file.
+func (o *overlay) of(f File) Store {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.inTop[f.Path] {
+		return o.top
+	}
+	return o.bottom
+}
+
 // Open implements Store.
 func (o *overlay) Open(ctx context.Context, f File, offset int64) (*Body, error) {
-	o.mu.Lock()
-	top := o.inTop[f.Path]
-	o.mu.Unlock()
-	if top {
-		return o.top.Open(ctx, f, offset)
-	}
-	return o.bottom.Open(ctx, f, offset)
+	return o.of(f).Open(ctx, f, offset)
 }
+
+// Name implements Named.
+func (o *overlay) Name(f File) string { return nameOf(o.of(f), f) }

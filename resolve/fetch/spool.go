@@ -19,7 +19,8 @@ type spool struct {
 	store    Store
 	try      func(context.Context, func() error) error
 	progress func(Event)
-	resume   bool // what an earlier run has left is taken up
+	memory   Memory
+	resume   bool // the directory is the user's, and what an earlier run has left in it is taken up
 
 	mu    sync.Mutex
 	files map[string]*spooled
@@ -73,6 +74,10 @@ func (s *spool) path(name string) string { return filepath.Join(s.dir, filepath.
 
 // fetch brings a file to its place in the directory.
 func (s *spool) fetch(ctx context.Context, f File) (size int64, err error) {
+	if s.recall(ctx, f) {
+		s.tell(Event{File: f.Path, Bytes: f.Size, Total: f.Size, Done: true, Kept: true})
+		return f.Size, nil
+	}
 	name := s.path(f.Path)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return 0, fmt.Errorf("making room for %s: %w", f.Path, withoutPath(err))
@@ -102,6 +107,10 @@ func (s *spool) fetch(ctx context.Context, f File) (size int64, err error) {
 			err = errors.Join(err, e)
 		}
 		return 0, err
+	}
+	if f.Tag != "" || f.Size >= worthKeeping { // asking whether a small file has changed is no less than fetching it
+		f.Tag = d.f.Tag
+		s.remember(ctx, f)
 	}
 	s.tell(Event{File: f.Path, Bytes: d.n, Total: d.n, Done: true})
 	return d.n, nil
@@ -239,5 +248,5 @@ func (d *download) named(err error) error {
 // newSpool makes a spool in an empty directory; parts is another on the same file system.
 func newSpool(dir, parts string, store Store, o Options) *spool {
 	o = o.withDefaults()
-	return &spool{dir: dir, parts: parts, store: store, try: newClient(o, nil).Try, progress: o.Progress, files: map[string]*spooled{}}
+	return &spool{dir: dir, parts: parts, store: store, try: newClient(o, nil).Try, progress: o.Progress, memory: o.Memory, files: map[string]*spooled{}}
 }

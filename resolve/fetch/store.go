@@ -39,6 +39,9 @@ type File struct {
 	// Tag changes whenever the content does, as an ETag or a version ID; "" where the store gives
 	// nothing that proves this.
 	Tag string
+	// Sum is what the store says is a hash of the content: "md5:" and hexadecimal digits, or the same with "-" and the number of
+	// the parts of whose MD5s it is the MD5. It is believed once it was found to be true. "" where there is none.
+	Sum string
 }
 
 // The bounds of what is listed. The largest models that MLflow writes, sharded ones with tokenizers and
@@ -82,7 +85,7 @@ func (l *listing) add(f File) error {
 		return badListing("lists %q twice", f.Path)
 	}
 	if f.Dir {
-		f.Size, f.Tag = 0, ""
+		f.Size, f.Tag, f.Sum = 0, "", ""
 	} else if f.Size < -1 {
 		return badListing("lists %q with a size of %d bytes", f.Path, f.Size)
 	}

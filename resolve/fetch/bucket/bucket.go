@@ -62,6 +62,7 @@ type object struct {
 	dir  bool
 	size int64
 	tag  string
+	sum  string // as fetch.File has it
 }
 
 // page is a part of a listing.
@@ -147,7 +148,7 @@ func (s *store) add(o object, add func(fetch.File) error) error {
 	if name == "" {
 		return nil
 	}
-	return add(fetch.File{Path: name, Dir: o.dir, Size: o.size, Tag: o.tag})
+	return add(fetch.File{Path: name, Dir: o.dir, Size: o.size, Tag: o.tag, Sum: o.sum})
 }
 
 // Open implements fetch.Store.
@@ -168,6 +169,28 @@ func (s *store) Open(ctx context.Context, f fetch.File, offset int64) (*fetch.Bo
 		b.Tag = f.Tag // which was a condition of the request
 	}
 	return b, err
+}
+
+// Name implements fetch.Named. Two names of a bucket, such as by way of two regions, are two stores.
+func (s *store) Name(f fetch.File) string {
+	r, err := s.api.get(context.Background(), object{key: s.prefix + f.Path}, 0)
+	if err != nil {
+		return ""
+	}
+	u := *r.URL
+	u.RawQuery = "" // which may give access
+	return u.String()
+}
+
+// md5Text is an MD5 as ETags of S3 have it, of an object or of the MD5s of its parts.
+var md5Text = regexp.MustCompile(`^[0-9a-f]{32}(-[0-9]{1,5})?$`)
+
+// sumOf is the sum that a tag may be.
+func sumOf(tag string) string {
+	if tag = strings.Trim(tag, `"`); md5Text.MatchString(tag) {
+		return "md5:" + tag
+	}
+	return ""
 }
 
 // send signs and sends a request, and turns what is no success into an error.

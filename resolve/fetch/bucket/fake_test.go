@@ -132,9 +132,10 @@ func serveGCS(f *fake, w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"error":{"code":404,"message":"hunter2","errors":[{"reason":"notFound"}]}}`)
 	case key == "":
 		keys, next := f.part(q.Get("prefix"), q.Get("pageToken"))
-		var items []map[string]string
+		var items []map[string]any
 		for _, k := range keys {
-			items = append(items, map[string]string{"name": k, "size": strconv.Itoa(len(f.objects[k])), "generation": f.tag(k)})
+			sum := md5.Sum([]byte(f.objects[k]))
+			items = append(items, map[string]any{"name": k, "size": strconv.Itoa(len(f.objects[k])), "generation": f.tag(k), "md5Hash": sum[:]})
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"items": items, "nextPageToken": next})
 	case q.Get("ifGenerationMatch") != "" && q.Get("ifGenerationMatch") != f.tag(key):

@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -55,7 +56,7 @@ func (g *gcs) request(ctx context.Context, path string, q url.Values) (*http.Req
 
 // list implements api.
 func (g *gcs) list(ctx context.Context, prefix, token string) (*http.Request, error) {
-	q := url.Values{"prefix": {prefix}, "maxResults": {"1000"}, "fields": {"items(name,size,generation),nextPageToken"}}
+	q := url.Values{"prefix": {prefix}, "maxResults": {"1000"}, "fields": {"items(name,size,generation,md5Hash),nextPageToken"}}
 	if token != "" {
 		q.Set("pageToken", token)
 	}
@@ -69,6 +70,7 @@ func (g *gcs) page(data []byte) (page, error) {
 			Name       string `json:"name"`
 			Size       string `json:"size"`
 			Generation string `json:"generation"`
+			MD5        []byte `json:"md5Hash"` // none of an object that was composed
 		} `json:"items"`
 		Next string `json:"nextPageToken"`
 	}
@@ -81,7 +83,7 @@ func (g *gcs) page(data []byte) (page, error) {
 		if err != nil {
 			return page{}, err
 		}
-		p.objects = append(p.objects, object{key: o.Name, size: size, tag: o.Generation})
+		p.objects = append(p.objects, object{key: o.Name, size: size, tag: o.Generation, sum: sumOf(hex.EncodeToString(o.MD5))})
 	}
 	return p, nil
 }
