@@ -33,8 +33,15 @@ type provider struct {
 	tried    []int // how often a version was chosen
 
 	trying    int                // the version whose dependencies are being asked for
+	waiting   waiting            // what is read ahead should that version be taken
 	passed    []passed           // what cannot be used of what was tried
 	requirers map[int][]requirer // by the package that they need
+}
+
+// waiting is what a version requires, to be read ahead once it is known that the version is taken.
+type waiting struct {
+	id    int
+	needs []*pep508.Requirement
 }
 
 func newProvider(w *targetView) *provider {
@@ -188,9 +195,7 @@ func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
 		out = append(out, pubgrub.Dependency{Package: p.id(item{name: it.name}), Allowed: self, Note: need{same: true}})
 	}
 	rs := p.w.requirements(m, it.extra)
-	for _, r := range rs {
-		p.w.prefetch(r)
-	}
+	p.readAhead(id, rs)
 	for _, r := range rs {
 		if p.w.isBuilt(r.Name) {
 			continue
@@ -220,8 +225,34 @@ func (w *targetView) given(r *pep508.Requirement) bool {
 	return have == want
 }
 
+// patient is how many versions of a package are tried before it takes more than that to read ahead
+// what another one requires.
+const patient = 2
+
+// readAhead has what a version requires read in the background. Once several versions of a package were
+// tried, the next one will most likely fail too, and what it alone requires (the botocore that goes with
+// each aiobotocore) is needed by nobody: then only the pages are read, which all versions share.
+func (p *provider) readAhead(id int, rs []*pep508.Requirement) {
+	if p.tried[id] > patient {
+		p.waiting = waiting{id, rs}
+		for _, r := range rs {
+			p.w.prefetchPage(r.Name)
+		}
+		return
+	}
+	for _, r := range rs {
+		p.w.prefetch(r)
+	}
+}
+
 // Choose implements pubgrub.Provider.
 func (p *provider) Choose(id int, allowed pubgrub.Set) int {
+	if p.waiting.id != id { // the version that was tried last was taken, or there would be another one to try
+		for _, r := range p.waiting.needs {
+			p.w.prefetch(r)
+		}
+	}
+	p.waiting = waiting{}
 	pr := p.projects[id]
 	v := pr.best(func(i int) bool { return allowed.Has(i) })
 	p.tried[id]++

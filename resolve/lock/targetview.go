@@ -222,6 +222,21 @@ func (w *targetView) prefetch(r *pep508.Requirement) {
 	}()
 }
 
+// prefetchPage reads what versions a project has in the background.
+func (w *targetView) prefetchPage(name pep508.Name) {
+	w.mu.Lock()
+	known := w.projects[name] != nil
+	w.mu.Unlock()
+	if known || w.isBuilt(name) || w.ctx.Err() != nil || !w.spend() {
+		return
+	}
+	w.prefetches.Add(1)
+	go func() {
+		defer w.prefetches.Done()
+		w.project(name)
+	}()
+}
+
 // spend takes one version off those that may still be looked at, and reports whether there was one.
 func (w *targetView) spend() bool { return w.left == nil || w.left.Add(-1) >= 0 }
 
