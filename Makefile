@@ -12,7 +12,7 @@ RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env
 .PHONY: e2e bench-scale bench-image bench-start bench-memory build demo test dockerfiles soak lint fuzz golden cross bench-resolve bench-lock oracle oracle-kinds oracle-lock clean
 
 build: ## the static binary ./mlenv
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o mlenv ./cmd/mlenv
+	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o mlenv ./cmd/mlenv
 
 demo: ## an example model taken to an image, built again and retrained, in one screen
 	@$(GO) run ./.ci/demo
@@ -62,7 +62,7 @@ cross: ## binaries for all platforms, in dist/
 	@for p in $(PLATFORMS); do \
 		os=$${p%/*}; arch=$${p#*/}; ext=; [ $$os = windows ] && ext=.exe; \
 		echo "dist/mlenv-$$os-$$arch$$ext"; \
-		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' \
 			-o dist/mlenv-$$os-$$arch$$ext ./cmd/mlenv || exit 1; \
 	done
 

@@ -22,7 +22,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -31,6 +30,7 @@ import (
 	"mlenv/imagebuild/compile"
 	"mlenv/imagebuild/layer"
 	"mlenv/resolve/finding"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
 )
@@ -81,7 +81,7 @@ type Wheel struct {
 	Needs *pylock.Needs
 }
 
-var hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var hexSHA256 = pattern.New(`^[0-9a-f]{64}$`)
 
 func (r *Recipe) check() error {
 	if r.Base == nil || r.Base.Base == nil || r.Base.Image == nil {

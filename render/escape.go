@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"regexp"
+	"mlenv/resolve/pattern"
 	"strings"
 	"text/template"
 	"unicode"
@@ -59,9 +59,9 @@ func quote(s string) (string, error) {
 }
 
 var (
-	wordForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9@:._/+-]*$`)
-	variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
-	debianForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
+	wordForm     = pattern.New(`^[A-Za-z0-9][A-Za-z0-9@:._/+-]*$`)
+	variableForm = pattern.New(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+	debianForm   = pattern.New(`^[a-z0-9][a-z0-9+.-]+$`)
 )
 
 // word lets through an image reference or a user, which stand unquoted.
@@ -77,7 +77,7 @@ func debianName(s string) (string, error) {
 	return matching(debianForm, "the name of a Debian package", s)
 }
 
-func matching(form *regexp.Regexp, what, s string) (string, error) {
+func matching(form *pattern.Pattern, what, s string) (string, error) {
 	if !form.MatchString(s) {
 		return "", fmt.Errorf("%q is not %s", s, what)
 	}

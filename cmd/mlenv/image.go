@@ -7,7 +7,6 @@ import (
 	"math"
 	"path"
 	"path/filepath"
-	"regexp"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"mlenv/imagebuild/compile"
 	"mlenv/imagebuild/layer"
 	"mlenv/resolve/fetch"
+	"mlenv/resolve/pattern"
 )
 
 // imageOptions are the flags of image.
@@ -129,7 +129,7 @@ func (o *layerOptions) read() (l layering, err error) {
 	return l, errors.Join(errs[:]...)
 }
 
-var sizeText = regexp.MustCompile(`^(\d+)\s*(?:([kKmMgGtT])(i?)[bB]?|[bB])?$`)
+var sizeText = pattern.New(`^(\d+)\s*(?:([kKmMgGtT])(i?)[bB]?|[bB])?$`)
 
 // parseSize reads "500MB", "8GiB", "8G" (as GiB) or a number of bytes.
 func parseSize(text string) (int64, error) {
@@ -154,7 +154,7 @@ func parseSize(text string) (int64, error) {
 	return n * unit, nil
 }
 
-var notInName = regexp.MustCompile(`[^a-z0-9]+`)
+var notInName = pattern.New(`[^a-z0-9]+`)
 
 // imageName gives the name of the image where nobody gave one: the registered model's, else that of the
 // model's directory, or the last part of its URI.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"mlenv/resolve/finding"
 	"mlenv/resolve/index"
 	"mlenv/resolve/lock"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/secret"
@@ -156,7 +156,7 @@ func (o *indexOptions) recorded() (lock.Indexes, error) {
 // decide reports whether the options may make another lock of the same Spec.
 func (o *indexOptions) decide() bool { return o.torch != "" || len(o.named) > 0 }
 
-var indexName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+var indexName = pattern.New(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
 // assigned reads which packages have an index of their own. Names that do not fit together would
 // otherwise have packages come from another index than was meant, in silence.

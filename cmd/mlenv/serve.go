@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"mlenv/imagebuild/sink"
 	"mlenv/resolve/fetch"
 	"mlenv/resolve/model"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/serving"
 )
 
@@ -240,7 +240,7 @@ func imageTagOf(name string) string {
 }
 
 // namedAsScheme is an image whose name alone could be a URI's scheme, with its tag: "s3:1".
-var namedAsScheme = regexp.MustCompile(`^[a-z0-9]+(?:-[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+var namedAsScheme = pattern.New(`^[a-z0-9]+(?:-[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 
 // isModel tells a model, a directory or a URI, from an image, where a command takes both.
 func isModel(arg string) bool {

@@ -9,13 +9,13 @@ package base
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"mlenv/resolve/dist"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/serving"
 )
@@ -156,10 +156,10 @@ func (b *Base) Parents(name string) []string {
 
 // debLibrary matches the names of Debian's library packages: "libgomp1" contains libgomp.so.1. The
 // number at the end is what follows ".so."; "libglib2.0-0" has a version before it too.
-var debLibrary = regexp.MustCompile(`^lib(.+?)(?:-?(\d[\d.]*)|(\d[\d.]*)-(\d+))(t64)?$`)
+var debLibrary = pattern.New(`^lib(.+?)(?:-?(\d[\d.]*)|(\d[\d.]*)-(\d+))(t64)?$`)
 
 // javaPackage matches the names of Java runtimes in distributions.
-var javaPackage = regexp.MustCompile(`^(default-j(re|dk)|openjdk-?\d+-j(re|dk)|temurin-\d+-j(re|dk)|java-.+-openjdk)`)
+var javaPackage = pattern.New(`^(default-j(re|dk)|openjdk-?\d+-j(re|dk)|temurin-\d+-j(re|dk)|java-.+-openjdk)`)
 
 // Provides reports whether the base has the contents of a Debian package. To work with other
 // distributions too, it accepts the shared library that a library package is named after, and any

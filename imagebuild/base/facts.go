@@ -6,8 +6,8 @@ import (
 	"debug/elf"
 	"fmt"
 	"io"
+	"mlenv/resolve/pattern"
 	"path"
-	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -29,18 +29,18 @@ type facts struct {
 const maxFileSize = 64 << 20
 
 var (
-	interpreterName = regexp.MustCompile(`^(python3(\.\d+)?|platform-python(\d\.\d+)?)$`)
-	libpythonName   = regexp.MustCompile(`^libpython3\.\d+m?\.so(\.1\.0)?$`)
-	glibcName       = regexp.MustCompile(`^(libc\.so\.6|libc-2\.\d+\.so)$`)
-	muslName        = regexp.MustCompile(`^(ld-musl-[a-z0-9_]+\.so\.1|libc\.musl-[a-z0-9_]+\.so\.1)$`)
+	interpreterName = pattern.New(`^(python3(\.\d+)?|platform-python(\d\.\d+)?)$`)
+	libpythonName   = pattern.New(`^libpython3\.\d+m?\.so(\.1\.0)?$`)
+	glibcName       = pattern.New(`^(libc\.so\.6|libc-2\.\d+\.so)$`)
+	muslName        = pattern.New(`^(ld-musl-[a-z0-9_]+\.so\.1|libc\.musl-[a-z0-9_]+\.so\.1)$`)
 
 	// The linker may merge the version with a longer string that has the same end, such as a build
 	// directory.
-	pythonVersion = regexp.MustCompile(`[^0-9.](3\.\d{1,2}\.\d{1,3})((?:a|b|rc)\d+)?\+?\x00`)
-	glibcRelease  = regexp.MustCompile(`stable release version (2\.\d+)`)
-	glibcSymbol   = regexp.MustCompile(`\x00GLIBC_(2\.\d+)(?:\.\d+)?\x00`)
-	muslVersion   = regexp.MustCompile(`\x00(1\.\d+)\.\d+(?:-git[-0-9a-z]*)?\x00`)
-	patchlevel    = regexp.MustCompile(`(?m)^#define\s+PY_VERSION\s+"([^"]+)"`)
+	pythonVersion = pattern.New(`[^0-9.](3\.\d{1,2}\.\d{1,3})((?:a|b|rc)\d+)?\+?\x00`)
+	glibcRelease  = pattern.New(`stable release version (2\.\d+)`)
+	glibcSymbol   = pattern.New(`\x00GLIBC_(2\.\d+)(?:\.\d+)?\x00`)
+	muslVersion   = pattern.New(`\x00(1\.\d+)\.\d+(?:-git[-0-9a-z]*)?\x00`)
+	patchlevel    = pattern.New(`(?m)^#define\s+PY_VERSION\s+"([^"]+)"`)
 )
 
 // readFacts reads the facts in a file if it is one of those that matter. Others are not read.
@@ -55,7 +55,7 @@ func readFacts(name string, size int64, content io.Reader) (*facts, error) {
 		return binaryFacts(content, size, muslVersion)
 	case file == "patchlevel.h" && strings.Contains(dir, "/include/python"):
 		data, err := io.ReadAll(io.LimitReader(content, 1<<20))
-		if m := patchlevel.FindSubmatch(data); m != nil {
+		if m := patchlevel.Regexp().FindSubmatch(data); m != nil {
 			return &facts{define: string(m[1])}, err
 		}
 		return nil, err
@@ -72,7 +72,7 @@ func readFacts(name string, size int64, content io.Reader) (*facts, error) {
 // maxVersions is how many versions are extracted from one binary.
 const maxVersions = 1000
 
-func binaryFacts(content io.Reader, size int64, version *regexp.Regexp) (*facts, error) {
+func binaryFacts(content io.Reader, size int64, version *pattern.Pattern) (*facts, error) {
 	data := make([]byte, min(size, maxFileSize))
 	if _, err := io.ReadFull(content, data); err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func binaryFacts(content io.Reader, size int64, version *regexp.Regexp) (*facts,
 	seen := map[string]bool{}
 	// A NUL may end one string and start the next, so the search continues at the closing one.
 	for at := 0; len(seen) < maxVersions; {
-		m := version.FindSubmatchIndex(data[at:])
+		m := version.Regexp().FindSubmatchIndex(data[at:])
 		if m == nil {
 			break
 		}
@@ -110,7 +110,7 @@ func binaryFacts(content io.Reader, size int64, version *regexp.Regexp) (*facts,
 func glibcBySymbol(f *facts, data []byte) error {
 	newest := 0
 	for {
-		m := glibcSymbol.FindSubmatchIndex(data)
+		m := glibcSymbol.Regexp().FindSubmatchIndex(data)
 		if m == nil {
 			break
 		}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"sort"
 	"strings"
 
@@ -21,6 +20,7 @@ import (
 
 	"mlenv/imagebuild/layer"
 	"mlenv/resolve/cache"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep440"
 )
 
@@ -108,7 +108,7 @@ type host struct {
 	libs    *libraries
 }
 
-var hostPythonName = regexp.MustCompile(`^python(3\.\d+)$`)
+var hostPythonName = pattern.New(`^python(3\.\d+)$`)
 
 func readHost(python string) (*host, error) {
 	real, err := filepath.EvalSymlinks(python)
@@ -150,7 +150,7 @@ func readHost(python string) (*host, error) {
 func (h *host) findVersion() error {
 	headers := filepath.Join(filepath.Dir(filepath.Dir(h.python)), "include", "python"+h.minor, "patchlevel.h")
 	if data, err := os.ReadFile(headers); err == nil {
-		if m := patchlevel.FindSubmatch(data); m != nil && exactVersion(string(m[1])).Minor() == h.minor {
+		if m := patchlevel.Regexp().FindSubmatch(data); m != nil && exactVersion(string(m[1])).Minor() == h.minor {
 			h.version = exactVersion(string(m[1]))
 			return nil
 		}

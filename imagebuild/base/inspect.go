@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"mlenv/resolve/dist"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/serving"
 )
@@ -127,8 +127,8 @@ func (b *Base) findPython(t *tree, config *v1.ConfigFile, annotation string) err
 }
 
 var (
-	minorInName = regexp.MustCompile(`python(3\.\d+)`)
-	exact       = regexp.MustCompile(`^3\.\d+\.\d+((a|b|rc)\d+)?`)
+	minorInName = pattern.New(`python(3\.\d+)`)
+	exact       = pattern.New(`^3\.\d+\.\d+((a|b|rc)\d+)?`)
 )
 
 // version returns the interpreter's exact version if any source has it, else the minor version,
@@ -269,7 +269,7 @@ func (b *Base) isLibc(kind, version string) bool {
 	return true
 }
 
-var libcOfPackage = regexp.MustCompile(`^\d+\.\d+`)
+var libcOfPackage = pattern.New(`^\d+\.\d+`)
 
 func (t *tree) packages() map[string]string {
 	out := map[string]string{}
@@ -281,7 +281,7 @@ func (t *tree) packages() map[string]string {
 	return out
 }
 
-var librarySuffix = regexp.MustCompile(`\.so(\.\d+)*$`)
+var librarySuffix = pattern.New(`\.so(\.\d+)*$`)
 
 // sonames returns the shared libraries in the default directories of the dynamic loader.
 func (t *tree) sonames() []string {

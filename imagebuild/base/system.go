@@ -4,9 +4,9 @@ import (
 	"archive/tar"
 	"io"
 	"path"
-	"regexp"
 	"strings"
 
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep508"
 )
 
@@ -49,7 +49,7 @@ func releaseFacts(content io.Reader) (*facts, error) {
 }
 
 // distInfo matches the directory that an installed distribution has (PEP 376, PEP 427).
-var distInfo = regexp.MustCompile(`^([A-Za-z0-9._]+)-([A-Za-z0-9._+!]+)\.dist-info$`)
+var distInfo = pattern.New(`^([A-Za-z0-9._]+)-([A-Za-z0-9._+!]+)\.dist-info$`)
 
 // findSystem looks for the distribution and for the Python distributions of the interpreter, whose
 // path is known.

@@ -2,7 +2,7 @@ package image
 
 import (
 	"fmt"
-	"regexp"
+	"mlenv/resolve/pattern"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -39,7 +39,7 @@ func CheckTag(tag string) error {
 }
 
 // digestEnd matches a digest at the end of a reference. There is no other use of "@" in references.
-var digestEnd = regexp.MustCompile(`@[A-Za-z0-9+._-]+:[0-9A-Fa-f]{32,}$`)
+var digestEnd = pattern.New(`@[A-Za-z0-9+._-]+:[0-9A-Fa-f]{32,}$`)
 
 // Redact returns a reference without the part before an "@" that does not start a digest.
 func Redact(ref string) string {

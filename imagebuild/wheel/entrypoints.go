@@ -2,8 +2,8 @@ package wheel
 
 import (
 	"fmt"
+	"mlenv/resolve/pattern"
 	"path"
-	"regexp"
 	"strings"
 )
 
@@ -31,7 +31,7 @@ func (w *Wheel) readEntryPoints() error {
 }
 
 // The value of an entry point (Entry points specification, "Data model"), of which a script needs the part after the colon.
-var entryValue = regexp.MustCompile(`^([\pL_][\pL\pN_]*(?:\.[\pL_][\pL\pN_]*)*)\s*(?::\s*([\pL_][\pL\pN_]*(?:\.[\pL_][\pL\pN_]*)*))?\s*(?:\[[^\[\]]*\])?$`)
+var entryValue = pattern.New(`^([\pL_][\pL\pN_]*(?:\.[\pL_][\pL\pN_]*)*)\s*(?::\s*([\pL_][\pL\pN_]*(?:\.[\pL_][\pL\pN_]*)*))?\s*(?:\[[^\[\]]*\])?$`)
 
 // parseEntryPoints reads console_scripts and gui_scripts, as importlib.metadata does: names are case-sensitive, and of
 // several with one name the last holds; what a graphical one asks for goes before a console one.
@@ -88,18 +88,18 @@ func checkScriptName(name string) error {
 }
 
 // interpreter matches the names in bin that belong to Python itself.
-var interpreter = regexp.MustCompile(`^pythonw?(\d+(\.\d+)?t?)?$`)
+var interpreter = pattern.New(`^pythonw?(\d+(\.\d+)?t?)?$`)
 
 var (
-	pipNames     = regexp.MustCompile(`^pip\d+(\.\d+)?$`)
-	easyInstalls = regexp.MustCompile(`^easy_install-\d+\.\d+$`)
+	pipNames     = pattern.New(`^pip\d+(\.\d+)?$`)
+	easyInstalls = pattern.New(`^easy_install-\d+\.\d+$`)
 )
 
 // scriptsFor returns the scripts to make for one Python. Pip and easy_install have their Python's version in the names
 // of scripts, and their wheels were built by one Python for all: pip makes these names anew, and so do we.
 func scriptsFor(in []entryPoint, minor string) []entryPoint {
 	major, _, _ := strings.Cut(minor, ".")
-	versioned := map[string]*regexp.Regexp{}
+	versioned := map[string]*pattern.Pattern{}
 	for _, e := range in {
 		switch e.name {
 		case "pip":

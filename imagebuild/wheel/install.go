@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"mlenv/imagebuild/layer"
+	"mlenv/resolve/pattern"
 )
 
 // A Scheme says where a wheel's files go: the layout of a virtual environment on Linux.
@@ -33,8 +33,8 @@ type Options struct {
 }
 
 var (
-	minorRE  = regexp.MustCompile(`^[0-9]+\.[0-9]+$`)
-	pythonRE = regexp.MustCompile(`^/[^\x00-\x1f"'\\$` + "`" + `]+$`) // it is put into shell scripts
+	minorRE  = pattern.New(`^[0-9]+\.[0-9]+$`)
+	pythonRE = pattern.New(`^/[^\x00-\x1f"'\\$` + "`" + `]+$`) // it is put into shell scripts
 )
 
 // installer is one installation under way.

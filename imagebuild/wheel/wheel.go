@@ -18,12 +18,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"mlenv/imagebuild/layer"
 	"mlenv/resolve/finding"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep440"
 )
 
@@ -185,7 +185,7 @@ func sameVersion(a, b string) bool {
 	return v.Compare(w) == 0
 }
 
-var separators = regexp.MustCompile(`[-_.]+`)
+var separators = pattern.New(`[-_.]+`)
 
 // canonical is the normalized form of a project's name (PEP 503, "Normalized Names").
 func canonical(name string) string {

@@ -6,11 +6,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"text/template"
 
+	"mlenv/resolve/pattern"
 	"mlenv/templates"
 )
 
@@ -54,9 +54,9 @@ func (e *VariableError) Error() string {
 }
 
 var (
-	notInName    = regexp.MustCompile(`[^a-z0-9]+`)
-	variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	nameForm     = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,57}[a-z0-9])?$`)
+	notInName    = pattern.New(`[^a-z0-9]+`)
+	variableForm = pattern.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	nameForm     = pattern.New(`^[a-z]([-a-z0-9]{0,57}[a-z0-9])?$`)
 )
 
 // Name makes of any text a name that all platforms take: that of a service in DNS (RFC 1035), short

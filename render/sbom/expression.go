@@ -1,13 +1,13 @@
 package sbom
 
 import (
-	"regexp"
+	"mlenv/resolve/pattern"
 	"slices"
 	"strings"
 )
 
 // token matches one word of an SPDX licence expression (SPDX 2.3, Annex D).
-var token = regexp.MustCompile(`^(?:(?:DocumentRef-[A-Za-z0-9.-]+:)?LicenseRef-[A-Za-z0-9.-]+|[A-Za-z0-9][A-Za-z0-9.-]*\+?)$`)
+var token = pattern.New(`^(?:(?:DocumentRef-[A-Za-z0-9.-]+:)?LicenseRef-[A-Za-z0-9.-]+|[A-Za-z0-9][A-Za-z0-9.-]*\+?)$`)
 
 // words splits an expression; parentheses are words of their own.
 func words(text string) []string {

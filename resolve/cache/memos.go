@@ -7,8 +7,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"mlenv/resolve/pattern"
 	"path/filepath"
-	"regexp"
 	"time"
 )
 
@@ -21,7 +21,7 @@ type Key struct {
 // keyFormat is part of every key's hash.
 const keyFormat = "mlenv memo 1\n"
 
-var kindText = regexp.MustCompile(`^[a-z]+$`)
+var kindText = pattern.New(`^[a-z]+$`)
 
 // NewKey gives the key of a kind of note and what its value depends on. Of is made of structs,
 // slices and maps with sorted keys alone, so that equal values have equal JSON.

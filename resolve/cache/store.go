@@ -10,9 +10,9 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"mlenv/resolve/pattern"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 )
 
@@ -32,7 +32,7 @@ const frame = len(magic) + 4 // magic and CRC-32C
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-var hexDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+var hexDigest = pattern.New(`^[0-9a-f]{64}$`)
 
 // A Store is the section of what indexes said and sent: small checksummed records (pages and
 // metadata) and whole distributions by their SHA-256. Only the beginning of a large file, which

@@ -5,13 +5,13 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"mlenv/resolve/check/pyimports"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
+	"mlenv/resolve/pattern"
 )
 
 // source is one Python file of the model.
@@ -87,7 +87,7 @@ func (c *checker) codeDirectory(dir model.Value) {
 	}
 }
 
-var identifier = regexp.MustCompile(`^[\pL_][\pL\pN_]*$`)
+var identifier = pattern.New(`^[\pL_][\pL\pN_]*$`)
 
 // module reads one entry of a directory on Python's path.
 func (c *checker) module(name string, e fs.DirEntry, dir model.Value) {

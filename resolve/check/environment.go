@@ -2,13 +2,13 @@ package check
 
 import (
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"mlenv/resolve"
 	"mlenv/resolve/finding"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 )
@@ -54,8 +54,8 @@ func outside(path string) bool {
 }
 
 var (
-	commit    = regexp.MustCompile(`^[0-9a-fA-F]{40}([0-9a-fA-F]{24})?$`)
-	hashInURL = regexp.MustCompile(`[#&](sha256|sha384|sha512)=[0-9a-fA-F]+`)
+	commit    = pattern.New(`^[0-9a-fA-F]{40}([0-9a-fA-F]{24})?$`)
+	hashInURL = pattern.New(`[#&](sha256|sha384|sha512)=[0-9a-fA-F]+`)
 )
 
 func (c *checker) direct(name string, r resolve.Requirement) {

@@ -2,10 +2,10 @@ package check
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"mlenv/resolve/finding"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep508"
 )
 
@@ -14,7 +14,7 @@ import (
 var cudaDriver = map[string]string{"11": "450", "12": "525", "13": "580"}
 
 // cudaLabel is the local label of a version that was built for CUDA: the last digit is the minor version.
-var cudaLabel = regexp.MustCompile(`^cu(\d+)(\d)$`)
+var cudaLabel = pattern.New(`^cu(\d+)(\d)$`)
 
 // accelerator says what the locked packages need of a GPU's driver. Wheels bring all of CUDA or ROCm but
 // that: it belongs to the kernel of the machine, so that no image can hold it, and no lock shows whether a

@@ -3,10 +3,10 @@ package check
 import (
 	"bufio"
 	"bytes"
-	"regexp"
 	"slices"
 
 	"mlenv/resolve/finding"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
@@ -74,7 +74,7 @@ func (c *checker) locked(name pep508.Name) *pylock.Package {
 	return nil
 }
 
-var lockName = regexp.MustCompile(`^name\s*=\s*["']([^"']+)["']`)
+var lockName = pattern.New(`^name\s*=\s*["']([^"']+)["']`)
 
 // lockOrigin returns the origin of the line in the lock that names the package.
 func (c *checker) lockOrigin(name pep508.Name) finding.Origin {

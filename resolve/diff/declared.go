@@ -1,13 +1,13 @@
 package diff
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"mlenv/resolve"
 	"mlenv/resolve/envfile"
 	"mlenv/resolve/model"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep440"
 )
 
@@ -235,7 +235,7 @@ func (d *differ) container() {
 	}
 }
 
-var secretName = regexp.MustCompile(`(?i)pass|secret|token|credential|key|auth`)
+var secretName = pattern.New(`(?i)pass|secret|token|credential|key|auth`)
 
 // shownValue returns the value of a variable without secrets: values of variables that look like
 // secrets are hidden, and URLs lose their credentials.

@@ -4,13 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"mlenv/resolve/internal/source"
+	"mlenv/resolve/pattern"
 )
 
 // line is one physical or logical line of a requirements file. A logical line has the number of its
@@ -22,7 +22,7 @@ type line struct {
 
 // codingLine matches the declaration of an encoding (PEP 263), which must be in the first two lines
 // of a file.
-var codingLine = regexp.MustCompile(`coding[:=]\s*([-\w.]+)`)
+var codingLine = pattern.New(`coding[:=]\s*([-\w.]+)`)
 
 // decode converts the bytes of a requirements file to text. Like pip, it uses a byte order mark,
 // else a coding line, else UTF-8. pip would then try the encoding of the locale. mlenv does not,

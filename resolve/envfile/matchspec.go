@@ -3,8 +3,8 @@ package envfile
 import (
 	"errors"
 	"fmt"
+	"mlenv/resolve/pattern"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -28,12 +28,12 @@ var matchFields = []string{"channel", "subdir", "name", "version", "build", "bui
 	"features", "url", "md5", "sha256", "license", "license_family", "fn"}
 
 var (
-	bracketsEnd = regexp.MustCompile(`^([^\[]*)\[(.*)\]\s*$`)
-	bracketItem = regexp.MustCompile(`^\s*([A-Za-z0-9_-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^'",\s]+))\s*(?:,|$)`)
-	parensEnd   = regexp.MustCompile(`\([^()]*\)\s*$`)
-	nameRest    = regexp.MustCompile(`^([^ =<>!~]+)\s*([=<>!~ ].*)?$`)
-	condaName   = regexp.MustCompile(`^(?:\*|[A-Za-z0-9_.*-]+)$`)
-	platform    = regexp.MustCompile(`^(?:noarch|(?:linux|osx|win|emscripten|wasi|freebsd|zos)-[a-z0-9_]+)$`)
+	bracketsEnd = pattern.New(`^([^\[]*)\[(.*)\]\s*$`)
+	bracketItem = pattern.New(`^\s*([A-Za-z0-9_-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^'",\s]+))\s*(?:,|$)`)
+	parensEnd   = pattern.New(`\([^()]*\)\s*$`)
+	nameRest    = pattern.New(`^([^ =<>!~]+)\s*([=<>!~ ].*)?$`)
+	condaName   = pattern.New(`^(?:\*|[A-Za-z0-9_.*-]+)$`)
+	platform    = pattern.New(`^(?:noarch|(?:linux|osx|win|emscripten|wasi|freebsd|zos)-[a-z0-9_]+)$`)
 )
 
 // parseMatchSpec reads all forms of conda's "package match specifications": channel/subdir::name,
@@ -238,7 +238,7 @@ func (m matchSpec) String() string {
 }
 
 // condaVersion matches one comparison of a conda version.
-var condaVersion = regexp.MustCompile(`^(==|!=|~=|<=|>=|<|>|=)?([0-9A-Za-z!+._-]+?)(\.?\*)?$`)
+var condaVersion = pattern.New(`^(==|!=|~=|<=|>=|<|>|=)?([0-9A-Za-z!+._-]+?)(\.?\*)?$`)
 
 // pep440 returns the version as PEP 440 expresses it. If conda names a single version, exactly or
 // by its first parts, the result is a plain version and plain is true; else it is a set of

@@ -3,7 +3,6 @@ package envfile
 import (
 	"errors"
 	"io/fs"
-	"regexp"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -11,12 +10,13 @@ import (
 
 	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/secret"
 )
 
 // implementation matches the forms in which uv and pyenv accept a version of CPython.
-var implementation = regexp.MustCompile(`^(?:cpython[-@]|python[-@]?)?([0-9][0-9A-Za-z.]*|[<>=!~].*)$`)
+var implementation = pattern.New(`^(?:cpython[-@]|python[-@]?)?([0-9][0-9A-Za-z.]*|[<>=!~].*)$`)
 
 // ParsePythonVersion reads a .python-version file: its first line that is not a comment.
 func ParsePythonVersion(fsys fs.FS, path string) (*File, error) {

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/secret"
@@ -43,12 +43,12 @@ func isVCS(scheme string) bool {
 }
 
 var (
-	direct    = regexp.MustCompile(`^\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*@`)
-	archive   = regexp.MustCompile(`(?i)\.(?:whl|zip|tgz|tbz|txz|tlz|tar|tar\.(?:gz|bz2|xz|lz|lzma))$`)
-	extrasEnd = regexp.MustCompile(`^(.+)(\[[^\]]+\])$`)
-	eggPart   = regexp.MustCompile(`[#&]egg=([^&]*)`)
-	hashPart  = regexp.MustCompile(`[#&](sha256|sha384|sha512)=([0-9a-fA-F]+)`)
-	hashValue = regexp.MustCompile(`^(sha256|sha384|sha512):([0-9a-fA-F]+)$`)
+	direct    = pattern.New(`^\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*@`)
+	archive   = pattern.New(`(?i)\.(?:whl|zip|tgz|tbz|txz|tlz|tar|tar\.(?:gz|bz2|xz|lz|lzma))$`)
+	extrasEnd = pattern.New(`^(.+)(\[[^\]]+\])$`)
+	eggPart   = pattern.New(`[#&]egg=([^&]*)`)
+	hashPart  = pattern.New(`[#&](sha256|sha384|sha512)=([0-9a-fA-F]+)`)
+	hashValue = pattern.New(`^(sha256|sha384|sha512):([0-9a-fA-F]+)$`)
 	hashSize  = map[string]int{"sha256": 64, "sha384": 96, "sha512": 128}
 )
 
@@ -148,10 +148,10 @@ func problem(err error) error {
 	return &pep508.SyntaxError{Input: input, Column: s.Column, Problem: s.Problem}
 }
 
-var singleEquals = regexp.MustCompile(`^\s*[\w.-]+(?:\[[^\]]*\])?\s*=[^=]`)
+var singleEquals = pattern.New(`^\s*[\w.-]+(?:\[[^\]]*\])?\s*=[^=]`)
 
 // placeholder matches what other tools replace: $VAR, %VAR%, {{ var }} and <var>.
-var placeholder = regexp.MustCompile(`\$\w+|%\w+%|\{\{.*\}\}|[=\s]<\w+>`)
+var placeholder = pattern.New(`\$\w+|%\w+%|\{\{.*\}\}|[=\s]<\w+>`)
 
 func requirementHint(text string) string {
 	switch {
@@ -201,7 +201,7 @@ func (r *reader) path(req *Requirement, name string) bool {
 
 // condaBuild matches the directories in which conda builds packages. pip freeze writes them of packages
 // that conda installed.
-var condaBuild = regexp.MustCompile(`(?i)(?:^|/)(?:croot|conda-bld|feedstock_root|[A-Z]:/(?:ci|bld)|ci_py\w*|ci_\d+|tmp/build|perfconda-bld|abs_[0-9a-z]+|concourse/worker)/`)
+var condaBuild = pattern.New(`(?i)(?:^|/)(?:croot|conda-bld|feedstock_root|[A-Z]:/(?:ci|bld)|ci_py\w*|ci_\d+|tmp/build|perfconda-bld|abs_[0-9a-z]+|concourse/worker)/`)
 
 // pathHint says what to write in the place of a path outside the model.
 func pathHint(name pep508.Name, where string) string {

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/secret"
 )
 
@@ -72,7 +72,7 @@ func ParseRequirementArgs(open func(name string) (fs.File, error), args []string
 	return r.result()
 }
 
-var fileFlag = regexp.MustCompile(`^(?:-r|-c|--requirement|--constraint)(?:\s+|=)(\S.*)$`)
+var fileFlag = pattern.New(`^(?:-r|-c|--requirement|--constraint)(?:\s+|=)(\S.*)$`)
 
 // fileArg splits "-r FILE". The user's shell has already removed quotes.
 func fileArg(arg string) (name string, constraint, ok bool) {

@@ -2,12 +2,12 @@ package envfile
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"mlenv/resolve/finding"
 	"mlenv/resolve/internal/source"
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/secret"
 )
@@ -76,7 +76,7 @@ func (r *reader) allReleases(d Declaration) {
 	r.note(d.From, finding.IgnoredOption, "--all-releases", "--all-releases is supported for :all: only, not for %q", d.Value)
 }
 
-var digits = regexp.MustCompile(`^[0-9]*$`)
+var digits = pattern.New(`^[0-9]*$`)
 
 func switchedOn(o finding.Origin) *Declaration { return &Declaration{Value: "true", From: o} }
 
@@ -118,7 +118,7 @@ func (r *reader) urlSetting(d Declaration, opt string) (Declaration, bool) {
 }
 
 // environmentVariable matches what pip would expand.
-var environmentVariable = regexp.MustCompile(`\$\{[A-Z0-9_]+\}`)
+var environmentVariable = pattern.New(`\$\{[A-Z0-9_]+\}`)
 
 func (r *reader) noteVariable(url string, o finding.Origin) {
 	if v := environmentVariable.FindString(url); v != "" {

@@ -1,7 +1,7 @@
 package fetch
 
 import (
-	"regexp"
+	"mlenv/resolve/pattern"
 	"strings"
 )
 
@@ -18,7 +18,7 @@ func (s *Source) meta() map[string][]byte {
 }
 
 // notText is what YAML 1.1 takes for something else than text, as PyYAML's resolver has it.
-var notText = regexp.MustCompile(`^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF` +
+var notText = pattern.New(`^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF` +
 	`|~|null|Null|NULL|=|<<` +
 	`|[-+]?0b[01_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+` +
 	`|[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*` +

@@ -2,10 +2,10 @@ package fetch
 
 import (
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/secret"
 )
 
@@ -27,7 +27,7 @@ func Shown(uri string) string {
 	return secret.URL(uri)
 }
 
-var uriStart = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+-]+):`)
+var uriStart = pattern.New(`^([A-Za-z][A-Za-z0-9+-]+):`)
 
 // Scheme gives the scheme of a URI in lower case, "" for what is the path of a file. A scheme that
 // MLflow does not know counts where "//" follows it: plugins add their own.
@@ -53,7 +53,7 @@ type modelURI struct {
 	id      string // of a logged model, instead of all others
 }
 
-var digits = regexp.MustCompile(`^[0-9]+$`)
+var digits = pattern.New(`^[0-9]+$`)
 
 // parseModel reads models:/NAME/VERSION, models:/NAME/STAGE, models:/NAME/latest, models:/NAME@ALIAS
 // and models:/MODEL_ID.

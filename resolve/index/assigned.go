@@ -3,9 +3,9 @@ package index
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep508"
 )
 
@@ -31,7 +31,7 @@ var torchFamily = []pep508.Name{
 	"torch", "torchvision", "torchaudio", "torchtext", "pytorch-triton", "pytorch-triton-rocm", "pytorch-triton-xpu",
 }
 
-var torchBackend = regexp.MustCompile(`^(cpu|xpu|cu[1-9]\d{2}|rocm[1-9]\d*(\.\d+)*)$`)
+var torchBackend = pattern.New(`^(cpu|xpu|cu[1-9]\d{2}|rocm[1-9]\d*(\.\d+)*)$`)
 
 // ValidTorchBackend reports whether PyTorch names its builds so: "cpu", "cu128", "rocm6.3", "xpu". That
 // there is an index of such builds is not known before it is asked.

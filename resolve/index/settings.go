@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/secret"
 )
@@ -202,7 +202,7 @@ func (c *configuring) pipOptions() (o Options, err error) {
 	return o, nil
 }
 
-var listSeparator = regexp.MustCompile(`[\s,]+`)
+var listSeparator = pattern.New(`[\s,]+`)
 
 func (c *configuring) uvOptions() (o Options, err error) {
 	env := func(name string) string { return strings.TrimSpace(c.src.Env(name)) }
@@ -214,7 +214,7 @@ func (c *configuring) uvOptions() (o Options, err error) {
 		o.ExtraIndexURLs = append(o.ExtraIndexURLs, c.named(v))
 	}
 	o.ExtraIndexURLs = append(o.ExtraIndexURLs, strings.Fields(env("UV_EXTRA_INDEX_URL"))...)
-	for _, v := range listSeparator.Split(env("UV_FIND_LINKS"), -1) {
+	for _, v := range listSeparator.Regexp().Split(env("UV_FIND_LINKS"), -1) {
 		if v != "" {
 			o.FindLinks = append(o.FindLinks, v)
 		}
@@ -242,7 +242,7 @@ func (c *configuring) uvOptions() (o Options, err error) {
 	return o, nil
 }
 
-var notNameChar = regexp.MustCompile(`[^A-Z0-9]`)
+var notNameChar = pattern.New(`[^A-Z0-9]`)
 
 // named takes the name off "name=https://…" and keeps the credentials that
 // UV_INDEX_<NAME>_USERNAME and _PASSWORD hold for it.

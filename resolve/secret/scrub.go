@@ -1,27 +1,27 @@
 package secret
 
 import (
-	"regexp"
+	"mlenv/resolve/pattern"
 	"strings"
 )
 
 var (
-	urlStart  = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*:(?:/{2,}|\\{2})`)
-	goodPort  = regexp.MustCompile(`^(?:[0-9]*|\$\{[A-Z0-9_]+\})$`)
-	condaPath = regexp.MustCompile(`(://[^/\s]+)/t/[^/\s'"]+`)
+	urlStart  = pattern.New(`[A-Za-z][A-Za-z0-9+.-]*:(?:/{2,}|\\{2})`)
+	goodPort  = pattern.New(`^(?:[0-9]*|\$\{[A-Z0-9_]+\})$`)
+	condaPath = pattern.New(`(://[^/\s]+)/t/[^/\s'"]+`)
 )
 
 // variableOnly matches a user and password of which the secret part is the name of an environment
 // variable: pip puts in the value, and what is written is no secret.
-var variableOnly = regexp.MustCompile(`^(?:[^:]*:)?\$\{[A-Z0-9_]+\}$`)
+var variableOnly = pattern.New(`^(?:[^:]*:)?\$\{[A-Z0-9_]+\}$`)
 
 // container matches what a URI of Azure's storage has where others have a user: the container, which is no secret.
-var container = regexp.MustCompile(`^(?i:(?:wasbs?|abfss?)://[a-z0-9$-]{1,63}@)$`)
+var container = pattern.New(`^(?i:(?:wasbs?|abfss?)://[a-z0-9$-]{1,63}@)$`)
 
 // Variable gives the environment variable that stands for the secret in a URL, as "${NAME}"; "" where
 // there is none.
 func Variable(text string) string {
-	for _, at := range urlStart.FindAllStringIndex(text, -1) {
+	for _, at := range urlStart.Regexp().FindAllStringIndex(text, -1) {
 		rest := text[at[1]:]
 		if n := userinfo(rest); n > 0 && variableOnly.MatchString(rest[:n-1]) {
 			return rest[strings.LastIndex(rest[:n], "${") : n-1]
@@ -46,7 +46,7 @@ func Take(text string) (clean string, secrets []string, found bool) {
 	}
 	var out strings.Builder
 	for {
-		at := urlStart.FindStringIndex(text)
+		at := urlStart.Regexp().FindStringIndex(text)
 		if at == nil {
 			break
 		}

@@ -11,7 +11,7 @@ package secret
 
 import (
 	"fmt"
-	"regexp"
+	"mlenv/resolve/pattern"
 	"strings"
 )
 
@@ -54,7 +54,7 @@ func URL(text string) string {
 		text = text[:i]
 	}
 	scheme := ""
-	if at := urlStart.FindStringIndex(text); at != nil && at[0] == 0 {
+	if at := urlStart.Regexp().FindStringIndex(text); at != nil && at[0] == 0 {
 		scheme, text = text[:at[1]], text[at[1]:]
 	}
 	last := strings.LastIndexByte(text, '@')
@@ -87,7 +87,7 @@ func redactLine(line string) string {
 	clean = optionUser.ReplaceAllString(clean, "$1")
 	// A client's error may name a redirect's target without its scheme and host.
 	clean = relativeQuery.ReplaceAllString(clean, "/$1?…")
-	starts := urlStart.FindAllStringIndex(clean, -1)
+	starts := urlStart.Regexp().FindAllStringIndex(clean, -1)
 	if starts == nil {
 		return clean
 	}
@@ -126,15 +126,15 @@ func hideQuery(rest string) string {
 }
 
 // optionUser is pip's option for a host, with a user before a host that has no scheme.
-var optionUser = regexp.MustCompile(`((?:^|\s)(?:-[if]|--(?:index-url|extra-index-url|find-links|trusted-host))(?:\s+|=|\s*"))[^\s/"@]*:[^\s/"@]*@`)
+var optionUser = pattern.New(`((?:^|\s)(?:-[if]|--(?:index-url|extra-index-url|find-links|trusted-host))(?:\s+|=|\s*"))[^\s/"@]*:[^\s/"@]*@`)
 
 // relativeQuery is a quoted path with a query.
-var relativeQuery = regexp.MustCompile(`(?:^|\B)/([^\s?"'<>]*)\?[^\s"'<>#]*=[^\s"'<>#]*`)
+var relativeQuery = pattern.New(`(?:^|\B)/([^\s?"'<>]*)\?[^\s"'<>#]*=[^\s"'<>#]*`)
 
 // HasSpace reports whether the user or password of a URL in a line seems to hold white space, which
 // no URL may: a parser would take the secret's second half for something else, and show it.
 func HasSpace(line string) bool {
-	starts := urlStart.FindAllStringIndex(line, -1)
+	starts := urlStart.Regexp().FindAllStringIndex(line, -1)
 	for i, at := range starts {
 		end := len(line)
 		if i+1 < len(starts) {
@@ -174,11 +174,11 @@ func loose(rest string) int {
 
 // secretParameter is the name of a query's parameter that gives access by itself: those of signed
 // addresses (Amazon, Google, Azure, Alibaba) and what services call their tokens.
-var secretParameter = regexp.MustCompile(`(?i)^(?:x-(?:amz|goog|oss|ms)-(?:signature|credential|security-token)|awsaccesskeyid|googleaccessid|ossaccesskeyid|key-pair-id|policy|sig|.*(?:signature|token|secret|passw(?:or)?d|passwd|credential|apikey|api[_-]key|auth|session|hdnea|hdnts|hmac).*|key|pw|pass|jwt|sas|sign|ticket)$`)
+var secretParameter = pattern.New(`(?i)^(?:x-(?:amz|goog|oss|ms)-(?:signature|credential|security-token)|awsaccesskeyid|googleaccessid|ossaccesskeyid|key-pair-id|policy|sig|.*(?:signature|token|secret|passw(?:or)?d|passwd|credential|apikey|api[_-]key|auth|session|hdnea|hdnts|hmac).*|key|pw|pass|jwt|sas|sign|ticket)$`)
 
 // thingParameter is the name of a parameter that says which thing is meant. Its value may look drawn by
 // lot, as a hash does, but gives no access, and without it the address would be another's.
-var thingParameter = regexp.MustCompile(`(?i)^(?:version[_-]?id|generation|x?sha[0-9-]*|md5|checksum|digest|hash|commit|rev|revision|ref|etag|(?:uu|gu)?id)$`)
+var thingParameter = pattern.New(`(?i)^(?:version[_-]?id|generation|x?sha[0-9-]*|md5|checksum|digest|hash|commit|rev|revision|ref|etag|(?:uu|gu)?id)$`)
 
 // QueryIsSecret reports whether a query, without its "?", holds what gives access: by the names of its
 // parameters or, since nobody knows all names, by what their values look like.

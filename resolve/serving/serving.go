@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/pep440"
 )
 
@@ -142,7 +142,7 @@ func New(in Input) (*Runtime, error) {
 
 // numericUser is a user, and maybe a group, by number: Kubernetes' runAsNonRoot refuses names, and
 // a name would have to be looked up in the base.
-var numericUser = regexp.MustCompile(`^\d{1,10}(:\d{1,10})?$`)
+var numericUser = pattern.New(`^\d{1,10}(:\d{1,10})?$`)
 
 // check finds values that no container could have.
 func (in Input) check() error {

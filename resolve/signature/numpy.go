@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"regexp"
+	"mlenv/resolve/pattern"
 	"strconv"
 	"strings"
 )
@@ -201,7 +201,7 @@ func inferNumpy(flat []any) string {
 type timestamp struct{}
 
 // numpyDate matches the dates that numpy reads (ISO 8601 without week dates).
-var numpyDate = regexp.MustCompile(`^[+-]?\d{4,}(-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}:?\d{2})?)?)?)?$`)
+var numpyDate = pattern.New(`^[+-]?\d{4,}(-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d+)?)?)?(Z|[+-]\d{2}:?\d{2})?)?)?)?$`)
 
 // castNumpy converts a Python value as numpy does when it fills an array.
 func castNumpy(v any, dtype string) (any, error) {

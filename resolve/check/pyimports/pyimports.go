@@ -6,7 +6,7 @@
 package pyimports
 
 import (
-	"regexp"
+	"mlenv/resolve/pattern"
 	"strings"
 )
 
@@ -94,7 +94,7 @@ type scanner struct {
 	closed  []block // the blocks that ended before this line, innermost first
 }
 
-var compound = regexp.MustCompile(`^(?:async\s+)?(if|elif|else|try|except|finally|for|while|with|def|class|match|case)\b`)
+var compound = pattern.New(`^(?:async\s+)?(if|elif|else|try|except|finally|for|while|with|def|class|match|case)\b`)
 
 // line processes one logical line.
 func (s *scanner) line(l logical) {
@@ -144,10 +144,10 @@ func cutHeader(text string) (header, body string, ok bool) {
 }
 
 var (
-	typeChecking = regexp.MustCompile(`^(?:el)?if\s*\(?\s*(?:\w+\.)?TYPE_CHECKING\s*\)?\s*$`)
-	depending    = regexp.MustCompile(`\bsys\.version_info\b|\bsys\.platform\b|\bplatform\.system\b|\bos\.name\b|\bPY[23]\b|__name__\s*==`)
-	suppressing  = regexp.MustCompile(`\bsuppress\s*\(.*\b(?:ImportError|ModuleNotFoundError|Exception)\b`)
-	catching     = regexp.MustCompile(`^except\s*\*?\s*$|\b(?:ImportError|ModuleNotFoundError|Exception|BaseException)\b`)
+	typeChecking = pattern.New(`^(?:el)?if\s*\(?\s*(?:\w+\.)?TYPE_CHECKING\s*\)?\s*$`)
+	depending    = pattern.New(`\bsys\.version_info\b|\bsys\.platform\b|\bplatform\.system\b|\bos\.name\b|\bPY[23]\b|__name__\s*==`)
+	suppressing  = pattern.New(`\bsuppress\s*\(.*\b(?:ImportError|ModuleNotFoundError|Exception)\b`)
+	catching     = pattern.New(`^except\s*\*?\s*$|\b(?:ImportError|ModuleNotFoundError|Exception|BaseException)\b`)
 )
 
 // open starts a block. An except, else or finally belongs to a block that has just been closed.
@@ -200,9 +200,9 @@ func (s *scanner) sibling(indent int) block {
 }
 
 var (
-	importing = regexp.MustCompile(`^import\s+(.+)$`)
-	fromPart  = regexp.MustCompile(`^from\s*(\.[.\s]*)?([^\s.][^\s]*)?\s*import\b\s*\(?(.*?)\)?$`)
-	dotted    = regexp.MustCompile(`^[\pL_][\pL\pN_]*(?:\s*\.\s*[\pL_][\pL\pN_]*)*$`)
+	importing = pattern.New(`^import\s+(.+)$`)
+	fromPart  = pattern.New(`^from\s*(\.[.\s]*)?([^\s.][^\s]*)?\s*import\b\s*\(?(.*?)\)?$`)
+	dotted    = pattern.New(`^[\pL_][\pL\pN_]*(?:\s*\.\s*[\pL_][\pL\pN_]*)*$`)
 )
 
 // statement reads an import statement.

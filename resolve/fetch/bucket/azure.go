@@ -10,12 +10,12 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"mlenv/resolve/fetch"
+	"mlenv/resolve/pattern"
 )
 
 // azure is the API of Azure Blob Storage, by which Data Lake's accounts can be read too: List Blobs and Get Blob.
@@ -30,7 +30,7 @@ const azureVersion = "2021-12-02"
 
 // azureHost are the hosts of accounts, in Azure's public cloud and in the others. Credentials go to no other, but
 // to an endpoint that the user has set.
-var azureHost = regexp.MustCompile(`^([a-z0-9]{3,24})\.(?:blob|dfs)\.(core\.windows\.net|core\.chinacloudapi\.cn|core\.usgovcloudapi\.net)$`)
+var azureHost = pattern.New(`^([a-z0-9]{3,24})\.(?:blob|dfs)\.(core\.windows\.net|core\.chinacloudapi\.cn|core\.usgovcloudapi\.net)$`)
 
 // openAzure opens wasbs://CONTAINER@ACCOUNT.blob.core.windows.net/PREFIX, or the same as abfss:// of .dfs.
 func openAzure(world Outside, o fetch.Options, uri string) (fetch.Store, error) {

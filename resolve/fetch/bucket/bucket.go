@@ -30,12 +30,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"mlenv/resolve/fetch"
+	"mlenv/resolve/pattern"
 )
 
 // Outside is what stores take from the world around them.
@@ -218,7 +218,7 @@ func (s *store) send(size int64, request func() (*http.Request, error)) (*http.R
 func host(resp *http.Response) string { return resp.Request.URL.Host }
 
 // codeText is a code that may be quoted. Messages are not: some stores quote the request in them, with its signature.
-var codeText = regexp.MustCompile(`^[A-Za-z_]{1,60}$`)
+var codeText = pattern.New(`^[A-Za-z_]{1,60}$`)
 
 // refusal reads an answer that is no success, and closes it.
 func refusal(kind string, resp *http.Response) error {

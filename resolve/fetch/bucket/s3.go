@@ -7,11 +7,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 
 	"mlenv/resolve/fetch"
+	"mlenv/resolve/pattern"
 )
 
 // s3 is the API of S3: ListObjectsV2 and GetObject.
@@ -74,8 +74,8 @@ func openS3(world Outside, o fetch.Options, uri string) (fetch.Store, error) {
 }
 
 var (
-	bucketName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$`)
-	regionName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+	bucketName = pattern.New(`^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$`)
+	regionName = pattern.New(`^[a-z0-9-]{1,40}$`)
 )
 
 func (s *s3) currentRegion() string {

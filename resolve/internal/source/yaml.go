@@ -3,12 +3,12 @@ package source
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 
+	"mlenv/resolve/pattern"
 	"mlenv/resolve/secret"
 )
 
@@ -117,7 +117,7 @@ func ParseYAML(name string, data []byte) (root *Node, err error) {
 	return root, nil
 }
 
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:\s*)?(?:line (\d+): )?`)
+var yamlLine = pattern.New(`^(?:yaml: )?(?:unmarshal errors:\s*)?(?:line (\d+): )?`)
 
 func yamlError(name string, err error) *Error {
 	msg := err.Error()
