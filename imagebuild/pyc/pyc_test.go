@@ -197,8 +197,9 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestAgainstPython compiles the standard library of every CPython that MLENV_PYTHONS names (a list, as in PATH) in two
-// processes of other states, and compares canonical forms with each other and with what was compiled.
+// TestAgainstPython compiles sources with every CPython that MLENV_PYTHONS names (a list, as in PATH) in two
+// processes of other states, and compares canonical forms with each other and with what was compiled. The sources are
+// the standard library's, or those below the directory that MLENV_SOURCES names.
 func TestAgainstPython(t *testing.T) {
 	list := filepath.SplitList(os.Getenv("MLENV_PYTHONS"))
 	if len(list) == 0 {
@@ -221,7 +222,10 @@ func againstPython(t *testing.T, python string) {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	lib := run("X=", "-c", "import os; print(os.path.dirname(os.__file__))")
+	lib := os.Getenv("MLENV_SOURCES")
+	if lib == "" {
+		lib = run("X=", "-c", "import os; print(os.path.dirname(os.__file__))")
+	}
 	var minor int
 	if _, err := fmt.Sscanf(run("X=", "-c", "import sys; print(sys.version_info[1])"), "%d", &minor); err != nil {
 		t.Fatal(err)
@@ -235,7 +239,7 @@ func againstPython(t *testing.T, python string) {
 	}
 	var sources []string
 	err = filepath.WalkDir(lib, func(name string, d os.DirEntry, err error) error {
-		if err == nil && d.Name() == "site-packages" {
+		if err == nil && d.Name() == "site-packages" && name != lib {
 			return filepath.SkipDir
 		}
 		if err == nil && strings.HasSuffix(name, ".py") {
