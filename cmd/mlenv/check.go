@@ -58,6 +58,7 @@ func checkCommand(a *app) *cli.Command {
 	s.text(&o.explain, "explain", "print what there is to say of the rule `RULE`, and exit")
 	o.lock.bind(s, &o.model.index)
 	o.model.bind(s, "check")
+	o.model.key.bind(s)
 	a.bindNetwork(s)
 	return &cli.Command{
 		Name:      "check",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
@@ -11,11 +12,13 @@ import (
 	"mlenv/render/printable"
 	"mlenv/resolve/fetch"
 	"mlenv/resolve/index"
+	"mlenv/resolve/model"
 )
 
 // fetchCommandOptions are the flags of fetch.
 type fetchCommandOptions struct {
 	fetch fetchOptions
+	key   keyOptions
 	out   outputOptions
 }
 
@@ -23,6 +26,7 @@ func fetchCommand(a *app) *cli.Command {
 	s, o := &flagSet{}, &fetchCommandOptions{}
 	s.on(&o.out.quiet, "quiet, q", "no progress output")
 	o.fetch.bind(s)
+	o.key.bind(s)
 	a.bindNetwork(s)
 	return &cli.Command{
 		Name:      "fetch",
@@ -71,6 +75,14 @@ func (a *app) fetch(ctx context.Context, args []string, o *fetchCommandOptions) 
 			show.warn("the same command goes on with what is in " + dir)
 		}
 		return err
+	}
+	// The directory is not named on stdout, so that no script goes on with it.
+	_, found, err := o.key.verify(model.Files(os.DirFS(dir)))
+	if err != nil {
+		return err
+	}
+	if len(found) > 0 {
+		return fmt.Errorf("%s is not to be used: %s", dir, found[0].Message)
 	}
 	if text := resolvedText(*source); text != "" {
 		show.say("%s", text)

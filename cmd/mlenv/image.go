@@ -83,6 +83,7 @@ func imageCommand(a *app) *cli.Command {
 	o.attach.bind(s)
 	o.lock.bind(s, &o.model.index)
 	o.model.bind(s, "image")
+	o.model.key.bind(s)
 	a.bindNetwork(s)
 	return &cli.Command{
 		Name:      "image",

@@ -59,13 +59,19 @@ func (o *modelOptions) open(ctx context.Context, a *app, args []string) (*inputs
 		return nil, err
 	}
 	spec, err := resolve.Model(opened.Model, opts)
+	signed := ""
+	if err == nil {
+		var found finding.List
+		signed, found, err = o.key.verify(opened.Model.FS)
+		spec.Findings = append(spec.Findings, found...)
+	}
 	if failed := opened.Failed(); failed != nil {
 		err = failed // a file that could not be fetched is not a fault of the model
 	}
 	if err != nil {
 		return nil, errors.Join(err, opened.Close())
 	}
-	in := &inputs{Name: name, Model: opened.Model, Spec: spec, opened: opened}
+	in := &inputs{Name: name, Model: opened.Model, Spec: spec, opened: opened, signed: signed}
 	if fetch.Scheme(name) != "" {
 		in.Name, in.Source = fetch.Shown(name), &opened.Source
 	}

@@ -98,6 +98,7 @@ type modelOptions struct {
 	condaAsPip   bool
 	index        indexOptions
 	fetch        fetchOptions
+	key          keyOptions
 }
 
 func (o *modelOptions) bind(s *flagSet, command string) {

@@ -12,7 +12,7 @@ const (
 	NeedsBase
 	NeedsAdvisories
 	NeedsPolicy
-	NeedsBuilding // found when an image is built, never by a check
+	NeedsBuilding // found when an image is built, never by a check, or only with a key; not counted
 )
 
 // needs are the rules that need more than the model.
@@ -27,6 +27,7 @@ var needs = map[finding.ID]Need{
 	finding.LicenceNotAllowed: NeedsPolicy, finding.LicenceUnknown: NeedsPolicy, finding.PackageDenied: NeedsPolicy,
 	finding.PackageNotAllowed: NeedsPolicy,
 	finding.BaseNotExact:      NeedsBuilding, finding.LargeLayer: NeedsBuilding, finding.PythonOfBase: NeedsBuilding,
+	finding.ModelSignature:       NeedsBuilding,
 	finding.SystemPackageMissing: NeedsBuilding, finding.WheelFilesOverlap: NeedsBuilding, finding.WheelModulesOverlap: NeedsBuilding,
 	finding.WheelNamesByCase: NeedsBuilding, finding.WheelRecord: NeedsBuilding, finding.WheelVersion: NeedsBuilding,
 }

@@ -65,6 +65,7 @@ const (
 	MLflowVersionDiffers     ID = "mlflow-version-differs"
 	MLflowVersionUnknown     ID = "mlflow-version-unknown"
 	ModelIndex               ID = "model-index"
+	ModelSignature           ID = "model-signature"
 	NativeLibraryMissing     ID = "native-library-missing"
 	NoFittingWheel           ID = "no-fitting-wheel"
 	OrphanConstraints        ID = "orphan-constraints"

@@ -22,6 +22,8 @@ var supplyRules = []Rule{
 		"Do not install it, and find out where it has already run."},
 	{ModelIndex, Supply, Warning, "a model names an index or a page of its own",
 		"Whoever wrote the model says whose packages go into the image. Name the index yourself (--index-url), or decide for all models by model-indexes in the policy."},
+	{ModelSignature, Supply, Error, "the model is not signed by the key that was asked for, or was changed since",
+		"Only what its signer has seen may be packed. Get the model again from where it was signed, or have it signed (OpenSSF Model Signing, method files with SHA-256). Files that were added since count too, except for MLflow's registered_model_meta."},
 	{ReleaseGone, Supply, Error, "the index no longer lists a locked file",
 		"The image cannot be built again. Lock again."},
 	{RequirementNotLocked, Supply, Error, "a requirement is not in the lock",
