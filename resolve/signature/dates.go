@@ -21,12 +21,8 @@ var dateForms = []struct {
 	{regexp.MustCompile(`^\d{4}$`), "2006"},
 }
 
-<<<<<<< HEAD
 // clock matches what may follow the day: a time, its fraction, a time zone.
-var clock = regexp.MustCompile(`^(?:([T ])(\d{2})(?::(\d{2})(?::(\d{2})(\.\d+)?)?)?\s*(Z|[+-]\d{2}:?\d{2})?)?$`)
-=======
 var clock = pattern.New(`^(?:([T ])(\d{2})(?::(\d{2})(?::(\d{2})(\.\d+)?)?)?\s*(Z|[+-]\d{2}:?\d{2})?)?$`)
->>>>>>> 2f8bbf7 (Compile regular expressions when they are first used)
 
 // dateForm returns the format of a date as pandas would guess it. A format that ends in z has a
 // time zone.

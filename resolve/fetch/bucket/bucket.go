@@ -183,7 +183,7 @@ func (s *store) Name(f fetch.File) string {
 }
 
 // md5Text is an MD5 as ETags of S3 have it, of an object or of the MD5s of its parts.
-var md5Text = regexp.MustCompile(`^[0-9a-f]{32}(-[0-9]{1,5})?$`)
+var md5Text = pattern.New(`^[0-9a-f]{32}(-[0-9]{1,5})?$`)
 
 // sumOf is the sum that a tag may be.
 func sumOf(tag string) string {
