@@ -319,18 +319,17 @@ def model_from_code(path):
 
 @kind(since=(2, 13))
 def chat_model(path):
-    code = script(path, """import mlflow
-from mlflow.types.llm import ChatChoice, ChatMessage
+    # Called ChatResponse, with more that has to be given, before MLflow 2.17.
+    response = "ChatCompletionResponse" if VERSION >= (2, 17) else "ChatResponse"
+    code = script(path, f"""import mlflow
+from mlflow.types.llm import ChatChoice, ChatMessage, TokenUsageStats, {response}
 
 
 class Echo(mlflow.pyfunc.ChatModel):
     def predict(self, context, messages, params):
-        try:
-            from mlflow.types.llm import ChatCompletionResponse as Response
-            return Response(choices=[ChatChoice(index=0, message=ChatMessage(role="assistant", content=messages[-1].content))], usage={}, id="1", created=1)
-        except Exception:
-            from mlflow.types.llm import ChatResponse, TokenUsageStats
-            return ChatResponse(id="1", created=1, object="chat.completion", choices=[ChatChoice(index=0, message=ChatMessage(role="assistant", content=messages[-1].content), finish_reason="stop", logprobs=None)], usage=TokenUsageStats(1, 1, 2), model="echo")
+        said = ChatMessage(role="assistant", content=messages[-1].content)
+        return {response}(id="1", created=1, model="echo", choices=[ChatChoice(index=0, message=said, finish_reason="stop")],
+                          usage=TokenUsageStats(prompt_tokens=1, completion_tokens=1, total_tokens=2))
 
 
 mlflow.models.set_model(Echo())
