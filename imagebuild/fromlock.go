@@ -27,10 +27,12 @@ type Files interface {
 
 // Locked is a lock with what its files are found by.
 type Locked struct {
-	Lock  *pylock.Lock
-	Text  []byte // as it is kept in the image; nil: what pylock.Portable leaves of the lock
-	Dir   string // which the paths in the lock start from
-	Files Files
+	Lock *pylock.Lock
+	Text []byte // as it is kept in the image; nil: what pylock.Portable leaves of the lock
+	Dir  string // which the paths in the lock start from
+	// ModelDir is where a file of the model is looked for that is not where the lock says; "": nowhere else.
+	ModelDir string
+	Files    Files
 }
 
 // Model is what of a model goes into an image.
@@ -122,12 +124,11 @@ func (in Inputs) wheels(b *base.Found) ([]Wheel, error) {
 // path gives what finds the file of a pick, when its bytes are wanted.
 func (in Inputs) path(p pylock.Pick) func(context.Context) (string, error) {
 	file := dist.File{Name: p.Name, Filename: p.File.Name, URL: p.File.Address(), Size: p.File.Size, Hashes: p.File.Hashes, Wheel: true, Index: p.Index}
-	if p.File.Path != "" {
-		at := filepath.FromSlash(p.File.Path)
-		if !filepath.IsAbs(at) {
-			at = filepath.Join(in.Dir, at)
+	return func(ctx context.Context) (string, error) {
+		if p.File.Path != "" {
+			at := pylock.Locate(p.File.Path, in.Dir, in.ModelDir)
+			file.URL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(at)}).String()
 		}
-		file.URL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(at)}).String()
+		return in.Files.Fetch(ctx, file)
 	}
-	return func(ctx context.Context) (string, error) { return in.Files.Fetch(ctx, file) }
 }

@@ -44,7 +44,7 @@ func (r *checkRun) gather(ctx context.Context, in *inputs) error {
 		}
 	}
 	if r.in.Libraries != nil {
-		dir := filepath.Dir(filepath.FromSlash(r.in.Lock.Name))
+		dir := in.lockDir(filepath.FromSlash(r.in.Lock.Name))
 		if r.in.Libraries.Wheels, err = gather.Libraries(ctx, client, r.in.Lock.Lock, dir, r.in.Targets[0]); err != nil {
 			return err
 		}

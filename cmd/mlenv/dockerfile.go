@@ -344,7 +344,7 @@ func (r *dockerfileRun) findLock(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, file := range localFiles(r.lock, r.dir) {
+	for _, file := range localFiles(r.lock, r.dir, r.in.dir()) {
 		r.out.Copies.Wheels = append(r.out.Copies.Wheels, fileTree(file))
 	}
 	r.out.Lock = r.lock
@@ -392,17 +392,13 @@ func (r *dockerfileRun) lockUV(ctx context.Context) (*pylock.Lock, error) {
 	})
 }
 
-// localFiles lists the files that a lock has by path.
-func localFiles(l *pylock.Lock, dir string) []string {
+// localFiles lists the files that a lock has by path, from its directory or in that of the model.
+func localFiles(l *pylock.Lock, dir, model string) []string {
 	var out []string
 	add := func(p string) {
-		if p == "" {
-			return
+		if p != "" {
+			out = append(out, pylock.Locate(p, dir, model))
 		}
-		if p = filepath.FromSlash(p); !filepath.IsAbs(p) {
-			p = filepath.Join(dir, p)
-		}
-		out = append(out, p)
 	}
 	for _, p := range l.Packages {
 		if p.Archive != nil {

@@ -107,7 +107,26 @@ func TestImageOfURI(t *testing.T) {
 	if got := w.image(t, "--push", w.registry+"/locked:1", "--lock", lock); got.Digest != want.Digest {
 		t.Errorf("by its lock it has the digest %s, not %s", got.Digest, want.Digest)
 	}
+	// The lock of one is good for the other, wherever that lies: the URI's for the directory, and the directory's, which names
+	// its wheel by another path, for the URI.
+	w.model = downloaded
+	if got := w.image(t, "--push", w.registry+"/locked:2", "--lock", lock); got.Digest != want.Digest {
+		t.Errorf("the directory has the digest %s by the lock of its URI, not %s", got.Digest, want.Digest)
+	}
+	other := filepath.Join(t.TempDir(), "pylock.toml")
+	args = w.args()[1:]
+	if _, errs, code := command(t, w.env, append(append([]string{"lock"}, args...), "-o", other)...); code != 0 {
+		t.Fatal(errs)
+	}
+	w.model = "models:/Churn Model/7"
+	w.image(t, "--push", w.registry+"/locked:3", "--lock", other)
 	dir := filepath.Join(t.TempDir(), "context")
+	if _, errs, code := command(t, w.env, "dockerfile", w.model, "--index-url", w.index.URL, "--lock", other, "--offline", "--installer", "pip", "-o", dir+"2"); code != 0 {
+		t.Fatal(errs)
+	}
+	if _, err := os.Stat(filepath.Join(dir+"2", "wheels", wheel.Filename())); err != nil {
+		t.Error(err)
+	}
 	if _, errs, code := command(t, w.env, "dockerfile", w.model, "--index-url", w.index.URL, "--lock", lock, "--offline", "--installer", "pip", "-o", dir); code != 0 {
 		t.Fatal(errs)
 	}
@@ -182,7 +201,7 @@ func TestFetchHints(t *testing.T) {
 		"settings":      {"models:/x/1", map[string]string{"MLFLOW_TRACKING_INSECURE_TLS": "hunter2"}, "docs/sources-of-models.md"},
 		"down":          {"models:/x/1", map[string]string{"MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}, "check that the server runs"},
 		"login":         {"models:/login/1", nil, "a login page means that a proxy wants a token"},
-		"form":          {"models:/x/1/2", nil, "write models:/NAME/VERSION"},
+		"form":          {"models:/x/", nil, "write models:/NAME/VERSION"},
 		"run":           {"runs:/x", nil, "write runs:/RUN_ID/PATH"},
 		"dbfs":          {"dbfs:/x", nil, "mlflow artifacts download -u URI -d DIR"},
 		"sftp":          {"sftp://u:hunter2@host/x", nil, "mlflow artifacts download"},

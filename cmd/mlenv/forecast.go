@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -86,11 +85,7 @@ func (f forecaster) size(ctx context.Context, p pylock.Pick) (int64, error) {
 	if p.File.Path == "" {
 		return f.client.Size(ctx, dist.File{Filename: p.File.Name, URL: p.File.Address(), Size: p.File.Size, Index: p.Index})
 	}
-	at := filepath.FromSlash(p.File.Path)
-	if !filepath.IsAbs(at) {
-		at = filepath.Join(f.dir, at)
-	}
-	info, err := os.Stat(at)
+	info, err := os.Stat(pylock.Locate(p.File.Path, f.dir, f.in.dir()))
 	if err != nil {
 		return 0, err
 	}

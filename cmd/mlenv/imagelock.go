@@ -38,6 +38,9 @@ func (r *imageRun) findLock(ctx context.Context) error {
 	if r.locked.Dir, err = filepath.Abs(r.in.lockDir(file)); err != nil {
 		return err
 	}
+	if r.locked.ModelDir, err = filepath.Abs(r.in.dir()); err != nil {
+		return err
+	}
 	if err := lock.Serves(l, r.in.Spec, serving.Kind(r.o.lock.serve)); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}

@@ -91,6 +91,7 @@ type Source struct {
 	Version string `json:"version,omitempty"` // of it
 	ModelID string `json:"modelId,omitempty"` // of the logged model
 	RunID   string `json:"runId,omitempty"`
+	Path    string `json:"path,omitempty"` // within the version, where a URI names a directory of it
 	Root    string `json:"root,omitempty"` // where its files are, without credentials
 }
 

@@ -114,6 +114,32 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// TestWithin opens a model that lies in a directory of a version, a run's or a file store's: it is that alone, and not the registered
+// one, whose name it does not get.
+func TestWithin(t *testing.T) {
+	for _, base := range []string{"mlflow-artifacts:/0", "s3://bucket/0"} {
+		s := fetchtest.New(t)
+		s.NoServe = !strings.HasPrefix(base, "mlflow")
+		s.Churn(base, 10)
+		for name, text := range fetchtest.Model(20) {
+			s.Files[base+"/models/m-1/artifacts/parts/a b/"+name] = []byte(text)
+		}
+		for _, uri := range []string{"models:/churn/1/parts/a b", "models:/churn/Production/parts/a b", "runs:/r1/model/parts/a b"} {
+			m, err := fetch.Open(context.Background(), uri, options(t, s))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := contents(t, m.FS)
+			if len(got) != len(fetchtest.Model(20)) || len(got["model.pkl"]) != 20 || !strings.HasSuffix(m.Source.Root, "/m-1/artifacts/parts/a b") {
+				t.Errorf("%s: %d files, %d bytes of weights, %+v", uri, len(got), len(got["model.pkl"]), m.Source)
+			}
+			if err := m.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // TestLatest resolves what moves: latest, a stage, an alias, and the newest of two logged models of a run.
 func TestLatest(t *testing.T) {
 	s := fetchtest.New(t)
@@ -195,7 +221,7 @@ func TestLocal(t *testing.T) {
 	write("mlruns/models/churn/aliases/champion", "2")
 	for uri, want := range map[string]string{
 		dir + "/mlruns/0/models/m-1/artifacts": "", "file://" + at: "", "models:/m-1": "", "runs:/r1/model": "", "runs:/r0/old": "",
-		"models:/churn/2": "2", "models:/churn@champion": "2", "models:/churn/latest": "10", "models:/churn/staging": "10",
+		"models:/churn/2": "2", "models:/churn/2/..": "within the model", "models:/churn/2/none": "no such directory", "models:/churn@champion": "2", "models:/churn/latest": "10", "models:/churn/staging": "10",
 		"models:/churn/3": "no version 3", "models:/nope/1": "no model nope", "models:/churn@x": "no alias x", "models:/churn/Production": "the stage Production",
 		"models:/m-2": "no logged model m-2", "runs:/../x": "is no name", "runs:/r1/other": "no such directory", "models:/../1": "is no name",
 	} {

@@ -139,6 +139,7 @@ func (f *finder) find(ctx context.Context, uri string) (*Location, error) {
 			return nil, err
 		}
 		if next == "" {
+			at.narrow()
 			return at, nil
 		}
 		uri = next
@@ -174,6 +175,9 @@ func (f *finder) model(ctx context.Context, uri string, at *Location) (next stri
 	m, err := parseModel(uri)
 	if err != nil {
 		return "", err
+	}
+	if m.path != "" {
+		at.Path = strings.TrimSuffix(join(m.path, at.Path), "/")
 	}
 	switch {
 	case where != nil:
@@ -321,10 +325,7 @@ func (f *finder) run(ctx context.Context, uri string, at *Location) (next string
 	root = strings.TrimSuffix(join(m.Root, below), "/")
 	at.ModelID, at.Root = m.ID, Shown(root)
 	top, err := f.choose(root, func() (Store, error) {
-		if below != "" {
-			return nil, &Error{Kind: Unsupported, Msg: "it names something within a logged model; mlenv takes the model itself"}
-		}
-		return f.tracking.ofLogged(m.ID), nil
+		return within(f.tracking.ofLogged(m.ID), below), nil
 	})
 	at.Store = &overlay{top: top, bottom: bottom}
 	return "", err
@@ -387,3 +388,58 @@ func (f *fallback) List(ctx context.Context, add func(File) error) error {
 
 // Name implements Named.
 func (f *fallback) Name(file File) string { return nameOf(f.Store, file) }
+
+// narrow makes the location that of a directory within it, where the URI names one.
+func (l *Location) narrow() {
+	if l.Path == "" {
+		return
+	}
+	l.Root += "/" + l.Path
+	if l.Store == nil {
+		l.Dir = filepath.Join(l.Dir, filepath.FromSlash(l.Path))
+		return
+	}
+	l.Store = within(l.Store, l.Path)
+}
+
+// within is a Store of what lies below a directory of another, which is the other where the directory is "".
+func within(s Store, dir string) Store {
+	if dir == "" {
+		return s
+	}
+	return &inner{s, dir + "/"}
+}
+
+// inner is such a Store.
+type inner struct {
+	outer  Store
+	prefix string
+}
+
+// List implements Store. What the outer one lists is checked before anything of it is left out.
+func (i *inner) List(ctx context.Context, add func(File) error) error {
+	all := newListing()
+	return i.outer.List(ctx, func(f File) error {
+		if err := all.add(f); err != nil {
+			return err
+		}
+		name, below := strings.CutPrefix(f.Path, i.prefix)
+		if !below {
+			return nil
+		}
+		f.Path = name
+		return add(f)
+	})
+}
+
+// Open implements Store.
+func (i *inner) Open(ctx context.Context, f File, offset int64) (*Body, error) {
+	f.Path = i.prefix + f.Path
+	return i.outer.Open(ctx, f, offset)
+}
+
+// Name implements Named.
+func (i *inner) Name(f File) string {
+	f.Path = i.prefix + f.Path
+	return nameOf(i.outer, f)
+}

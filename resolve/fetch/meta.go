@@ -9,9 +9,9 @@ import (
 const metaName = "registered_model_meta"
 
 // meta gives the file that MLflow adds to a registered model that it downloads, byte for byte as it
-// writes it, so that an image of the model is the same wherever the model came from.
+// writes it, so that an image of the model is the same wherever the model came from. A directory within one is not it.
 func (s *Source) meta() map[string][]byte {
-	if s.Name == "" {
+	if s.Name == "" || s.Path != "" {
 		return nil
 	}
 	return map[string][]byte{metaName: []byte("model_name: " + scalar(s.Name) + "\nmodel_version: '" + s.Version + "'\n")}

@@ -51,12 +51,13 @@ type modelURI struct {
 	alias   string
 	latest  bool
 	id      string // of a logged model, instead of all others
+	path    string // of a directory within the version, "" for all of it
 }
 
 var digits = pattern.New(`^[0-9]+$`)
 
-// parseModel reads models:/NAME/VERSION, models:/NAME/STAGE, models:/NAME/latest, models:/NAME@ALIAS
-// and models:/MODEL_ID.
+// parseModel reads models:/NAME/VERSION, models:/NAME/STAGE and models:/NAME/latest, all of which may have a path behind
+// them, models:/NAME@ALIAS and models:/MODEL_ID.
 func parseModel(uri string) (modelURI, error) {
 	bad := func(why string) (modelURI, error) {
 		return modelURI{}, &Error{Kind: BadURI, URI: Shown(uri), Msg: why, Detail: "models"}
@@ -72,6 +73,13 @@ func parseModel(uri string) (modelURI, error) {
 			return bad("has an empty part")
 		}
 	}
+	path := ""
+	if len(parts) > 2 { // only then, since a stage may be called as a directory is
+		path = strings.Join(parts[2:], "/")
+		if parts = parts[:2]; checkPath(path) != nil {
+			return bad("does not name a path within the model")
+		}
+	}
 	switch len(parts) {
 	case 1:
 		// The last "@": a name may hold one, an alias may not.
@@ -84,7 +92,7 @@ func parseModel(uri string) (modelURI, error) {
 		}
 		return modelURI{name: parts[0][:at], alias: parts[0][at+1:]}, nil
 	case 2:
-		m := modelURI{name: parts[0]}
+		m := modelURI{name: parts[0], path: path}
 		switch {
 		case digits.MatchString(parts[1]):
 			m.version = parts[1]
@@ -95,7 +103,7 @@ func parseModel(uri string) (modelURI, error) {
 		}
 		return m, nil
 	}
-	return bad("names something within a model; mlenv takes the model itself")
+	return bad("has no name")
 }
 
 // OtherVersion is the URI of another version of the model that a models:/ URI names: that of a number, or

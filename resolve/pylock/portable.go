@@ -1,9 +1,11 @@
 package pylock
 
 import (
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // Portable returns a lock in which local files outside the lock's directory are reduced to their
@@ -29,6 +31,31 @@ func Portable(l *Lock) *Lock {
 		}
 	}
 	return &out
+}
+
+// Locate gives where a file is that a lock names by its path. The lock names it from dir. If it is not there, it is looked for
+// in a model's directory: a lock that was made of the model's own wheels is good wherever else the same model lies, as in the
+// directory of a download. There it is at the longest end of its path that leads to a file. Its hash is the caller's to
+// check. Where there is no such file either, it is the place that the lock names.
+func Locate(name, dir, model string) string {
+	at := filepath.FromSlash(name)
+	if !filepath.IsAbs(at) {
+		at = filepath.Join(dir, at)
+	}
+	if isFile(at) || model == "" {
+		return at
+	}
+	for rest, ok := path.Clean(filepath.ToSlash(name)), true; ok; _, rest, ok = strings.Cut(rest, "/") {
+		if end := filepath.FromSlash(rest); filepath.IsLocal(end) && isFile(filepath.Join(model, end)) {
+			return filepath.Join(model, end)
+		}
+	}
+	return at
+}
+
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // inside returns a path relative to the lock's directory, or only the file name if the path leads
