@@ -34,6 +34,7 @@ type checkOptions struct {
 	lockFile       string
 	policy         string
 	osv            []string
+	vex            string
 	online         bool
 	date           string
 	listRules      bool
@@ -49,6 +50,7 @@ func checkCommand(a *app) *cli.Command {
 	s.text(&o.lockFile, "lock", "check the lock `FILE` too")
 	s.text(&o.policy, "policy", "obey the policy `FILE` (docs/policy.md)")
 	s.list(&o.osv, "osv", "look the lock's packages up in the OSV records of the folder or zip `PATH`")
+	s.text(&o.vex, "vex", "write the vulnerabilities that the policy excepts to `FILE`, as OpenVEX, so that scanners except them too")
 	s.list(&o.base.names, "platform", "every locked package must have a wheel for `OS/ARCH`")
 	s.text(&o.base.ref, "base", "the lock must fit the base `IMAGE`, and what wheels need of it must be there")
 	s.on(&o.online, "online", "ask the index whether locked files are yanked or gone, and for licences; without --lock, whether the requirements can be met")
@@ -101,6 +103,9 @@ func (a *app) checkOne(ctx context.Context, args []string, o *checkOptions) (cou
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := r.writeVEX(ctx, found); err != nil {
+		return 0, nil, err
+	}
 	if s := r.threshold(); s != "" {
 		count = found.Findings.AtLeast(s)
 	}
@@ -114,6 +119,8 @@ func (a *app) checkAll(ctx context.Context, models []string, o *checkOptions) er
 	switch {
 	case o.format == "sarif" || o.format == "junit":
 		return &usageError{msg: "--format " + o.format + " is of one MODEL", hint: "run mlenv check once for each"}
+	case o.vex != "":
+		return &usageError{msg: "--vex is of one MODEL", hint: "run mlenv check once for each"}
 	case o.lockFile != "":
 		return &usageError{msg: "--lock is of one MODEL, but there is also " + strconv.Quote(models[1])}
 	}
@@ -197,7 +204,7 @@ func (r *checkRun) prepare(args []string) (err error) {
 	for _, flag := range []struct {
 		name  string
 		given bool
-	}{{"osv", len(r.o.osv) > 0}, {"platform", len(r.o.base.names) > 0 && r.target == nil}} {
+	}{{"osv", len(r.o.osv) > 0}, {"vex", r.o.vex != ""}, {"platform", len(r.o.base.names) > 0 && r.target == nil}} {
 		if flag.given && r.in.Lock == nil && !r.o.online {
 			return &usageError{msg: "--" + flag.name + " checks a lock: give it with --lock, or make one with --online"}
 		}

@@ -16,8 +16,10 @@ import (
 	"mlenv/resolve/check/gather"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/finding"
+	"mlenv/resolve/index"
 	"mlenv/resolve/lock"
 	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
 	"mlenv/resolve/serving"
 )
 
@@ -43,6 +45,9 @@ func (r *checkRun) gather(ctx context.Context, in *inputs) error {
 			return err
 		}
 	}
+	if err := r.upgrades(ctx, in, client); err != nil {
+		return err
+	}
 	if r.in.Libraries != nil {
 		dir := in.lockDir(filepath.FromSlash(r.in.Lock.Name))
 		if r.in.Libraries.Wheels, err = gather.Libraries(ctx, client, r.in.Lock.Lock, dir, r.in.Targets[0]); err != nil {
@@ -58,6 +63,40 @@ func (r *checkRun) gather(ctx context.Context, in *inputs) error {
 		r.in.Releases, r.in.Licences = answers.Releases, answers.Licences
 	}
 	return err
+}
+
+// upgrades tries what locking the vulnerable packages anew gives, and nothing else, as mlenv lock
+// --upgrade-package does. That it cannot be solved is what mlenv lock would say.
+func (r *checkRun) upgrades(ctx context.Context, in *inputs, client *index.Client) error {
+	l := r.in.Lock.Lock
+	names := r.in.Advisories.Vulnerable(l)
+	if !r.o.online || len(names) == 0 || len(l.Tool.Targets) == 0 {
+		return nil
+	}
+	req := lockRequest{in: in, client: client, index: r.o.model.index, dir: in.lockDir(r.in.Lock.Name), keep: lock.Keep{Lock: l, Upgrade: names}}
+	for _, t := range l.Tool.Targets {
+		t.Python = l.Tool.Python
+		req.targets = append(req.targets, t)
+	}
+	made, err := r.o.lock.solve(ctx, req)
+	var none *lock.NoSolutionError
+	var refused *lock.RefusedError
+	if errors.As(err, &none) || errors.As(err, &refused) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.in.Upgrades = map[pep508.Name]pep440.Version{}
+	for _, n := range names {
+		r.in.Upgrades[n] = pep440.Version{}
+	}
+	for _, p := range made.Packages {
+		if _, ok := r.in.Upgrades[p.Name]; ok {
+			r.in.Upgrades[p.Name] = p.Version
+		}
+	}
+	return nil
 }
 
 // solve makes a lock for the check alone, and tells whether there is one. That there is none is a

@@ -60,6 +60,8 @@ var packages = []struct {
 		"render/printable resolve/check resolve/finding"},
 	{"render/sbom", "A lock and a base as bills of materials, in SPDX and CycloneDX.",
 		"resolve/dist resolve/pattern resolve/pep508 resolve/pylock resolve/secret"},
+	{"render/vex", "Says which known vulnerabilities do not matter, in OpenVEX.",
+		""},
 	{"resolve", "Merges what a model declares into one typed Spec.",
 		"resolve/envfile resolve/finding resolve/internal/source resolve/model resolve/pep440 resolve/pep508 resolve/secret"},
 	{"resolve/cache", "The one directory on disk: sections, atomic files, memos.",

@@ -120,7 +120,13 @@ func TestSARIFSchema(t *testing.T) {
 	}
 	absolute := sample()
 	absolute.Model = "/models/x/MLmodel"
-	for _, r := range []*Report{sample(), absolute, {Model: "m", Tool: "mlenv devel", Rules: finding.Rules()}, {Tool: "mlenv"}} {
+	vulnerable := sample()
+	for _, severity := range []string{"high", "low", "", "high"} {
+		f := finding.New(finding.KnownVulnerability, "a CVE-2099-"+severity, nil, "a has it")
+		f.Vulnerability = &finding.Vulnerability{ID: "CVE-2099-" + severity, Severity: severity}
+		vulnerable.Findings = append(vulnerable.Findings, f)
+	}
+	for _, r := range []*Report{sample(), absolute, vulnerable, {Model: "m", Tool: "mlenv devel", Rules: finding.Rules()}, {Tool: "mlenv"}} {
 		report, err := r.Format("sarif", nil)
 		if err != nil {
 			t.Fatal(err)

@@ -40,6 +40,7 @@ type sarifText struct {
 
 type sarifRule struct {
 	ID               string          `json:"id"`
+	HelpURI          string          `json:"helpUri,omitempty"`
 	ShortDescription sarifText       `json:"shortDescription"`
 	Help             sarifText       `json:"help"`
 	Configuration    sarifLevel      `json:"defaultConfiguration"`
@@ -51,7 +52,8 @@ type sarifLevel struct {
 }
 
 type sarifProperties struct {
-	Tags []string `json:"tags"`
+	Tags     []string `json:"tags"`
+	Severity string   `json:"security-severity,omitempty"` // 0.0 to 10.0; code scanning shows it as low to critical
 }
 
 type sarifResult struct {
@@ -99,11 +101,12 @@ func (r *Report) sarif() ([]byte, error) {
 		index[rule.ID] = i
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRuleOf(rule))
 	}
+	driver := &run.Tool.Driver
 	for _, f := range r.Findings {
-		run.Results = append(run.Results, r.sarifResult(f, index))
+		run.Results = append(run.Results, r.sarifResult(f, driver.ruleOf(f, index)))
 	}
 	for _, e := range r.Excepted {
-		result := r.sarifResult(e.Finding, index)
+		result := r.sarifResult(e.Finding, driver.ruleOf(e.Finding, index))
 		result.Suppressions = []sarifSuppression{{Kind: "external", Justification: e.Reason}}
 		run.Results = append(run.Results, result)
 	}
@@ -120,6 +123,36 @@ func sarifRuleOf(rule finding.Rule) sarifRule {
 	}
 }
 
+// severities are the scores by which code scanning ranks what is about security: the middle of the
+// ranges that CVSS gives the words.
+var severities = map[string]string{"low": "2.0", "moderate": "5.5", "high": "8.0", "critical": "9.5"}
+
+// ruleOf returns the place of a finding's rule. Each vulnerability is a rule of its own below that of
+// all, "known-vulnerability/CVE-2099-1": code scanning knows severities and links of rules alone.
+func (d *sarifDriver) ruleOf(f finding.Finding, index map[finding.ID]int) *int {
+	at, ok := index[f.Rule]
+	if !ok {
+		return nil
+	}
+	v := f.Vulnerability
+	if v == nil {
+		return &at
+	}
+	id := f.Rule + "/" + finding.ID(v.ID)
+	if i, ok := index[id]; ok {
+		return &i
+	}
+	rule := d.Rules[at]
+	rule.ID, rule.HelpURI = string(id), "https://osv.dev/vulnerability/"+url.PathEscape(v.ID)
+	rule.Properties.Tags = []string{"security", rule.Properties.Tags[0]}
+	if rule.Properties.Severity = severities[v.Severity]; f.Rule == finding.MaliciousPackage {
+		rule.Properties.Severity = "10.0"
+	}
+	index[id] = len(d.Rules)
+	d.Rules = append(d.Rules, rule)
+	return d.ruleOf(f, index)
+}
+
 func level(s finding.Severity) string {
 	switch s {
 	case finding.Error:
@@ -130,10 +163,10 @@ func level(s finding.Severity) string {
 	return "note"
 }
 
-func (r *Report) sarifResult(f finding.Finding, index map[finding.ID]int) sarifResult {
-	out := sarifResult{RuleID: string(f.Rule), Level: level(f.Severity), Message: sarifText{sentence(f.Message)}}
-	if i, ok := index[f.Rule]; ok {
-		out.RuleIndex = &i
+func (r *Report) sarifResult(f finding.Finding, rule *int) sarifResult {
+	out := sarifResult{RuleID: string(f.Rule), RuleIndex: rule, Level: level(f.Severity), Message: sarifText{sentence(f.Message)}}
+	if v := f.Vulnerability; v != nil && rule != nil {
+		out.RuleID += "/" + v.ID
 	}
 	shown, ok := place(f)
 	if !ok {

@@ -52,11 +52,15 @@ func (p *Policy) Judge(findings finding.List, today time.Time) finding.List {
 	return out
 }
 
-// decide sets the severity that the policy gives; it is false where the rule is off.
+// decide sets the severity that the policy gives, which is info for a vulnerability below its threshold;
+// it is false where the rule is off.
 func (p *Policy) decide(f *finding.Finding) bool {
 	s, ok := p.Rules[f.Rule]
 	if ok {
 		f.Severity = s
+	}
+	if p.ignores(f) {
+		f.Severity = finding.Info
 	}
 	return !ok || s != ""
 }

@@ -16,6 +16,7 @@ import (
 	"mlenv/resolve/envfile"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/model"
+	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/pylock"
 )
@@ -34,6 +35,9 @@ type Input struct {
 	Today time.Time
 	// Advisories are known vulnerabilities.
 	Advisories *Advisories
+	// Upgrades are the versions of vulnerable packages that locking them anew gives, if it was tried;
+	// zero for one that is no longer needed.
+	Upgrades map[pep508.Name]pep440.Version
 	// Libraries are the shared libraries in a base image and in the locked wheels, or nil if no
 	// base was given.
 	Libraries *Libraries

@@ -13,6 +13,7 @@ import (
 	"mlenv/resolve/finding"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
+	"mlenv/resolve/pylock"
 )
 
 // Advisories are the known vulnerabilities of packages in the PyPI ecosystem.
@@ -239,10 +240,65 @@ func (c *checker) vulnerability(name pep508.Name, v pep440.Version, a advisory) 
 	if a.summary != "" {
 		message += ": " + strings.TrimSuffix(strings.Join(strings.Fields(a.summary), " "), ".")
 	}
-	if fixed := a.fixed(v); fixed != "" {
-		message += "; fixed in " + fixed
+	known := a.known(name, v)
+	if known.Fixed != "" {
+		message += "; fixed in " + known.Fixed
+	}
+	if upgrade, tried := c.in.Upgrades[name]; tried {
+		known.Upgrade = upgrade.String()
+		message += "; " + a.upgraded(v, upgrade)
 	}
 	c.find(rule, string(name)+" "+strings.Join(a.ids, " "), []finding.Origin{c.lockOrigin(name)}, "%s", message)
+	c.findings[len(c.findings)-1].Vulnerability = known
+}
+
+// known is what a finding says of the advisory beside its message.
+func (a advisory) known(name pep508.Name, v pep440.Version) *finding.Vulnerability {
+	out := &finding.Vulnerability{ID: a.ids[0], Package: string(name), Version: v.String(), Severity: strings.ToLower(a.severity), Fixed: a.fixed(v)}
+	if i := slices.IndexFunc(a.ids, func(id string) bool { return strings.HasPrefix(id, "CVE-") }); i >= 0 {
+		out.ID = a.ids[i]
+	}
+	if out.Severity == "medium" { // as some databases call it
+		out.Severity = "moderate"
+	}
+	out.Aliases = slices.DeleteFunc(slices.Clone(a.ids), func(id string) bool { return id == out.ID })
+	return out
+}
+
+// upgraded says what locking the package anew was found to give.
+func (a advisory) upgraded(v, upgrade pep440.Version) string {
+	switch {
+	case upgrade.IsZero():
+		return "the environment was locked anew without it"
+	case upgrade.Equal(v):
+		return "what else is required allows no other version"
+	case a.affects(upgrade):
+		return "locking it anew gives " + upgrade.String() + ", which has it too"
+	}
+	return "locking it anew gives " + upgrade.String() + ", which has not"
+}
+
+// ignores reports whether a finding is of a vulnerability below the threshold. One whose severity
+// nobody has said never is, nor is malice.
+func (p *Policy) ignores(f *finding.Finding) bool {
+	if f.Rule != finding.KnownVulnerability || f.Vulnerability == nil || p.VulnerableFor == "" {
+		return false
+	}
+	at := slices.Index(VulnerabilityWords, f.Vulnerability.Severity)
+	return at >= 0 && at < slices.Index(VulnerabilityWords, p.VulnerableFor)
+}
+
+// Vulnerable returns the packages of a lock that have a known vulnerability, in its order.
+func (a *Advisories) Vulnerable(l *pylock.Lock) (out []pep508.Name) {
+	if a == nil {
+		return nil
+	}
+	for _, p := range l.Packages {
+		if !p.Version.IsZero() && slices.ContainsFunc(a.byName[p.Name], func(one advisory) bool { return one.affects(p.Version) }) {
+			out = append(out, p.Name)
+		}
+	}
+	return out
 }
 
 // Add adds the advisories of another database.

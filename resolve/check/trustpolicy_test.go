@@ -4,6 +4,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"mlenv/resolve/finding"
 )
 
 func TestPolicyOfTrust(t *testing.T) {
@@ -21,6 +24,31 @@ func TestPolicyOfTrust(t *testing.T) {
 	} {
 		if _, err := ParsePolicy("mlenv.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestThreshold(t *testing.T) {
+	f := finding.New(finding.KnownVulnerability, "a CVE-1", nil, "m")
+	malicious := finding.New(finding.MaliciousPackage, "a MAL-1", nil, "m")
+	for _, tt := range []struct {
+		threshold, severity string
+		want                finding.Severity
+	}{
+		{"", "low", finding.Error}, {"low", "low", finding.Error}, {"high", "low", finding.Info}, {"high", "moderate", finding.Info},
+		{"high", "high", finding.Error}, {"high", "critical", finding.Error}, {"critical", "", finding.Error}, {"critical", "odd", finding.Error},
+	} {
+		p := &Policy{VulnerableFor: tt.threshold}
+		f.Vulnerability = &finding.Vulnerability{Severity: tt.severity}
+		malicious.Vulnerability = f.Vulnerability
+		for _, got := range p.Judge(finding.List{f, malicious}, time.Time{}) {
+			want := tt.want
+			if got.Rule == finding.MaliciousPackage {
+				want = finding.Error
+			}
+			if got.Severity != want {
+				t.Errorf("threshold %q, %s %q: %s, want %s", tt.threshold, got.Rule, tt.severity, got.Severity, want)
+			}
 		}
 	}
 }

@@ -62,6 +62,19 @@ type Finding struct {
 	Subject  string   `json:"subject" yaml:"subject"` // a package, file or key
 	Message  string   `json:"message" yaml:"message"`
 	From     []Origin `json:"from" yaml:"from"`
+	// Vulnerability says more of a vulnerability; nil for all other findings.
+	Vulnerability *Vulnerability `json:"vulnerability,omitempty" yaml:"vulnerability,omitempty"`
+}
+
+// Vulnerability is a known vulnerability of a package, under all the names that databases have for it.
+type Vulnerability struct {
+	ID       string   `json:"id" yaml:"id"`           // the CVE's, else that of the first record
+	Aliases  []string `json:"aliases" yaml:"aliases"` // all other ids, sorted
+	Package  string   `json:"package" yaml:"package"`
+	Version  string   `json:"version" yaml:"version"`                       // that is locked
+	Severity string   `json:"severity,omitempty" yaml:"severity,omitempty"` // "low", "moderate", "high" or "critical"; "" if unknown
+	Fixed    string   `json:"fixed,omitempty" yaml:"fixed,omitempty"`       // the lowest version with the fix, "" if there is none
+	Upgrade  string   `json:"upgrade,omitempty" yaml:"upgrade,omitempty"`   // what locking this package anew gives, if it was tried
 }
 
 // New returns a finding with the severity of its rule in the table. A rule that is not in the table
