@@ -51,20 +51,8 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 		img.layers = append(img.layers, retype(baseLayers[i], d.MediaType))
 		out.Contents = append(out.Contents, Layer{Holds: "base", Digest: d.Digest, DiffID: baseConfig.RootFS.DiffIDs[i], Size: d.Size, Reused: true, Base: true})
 	}
-	for i, m := range done {
-		out.Findings = append(out.Findings, m.findings...)
-		for j, sum := range m.sums {
-			out.Findings = append(out.Findings, large(parts[i].holds, sum.Size, w.recipe.maxLayer())...)
-			l, made := m.layers[j], sum.MediaType
-			if sum.MediaType, err = w.recipe.Manifest.layer(made, parts[i].holds); err != nil {
-				return nil, err
-			}
-			if sum.MediaType != made {
-				l = retype(l, sum.MediaType)
-			}
-			img.add(l, sum, parts[i], v1.Time{Time: w.recipe.Created})
-			out.Contents = append(out.Contents, Layer{Holds: parts[i].holds, Digest: sum.Digest, DiffID: sum.DiffID, Size: sum.Size, Reused: m.reused})
-		}
+	if err := w.putLayers(img, out, parts, done); err != nil {
+		return nil, err
 	}
 	if n, most := len(img.layers)-len(baseLayers), min(maxOurs+forOverlap+w.recipe.aside(), maxTotal-len(baseLayers)); n > most {
 		return nil, &TooManyLayersError{Need: n, Base: len(baseLayers), Most: most}
@@ -85,6 +73,27 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 		}
 	}
 	return out, img.seal()
+}
+
+// putLayers puts what was made on top.
+func (w *work) putLayers(img *assembled, out *Image, parts []part, done []made) error {
+	for i, m := range done {
+		out.Findings = append(out.Findings, m.findings...)
+		for j, sum := range m.sums {
+			out.Findings = append(out.Findings, large(parts[i].holds, sum.Size, w.recipe.maxLayer())...)
+			l, made := m.layers[j], sum.MediaType
+			var err error
+			if sum.MediaType, err = w.recipe.Manifest.layer(made, parts[i].holds); err != nil {
+				return err
+			}
+			if sum.MediaType != made {
+				l = retype(l, sum.MediaType)
+			}
+			img.add(l, sum, parts[i], v1.Time{Time: w.recipe.Created})
+			out.Contents = append(out.Contents, Layer{Holds: parts[i].holds, Digest: sum.Digest, DiffID: sum.DiffID, Size: sum.Size, Reused: m.reused})
+		}
+	}
+	return nil
 }
 
 // large warns of a layer that is larger than layers should be, for the one file in it is.

@@ -43,6 +43,12 @@ func (o *memoOptions) check() error {
 	return nil
 }
 
+// memos are where notes about layers are looked for, and which repositories get those of this build.
+type memos struct {
+	memo.Chain
+	saveTo []*memo.Repository
+}
+
 // openMemos opens what is remembered of layers: by this machine, and unless that is not wanted by the
 // images that are there.
 func (r *imageRun) openMemos(ctx context.Context) error {
@@ -93,13 +99,13 @@ func (r *imageRun) openRepository(ctx context.Context, flag, name string, readOn
 		return &usageError{msg: flag + " " + err.Error()}
 	}
 	r.memos.Add(repo)
-	r.saveTo = append(r.saveTo, repo)
+	r.memos.saveTo = append(r.memos.saveTo, repo)
 	return nil
 }
 
 // save notes in the repositories what was sent.
 func (r *imageRun) save(ctx context.Context, p *imagebuild.Published) {
-	for _, repo := range r.saveTo {
+	for _, repo := range r.memos.saveTo {
 		repo.Save(ctx, p.Images, r.o.sinks.push)
 	}
 }

@@ -11,7 +11,6 @@ import (
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/base"
-	"mlenv/imagebuild/memo"
 	"mlenv/resolve"
 	"mlenv/resolve/finding"
 	"mlenv/resolve/index"
@@ -29,8 +28,7 @@ type imageRun struct {
 	layers   layering
 	in       *inputs
 	sinks    []namedSink
-	memos    memo.Chain
-	saveTo   []*memo.Repository
+	memos    memos
 	progress *progress
 
 	bases    []*base.Found // one for each platform
@@ -64,7 +62,7 @@ func (r *imageRun) do(ctx context.Context) error {
 		return err
 	}
 	builder := &imagebuild.Builder{
-		Memo: &r.memos, Blobs: &r.memos, Verify: r.o.memo.verify,
+		Memo: &r.memos.Chain, Blobs: &r.memos.Chain, Verify: r.o.memo.verify,
 		Jobs: r.layers.jobs, Progress: r.progress.build, Review: r.review, Save: r.save,
 	}
 	published, err := imagebuild.Publish(ctx, builder, recipes, r.to()...)
@@ -119,7 +117,7 @@ func (r *imageRun) prepare(ctx context.Context) (err error) {
 		r.progress.say("inspecting the base for %s", p)
 	}
 	var ofBase finding.List
-	if r.bases, ofBase, err = r.findBases(ctx, r.o.base, r.in.Spec.Python.Version, &r.memos); err != nil {
+	if r.bases, ofBase, err = r.findBases(ctx, r.o.base, r.in.Spec.Python.Version, &r.memos.Chain); err != nil {
 		return err
 	}
 	r.findings = append(found, ofBase...)

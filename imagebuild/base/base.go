@@ -33,12 +33,17 @@ type Base struct {
 	Packages map[string]string `json:"packages"`          // dpkg's or apk's packages with their versions
 	Sonames  []string          `json:"sonames"`           // file names of the shared libraries on the default path, sorted
 	CABundle string            `json:"caBundle"`          // path of a bundle of CA certificates if OpenSSL does not find it by itself, else ""
-	Links    map[string]string `json:"links"`             // symbolic links among the parents of mlenv's paths: "/opt" to "/var/opt"
-	Dirs     []string          `json:"dirs"`              // parents of mlenv's paths that exist: "/opt", sorted
-	Inside   map[string]string `json:"inside"`            // one file in each of mlenv's paths that has any: "/opt/venv" to "/opt/venv/bin/python"
 	Java     string            `json:"java,omitempty"`    // path of the java that JAVA_HOME or PATH leads to, "" if there is none
 	Layers   int               `json:"layers"`            // number of layers
 	System   System            `json:"system"`            // the distribution, and where Packages is from
+	Places
+}
+
+// Places are what a base has where images have their environment, model and code: mlenv's paths.
+type Places struct {
+	Links  map[string]string `json:"links"`  // symbolic links among the parents of mlenv's paths: "/opt" to "/var/opt"
+	Dirs   []string          `json:"dirs"`   // parents of mlenv's paths that exist: "/opt", sorted
+	Inside map[string]string `json:"inside"` // one file in each of mlenv's paths that has any: "/opt/venv" to "/opt/venv/bin/python"
 }
 
 // Target returns the target that locks and wheels must fit.

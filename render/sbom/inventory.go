@@ -66,10 +66,6 @@ func newInventory(in Input) *inventory {
 	return inv
 }
 
-func (inv *inventory) of(k kind) []*item {
-	return slices.DeleteFunc(slices.Clone(inv.items), func(i *item) bool { return i.kind != k })
-}
-
 // modelItem is the model. It needs the packages that the user asked for. It has no package URL: those
 // of type mlflow begin with the address of a registry, which is not recorded in models.
 func (inv *inventory) modelItem() *item {
