@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"path"
@@ -193,16 +192,6 @@ type signed struct {
 // Name implements Named.
 func (s *signed) Name(f File) string { return s.name + "/" + escapePath(f.Path) }
 
-// signedAddress is where a file can be had for a while, by whoever has the address. One of the URLs is set.
-type signedAddress struct {
-	OfCatalog  string `json:"url"`
-	OfRegistry string `json:"signed_uri"`
-	Headers    []struct {
-		Name  string `json:"name"`
-		Value string `json:"value"`
-	} `json:"headers"`
-}
-
 // List implements Store.
 func (s *signed) List(ctx context.Context, add func(File) error) error {
 	return inDatabricks(s.list(ctx, add))
@@ -214,26 +203,7 @@ func (s *signed) Open(ctx context.Context, f File, offset int64) (*Body, error) 
 	if err != nil {
 		return nil, inDatabricks(err)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.OfCatalog+a.OfRegistry, nil)
-	if err != nil || r.URL.Host == "" || r.URL.Scheme != "http" && r.URL.Scheme != "https" {
-		return nil, &Error{Kind: NotMLflow, Msg: "the workspace gives no address for the file"}
-	}
-	for _, h := range a.Headers {
-		r.Header.Set(h.Name, h.Value)
-	}
-	setRange(r, offset, f.Tag)
-	resp, err := s.client.Send(r, f.Size)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode/100 != 2 {
-		resp.Body.Close()
-		e := &Error{Kind: ServerFailed, Status: resp.StatusCode, Msg: fmt.Sprintf("%s answered %d for the address that the workspace gave", r.URL.Host, resp.StatusCode)}
-		e.Temporary = resp.StatusCode == http.StatusForbidden || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500
-		e.After = RetryAfter(resp)
-		return nil, e
-	}
-	return BodyOf(resp)
+	return a.open(ctx, s.client, f, offset)
 }
 
 // ofCatalog are the files of a version of Unity Catalog, by the Files API.

@@ -94,7 +94,7 @@ func TestDatabricksFaults(t *testing.T) {
 		"logged":        {"databricks", "models:/m-1", nil, fetch.Unsupported, "a logged model of Databricks"},
 		"run":           {"databricks", "runs:/r1/model", nil, fetch.Unsupported, "a run in Databricks"},
 		"run, profile":  {"databricks", "runs://p/r1/model", nil, fetch.Unsupported, "a run in Databricks"},
-		"ended":         {"databricks", "models:/main.ml.churn/3", func(w *fetchtest.Workspace) { w.Expired.Store(1000) }, fetch.ServerFailed, "answered 403 for the address that the workspace gave"},
+		"ended":         {"databricks", "models:/main.ml.churn/3", func(w *fetchtest.Workspace) { w.Expired.Store(1000) }, fetch.ServerFailed, "answered 403 for the address that the server gave"},
 		"no files":      {"databricks", "models:/main.ml.churn/3", func(w *fetchtest.Workspace) { w.Files = nil }, fetch.Empty, "there are no files"},
 		"lists up":      {"databricks", "models:/main.ml.churn/3", func(w *fetchtest.Workspace) { w.Files["../x"] = "1" }, fetch.BadListing, "lists"},
 		"lists by case": {"databricks", "models:/main.ml.churn/3", func(w *fetchtest.Workspace) { w.Files["mlMODEL"] = "1" }, fetch.BadListing, "one file on some systems"},

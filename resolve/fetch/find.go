@@ -275,16 +275,25 @@ func (f *finder) artifacts(uri string, at *Location) error {
 	}
 	root, path, err := parseArtifacts(uri, f.tracking.root)
 	if err == nil {
-		at.Store = f.server(root).proxied(path)
+		at.Store, err = f.behind(root, path)
 	}
 	return err
+}
+
+// behind are the files below a path of a server's artifacts.
+func (f *finder) behind(root *url.URL, path string) (Store, error) {
+	bucket, err := NewClient(f.o)
+	if err != nil {
+		return nil, err
+	}
+	return &presigned{routes: f.server(root).proxied(path), root: path, bucket: bucket}, nil
 }
 
 // address finds what the address of an artifact names.
 func (f *finder) address(uri string, at *Location) error {
 	root, path, err := parseHTTP(uri)
 	if err == nil {
-		at.Store = f.server(root).proxied(path)
+		at.Store, err = f.behind(root, path)
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -55,6 +56,7 @@ type Server struct {
 	Era2      bool   // knows no logged models
 	Auth      string // the Authorization that it wants, "" for none
 	Workspace string // that it wants to be asked for, "" for none
+	Presigned bool   // gives addresses in its bucket, which is /bucket of the same host
 	PageSize  int    // of its listings, but for the proxy's; 0: no pages
 
 	// Answer, where not nil, is asked first, and tells whether it has answered.
@@ -127,7 +129,10 @@ func (s *Server) Sent() int64 {
 const (
 	api   = "/api/2.0/mlflow/"
 	proxy = "/api/2.0/mlflow-artifacts/artifacts"
-	files = "/ajax-api/2.0/mlflow/logged-models/"
+
+	presigned = "/api/2.0/mlflow-artifacts/presigned/"
+	bucket    = "/bucket/"
+	files     = "/ajax-api/2.0/mlflow/logged-models/"
 )
 
 // ServeHTTP implements http.Handler.
@@ -138,6 +143,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.seen.Unlock()
 	switch {
 	case s.Answer != nil && s.Answer(w, r):
+	case strings.HasPrefix(r.URL.Path, bucket):
+		s.bucket(w, r)
 	case s.Auth != "" && r.Header.Get("Authorization") != s.Auth:
 		w.Header().Set("WWW-Authenticate", `Basic realm="mlflow"`)
 		http.Error(w, "You are not authenticated.", http.StatusUnauthorized)
@@ -151,6 +158,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	q, at := r.URL.Query(), r.URL.Path
 	switch {
+	case strings.HasPrefix(at, presigned):
+		s.presign(w, strings.TrimPrefix(at, presigned))
 	case at == proxy || strings.HasPrefix(at, proxy+"/"):
 		s.proxied(w, r)
 	case at == api+"model-versions/get":
@@ -415,6 +424,36 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, uri string) {
 	sum := md5.Sum(data)
 	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:])+`"`)
 	http.ServeContent(count, r, "", time.Time{}, bytes.NewReader(data))
+}
+
+// presign gives an address of a file, in the bucket.
+func (s *Server) presign(w http.ResponseWriter, name string) {
+	data, ok := s.Files["mlflow-artifacts:/"+name]
+	switch {
+	case !s.Presigned:
+		fail(w, 501, "NOT_IMPLEMENTED", "Presigned URLs are not supported for the current artifact repository.")
+	case !ok:
+		fail(w, 404, "RESOURCE_DOES_NOT_EXIST", "no such artifact")
+	default:
+		at := url.URL{Path: bucket + name, RawQuery: "X-Amz-Signature=hunter2"}
+		answer(w, map[string]any{"url": s.URL + at.String(), "headers": map[string]string{"X-Signed": "yes"}, "file_size": len(data)})
+	}
+}
+
+// bucket hands out files by their addresses, as S3 does, and nothing to those who show a credential besides.
+func (s *Server) bucket(w http.ResponseWriter, r *http.Request) {
+	if r.URL.RawQuery != "X-Amz-Signature=hunter2" || r.Header.Get("X-Signed") != "yes" || r.Header.Get("Authorization") != "" {
+		http.Error(w, "<Error><Code>AccessDenied</Code></Error>", http.StatusForbidden)
+		return
+	}
+	data, ok := s.Files["mlflow-artifacts:/"+strings.TrimPrefix(r.URL.Path, bucket)]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	sum := md5.Sum(data)
+	w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:])+`"`)
+	http.ServeContent(&counter{ResponseWriter: w, s: s}, r, "", time.Time{}, bytes.NewReader(data))
 }
 
 // counter counts what is sent of files.
