@@ -63,6 +63,8 @@ func (d *differ) declared() {
 // by their markers.
 func requirements(old, now []resolve.Requirement) []Item {
 	var lists [2]entries
+	// A file in the model may have other content under the same name: its digest is compared, and shown
+	// where nothing else differs.
 	whole := [2]map[string]resolve.Requirement{{}, {}}
 	local := [2]map[string]string{{}, {}}
 	for side, list := range [][]resolve.Requirement{old, now} {
@@ -122,6 +124,7 @@ func pin(r resolve.Requirement) (pep440.Version, bool) {
 	return v, !v.IsZero()
 }
 
+// indexEntries are the options about package indexes that are set, by their names in requirements files.
 func indexEntries(p resolve.PackageIndex) entries {
 	yes := func(b bool) string {
 		if b {
@@ -149,6 +152,7 @@ func indexEntries(p resolve.PackageIndex) entries {
 	return e
 }
 
+// condaEntries are the packages for conda, and the channels, which mean nothing without packages.
 func condaEntries(s *resolve.Spec) entries {
 	e := entries{}
 	for _, p := range s.Conda.Packages {
@@ -160,6 +164,7 @@ func condaEntries(s *resolve.Spec) entries {
 	return e
 }
 
+// systemEntries are the system packages with the reasons why they are needed.
 func systemEntries(s *resolve.Spec) entries {
 	e := entries{}
 	for _, p := range s.SystemPackages {
@@ -168,6 +173,7 @@ func systemEntries(s *resolve.Spec) entries {
 	return e
 }
 
+// set is a list of names that are only there or not.
 func set(names []string) entries {
 	e := entries{}
 	for _, n := range names {
@@ -185,6 +191,7 @@ func fileEntries(files map[string]string) entries {
 	return e
 }
 
+// codeEntries are the code directories as a whole, for sides whose files could not be read.
 func codeEntries(s *resolve.Spec) entries {
 	e := entries{}
 	for _, c := range s.CodePaths {
@@ -193,6 +200,7 @@ func codeEntries(s *resolve.Spec) entries {
 	return e
 }
 
+// resourceEntries are what the model calls when it predicts, such as a database or another endpoint.
 func resourceEntries(m *model.Model) entries {
 	e := entries{}
 	for _, r := range m.Resources() {
@@ -201,6 +209,7 @@ func resourceEntries(m *model.Model) entries {
 	return e
 }
 
+// authEntries are as whom the model calls its resources.
 func authEntries(m *model.Model) entries {
 	e := entries{}
 	for _, f := range m.AuthPolicy() {
@@ -235,6 +244,8 @@ func (d *differ) container() {
 	}
 }
 
+// secretName matches the names of variables that may hold a secret. One too many is hidden rather than one
+// too few: a comparison is printed in the logs of pipelines.
 var secretName = pattern.New(`(?i)pass|secret|token|credential|key|auth`)
 
 // shownValue returns the value of a variable without secrets: values of variables that look like

@@ -221,6 +221,7 @@ func (s *Side) describe() string {
 	return s.Name + " is an image"
 }
 
+// changed returns the two values, or nil if they are the same.
 func changed(old, now string) *Two {
 	if old == now {
 		return nil
@@ -237,6 +238,7 @@ func (d *differ) scalars() {
 		d.Python = nil
 		d.skip("Python", s.Name+" does not say which Python it is for")
 	}
+	// A base is known by its digest; one that was named without it can only be compared by the name.
 	if s := d.sideWithout(func(s *Side) bool { return s.BaseName+s.BaseDigest != "" }); s != nil {
 		d.skip("base image", s.Name+" names none")
 	} else {
@@ -246,6 +248,7 @@ func (d *differ) scalars() {
 		}
 	}
 	if a, b := d.old.Lock, d.now.Lock; a != nil && b != nil {
+		// Locks of other tools have no section of mlenv's, which is not a difference.
 		if a.Tool.Serve != "" && b.Tool.Serve != "" {
 			d.Server = changed(a.Tool.Serve, b.Tool.Serve)
 		}
@@ -269,7 +272,8 @@ func (s *Side) python() string {
 	return ""
 }
 
-// samePython reports whether two versions may be the same; "3.11" and "3.11.7" may.
+// samePython reports whether two versions may be the same; "3.11" and "3.11.7" may: a model that names
+// the minor version alone runs on every patch release of it.
 func samePython(a, b string) bool {
 	return a == b || strings.HasPrefix(a, b+".") || strings.HasPrefix(b, a+".")
 }

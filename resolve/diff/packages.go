@@ -54,7 +54,7 @@ func (d *differ) packages() {
 		if !ok {
 			continue
 		}
-		g := newGraph
+		g := newGraph // that of the lock which has the package: of both if both have it
 		if item.Change == Removed {
 			g = oldGraph
 		}
@@ -64,6 +64,7 @@ func (d *differ) packages() {
 	}
 }
 
+// byName returns a lock's packages by name; a lock for several platforms may have several of one.
 func byName(l *pylock.Lock) map[pep508.Name][]*pylock.Package {
 	out := map[pep508.Name][]*pylock.Package{}
 	for i := range l.Packages {
@@ -153,6 +154,7 @@ func replaced(was, is []*pylock.Package) bool {
 	return found
 }
 
+// eachFile calls visit for every file of packages. An archive has no name in a lock; there is one at most.
 func eachFile(list []*pylock.Package, visit func(name string, hashes map[string]string)) {
 	for _, p := range list {
 		if p.Archive != nil {

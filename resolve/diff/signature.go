@@ -22,6 +22,7 @@ const (
 	Breaks   Effect = "breaks"
 )
 
+// worse returns the one of two effects that callers feel more.
 func worse(a, b Effect) Effect {
 	order := []Effect{Safe, MayBreak, Breaks}
 	return order[max(slices.Index(order, a), slices.Index(order, b), 0)]
@@ -79,6 +80,7 @@ func compareSignatures(old, now model.Signature) *Signature {
 	return s
 }
 
+// textChange appends a change of a part of which nothing but the text can be compared.
 func textChange(list []SignatureChange, name, old, now string) []SignatureChange {
 	if old == now {
 		return list
@@ -98,7 +100,7 @@ func whole(old, now []signature.Column) (SignatureChange, bool) {
 		c.Effect, c.Why = MayBreak, "values were not checked before and must match a schema now"
 	case len(now) == 0:
 		c.Change = Removed
-		c.Effect, c.Why = MayBreak, "nothing is checked or converted anymore"
+		c.Effect, c.Why = MayBreak, "nothing is checked or converted any longer"
 	case tensors(old) != tensors(now):
 		c.Effect, c.Why = Breaks, "tensors and columns are passed in different ways"
 		if t := now[0].Type; len(old)+len(now) == 2 && !now[0].Named && tensors(now) && len(t.Shape) == 1 && numeric(old[0].Type) {
@@ -117,6 +119,7 @@ func names(old, now []signature.Column) (Effect, string) {
 	effect, why := Breaks, "columns are matched by name instead of position, or the other way round"
 	switch {
 	case tensors(old) && (old[0].Named || len(now) > 1):
+		// Several arrays, or none without a name, cannot be told apart by position.
 	case tensors(old):
 		if e, w := acceptsTensor(old[0].Type, now[0].Type); e == Breaks {
 			return e, w
@@ -128,8 +131,10 @@ func names(old, now []signature.Column) (Effect, string) {
 	return effect, why
 }
 
+// tensors reports whether a schema is one of tensors; MLflow allows no mixture.
 func tensors(list []signature.Column) bool { return list[0].Type.Kind == signature.Tensor }
 
+// form says of what form a schema is, for the line that says that it changed.
 func form(list []signature.Column) string {
 	switch {
 	case len(list) == 0:
@@ -182,6 +187,7 @@ func pairs(old, now []signature.Column) []pair {
 	return out
 }
 
+// columnText returns a column's type as reports show it.
 func columnText(c *signature.Column) string {
 	if c == nil {
 		return ""
@@ -193,6 +199,7 @@ func columnText(c *signature.Column) string {
 	return text
 }
 
+// change returns the change of a column without its effect, and whether there is one.
 func (p pair) change() (SignatureChange, bool) {
 	c := SignatureChange{Item: Item{Name: p.name, Change: Changed, Old: columnText(p.old), New: columnText(p.now)}}
 	switch {
@@ -240,6 +247,7 @@ func inputs(old, now []signature.Column) []SignatureChange {
 // outputs compares output columns: do callers still get what they read before?
 func outputs(old, now []signature.Column) []SignatureChange {
 	if c, ok := whole(old, now); ok {
+		// Outputs are not enforced: a schema that comes or goes changes no response.
 		switch c.Change {
 		case Added:
 			c.Effect, c.Why = Safe, "it was not declared before"
@@ -263,6 +271,7 @@ func outputs(old, now []signature.Column) []SignatureChange {
 			c.Effect, c.Why = Breaks, "responses no longer contain it"
 		case typeText(p.old.Type) != typeText(p.now.Type):
 			c.Effect, c.Why = Breaks, "callers get another type"
+			// In JSON, numbers of all types look alike.
 			if numeric(p.old.Type) && numeric(p.now.Type) || tensors([]signature.Column{*p.old}) {
 				c.Effect = MayBreak
 			}

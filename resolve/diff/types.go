@@ -33,6 +33,7 @@ var widensTo = map[signature.Kind][]signature.Kind{
 	signature.Float:   {signature.Double},
 }
 
+// numeric reports whether a type is one of numbers, which are all the same in JSON.
 func numeric(t *signature.Type) bool {
 	return slices.Contains([]signature.Kind{signature.Integer, signature.Long, signature.Float, signature.Double}, t.Kind)
 }
@@ -69,6 +70,7 @@ func acceptsNested(old, now *signature.Type) (Effect, string) {
 	return acceptsElements(old, now)
 }
 
+// refused says that no value of the old type passes any longer.
 func refused(old *signature.Type) string {
 	return "values of type " + string(old.Kind) + " are no longer accepted"
 }
@@ -84,11 +86,12 @@ func sameForm(old, now *signature.Type) (Effect, string, bool) {
 	case old.Kind == signature.Any && now.Kind == signature.String:
 		return MayBreak, "MLflow accepts every value as a string; the model may not", true
 	case old.Kind == signature.Any:
-		return Breaks, "not every value is accepted anymore", true
+		return Breaks, "not every value is accepted any longer", true
 	case old.Kind == signature.Tensor && now.Kind == signature.Tensor:
 		effect, why := acceptsTensor(old, now)
 		return effect, why, true
 	case old.Kind == signature.Object && now.Kind == signature.Map:
+		// Both are dicts: the properties become entries, which all have one type.
 		effect, why := Safe, "the properties are entries of the map"
 		for _, p := range old.Properties {
 			if e, w := acceptsNested(p.Type, now.Item); worse(effect, e) != effect {
@@ -116,6 +119,8 @@ func acceptsElements(old, now *signature.Type) (Effect, string) {
 	return effect, "in its items: " + why
 }
 
+// acceptsTensor compares shapes and dtypes. A length that was open and is fixed now breaks only callers who
+// send another one.
 func acceptsTensor(old, now *signature.Type) (Effect, string) {
 	if len(old.Shape) != len(now.Shape) {
 		return Breaks, "tensors have another number of dimensions"
