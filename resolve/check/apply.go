@@ -86,6 +86,8 @@ func (e Exception) ended(today time.Time) bool {
 	return !today.IsZero() && today.Format(time.DateOnly) > e.Until.Format(time.DateOnly)
 }
 
+// exceptionFindings reports exceptions that have ended, or that cover nothing: both would be forgotten, and
+// hide a finding of another day.
 func (p *Policy) exceptionFindings(used []bool, today time.Time) finding.List {
 	var out finding.List
 	for i, e := range p.Exceptions {
@@ -144,10 +146,13 @@ func (c *checker) policyPackages() {
 	}
 }
 
+// policyOrigin returns the origin of a line of the policy.
 func (c *checker) policyOrigin(line int, text string) finding.Origin {
 	return finding.Origin{File: c.in.Policy.Name, Line: line, Text: text}
 }
 
+// policyIndexes applies the policy to the indexes that the model names, and to those that the lock has its
+// packages from: either may name one that the other does not.
 func (c *checker) policyIndexes() {
 	patterns := c.in.Policy.Indexes
 	if len(patterns) == 0 {
@@ -209,6 +214,8 @@ func (l Licences) admits(expression string) bool {
 	return false
 }
 
+// admitsOne decides on one licence: what is denied is never allowed, and a list of allowed ones denies all
+// others.
 func (l Licences) admitsOne(id string) bool {
 	has := func(list []Pattern) bool {
 		return slices.ContainsFunc(list, func(p Pattern) bool { return strings.EqualFold(p.Text, strings.TrimSpace(id)) })
@@ -229,6 +236,7 @@ func allowed(patterns []Pattern, text string) bool {
 	})
 }
 
+// patternList joins patterns for a sentence.
 func patternList(patterns []Pattern) string {
 	var words []string
 	for _, p := range patterns {

@@ -87,6 +87,7 @@ func (c *checker) codeDirectory(dir model.Value) {
 	}
 }
 
+// identifier matches the names that a module can be imported by.
 var identifier = pattern.New(`^[\pL_][\pL\pN_]*$`)
 
 // module reads one entry of a directory on Python's path.
@@ -103,7 +104,7 @@ func (c *checker) module(name string, e fs.DirEntry, dir model.Value) {
 	case isSource:
 	default:
 		if i := strings.IndexByte(base, '.'); i > 0 && strings.HasSuffix(base, ".so") {
-			c.tree.modules[base[:i]] = name
+			c.tree.modules[base[:i]] = name // an extension module: the rest of its name is its ABI
 		}
 		return
 	}
@@ -130,10 +131,12 @@ func (c *checker) hasPython(dir string) bool {
 	return found
 }
 
+// notProduction reports whether a directory holds no code that runs when the model serves.
 func notProduction(dir string) bool {
 	return dir == "tests" || dir == "test" || strings.HasPrefix(dir, ".")
 }
 
+// isTest reports whether a file runs only in tests, or when the code is packaged.
 func isTest(base string) bool {
 	return base == "conftest.py" || base == "setup.py" || strings.HasPrefix(base, "test_") || strings.HasSuffix(base, "_test.py")
 }
@@ -148,6 +151,7 @@ func (c *checker) readStart(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxSourceSize))
 }
 
+// readSource adds a file and its imports to the source tree.
 func (c *checker) readSource(name string) {
 	data, err := c.readStart(name)
 	if err != nil {

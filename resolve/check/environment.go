@@ -28,6 +28,7 @@ func (c *checker) requirements() {
 	}
 }
 
+// requirement applies the rules for one requirement, by what it names: a path, a URL or versions.
 func (c *checker) requirement(r resolve.Requirement) {
 	name := string(r.Name)
 	if name == "" {
@@ -58,6 +59,8 @@ var (
 	hashInURL = pattern.New(`[#&](sha256|sha384|sha512)=[0-9a-fA-F]+`)
 )
 
+// direct checks a requirement by URL: whether it always gives the same bytes, and whether they can be changed
+// on the way. A lock has hashes of its own.
 func (c *checker) direct(name string, r resolve.Requirement) {
 	u, err := url.Parse(r.URL)
 	if err != nil {
@@ -85,6 +88,7 @@ func (c *checker) direct(name string, r resolve.Requirement) {
 	}
 }
 
+// plainHTTP reports whether a URL is not encrypted. On the machine itself nobody can listen.
 func plainHTTP(u string) bool {
 	parsed, err := url.Parse(u)
 	if err != nil || parsed.Scheme != "http" {
@@ -94,6 +98,8 @@ func plainHTTP(u string) bool {
 	return host != "localhost" && host != "127.0.0.1" && host != "::1"
 }
 
+// specifier checks what a requirement says about versions. What a lock or a constraint pins need not be
+// pinned here.
 func (c *checker) specifier(r resolve.Requirement) {
 	name := string(r.Name)
 	_, pinned := r.Specifier.Pin()
@@ -160,6 +166,7 @@ var buildNeeds = func() []buildNeed {
 	}
 }()
 
+// buildDependencies reports build tools that do not run on the model's Python, one finding for each.
 func (c *checker) buildDependencies() {
 	python := c.in.Spec.Python.Version
 	if python.IsZero() {
@@ -186,6 +193,8 @@ var endOfLife = map[string]string{
 	"3.12": "2028-10-31", "3.13": "2029-10-31", "3.14": "2030-10-31",
 }
 
+// pythonEndOfLife reports a Python that gets no security fixes on the day of the check. A version that is not
+// in the table is taken for a newer one.
 func (c *checker) pythonEndOfLife() {
 	minor := c.minor()
 	end, known := endOfLife[minor]

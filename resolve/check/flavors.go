@@ -19,8 +19,10 @@ type record struct {
 	libraries   []pep508.Name // others that bring the library too, with versions of their own
 }
 
+// tensorflows are the distributions that bring TensorFlow, all with its versions.
 var tensorflows = []pep508.Name{"tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-macos", "tf-nightly"}
 
+// records are the keys of all flavors that hold a version.
 var records = []record{
 	{"sklearn", "sklearn_version", []pep508.Name{"scikit-learn"}, []pep508.Name{"scikit-learn-intelex"}},
 	{"xgboost", "xgb_version", []pep508.Name{"xgboost", "xgboost-cpu"}, nil},
@@ -69,6 +71,8 @@ func (c *checker) flavors() {
 	c.mlflowFeatures()
 }
 
+// recorded compares one recorded version with what is required and locked. A library that nothing names is a
+// finding only where the model needs it itself.
 func (c *checker) recorded(r record, v model.Value, needed bool) {
 	version, err := pep440.Parse(v.Text)
 	if err != nil {
@@ -127,6 +131,7 @@ type feature struct {
 	uses  func(*model.Model) (model.Value, bool)
 }
 
+// features are sorted by the version that they need, the oldest first.
 var features = []feature{
 	{"2.0", "an environment named by kind (env.conda, env.virtualenv)", func(m *model.Model) (model.Value, bool) {
 		v := m.Flavor("python_function").Get("env.conda")

@@ -104,6 +104,8 @@ func (c *checker) ofPython(u use) bool {
 	return true
 }
 
+// missingImport reports a module that nothing provides: an error where a lock makes that certain, otherwise a
+// warning, for a requirement may bring it under another name.
 func (c *checker) missingImport(u use) {
 	names, known := providers(u.module)
 	wanted := strings.TrimSuffix(names[0], "-*")

@@ -37,6 +37,7 @@ func (c *checker) lock() {
 	}
 }
 
+// lockedRequirement checks that a requirement that applies is in the lock, in a version that it allows.
 func (c *checker) lockedRequirement(r resolve.Requirement) {
 	if r.Name == "" || !c.applies(r.Marker) {
 		return
@@ -51,6 +52,7 @@ func (c *checker) lockedRequirement(r resolve.Requirement) {
 	}
 }
 
+// lockedVersion checks that the locked version is one that a requirement or a constraint allows.
 func (c *checker) lockedVersion(r resolve.Requirement, p *pylock.Package) {
 	if p.Version.IsZero() || r.Specifier.Match(p.Version) {
 		return
@@ -82,6 +84,8 @@ func (c *checker) withPython(t dist.Target) dist.Target {
 // strong are the hash algorithms that are considered secure.
 var strong = []string{"sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "blake2b"}
 
+// hashes reports the files of a package that have no strong hash: an index, or whoever stands between, could
+// exchange them.
 func (c *checker) hashes(p *pylock.Package) {
 	weak := func(name string, hashes map[string]string) {
 		for _, algorithm := range strong {

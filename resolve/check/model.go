@@ -44,6 +44,7 @@ func (c *checker) variables() {
 	c.findings = append(c.findings, resolve.VariableFindings(c.in.Model)...)
 }
 
+// isArtifactPath reports whether a key is the path of an artifact of a Python model: artifacts.NAME.path.
 func isArtifactPath(key string) bool {
 	return strings.HasPrefix(key, "artifacts.") && strings.HasSuffix(key, ".path")
 }
@@ -60,6 +61,7 @@ func (c *checker) written(name string) model.Value {
 	return model.Value{Text: name, File: m.MLmodel}
 }
 
+// modelFile checks that a path in MLmodel is that of a file or directory in the model.
 func (c *checker) modelFile(key string, v model.Value) {
 	if v.Text == "" || strings.Contains(v.Text, "://") || v.Text == "None" || strings.Contains(v.Text, `\`) {
 		return // package resolve has reported a path of Windows

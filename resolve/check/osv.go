@@ -45,11 +45,13 @@ type osvRecord struct {
 	DatabaseSpecific struct{ Severity any } `json:"database_specific"`
 }
 
+// osvRange is a range of affected versions: events in order.
 type osvRange struct {
 	Type   string
 	Events []osvEvent
 }
 
+// osvEvent is where a range begins or ends; one field is set.
 type osvEvent struct {
 	Introduced   string
 	Fixed        string
@@ -57,7 +59,8 @@ type osvEvent struct {
 	Limit        string
 }
 
-const maxRecord = 16 << 20 // bytes
+// maxRecord is how much of a record is read, in bytes; no honest one is as large.
+const maxRecord = 16 << 20
 
 // ReadAdvisories reads every *.json file in a folder, or in an archive opened as a file system, in
 // the format of the Open Source Vulnerability schema. The error names the records that cannot be
@@ -78,7 +81,7 @@ func ReadAdvisories(fsys fs.FS) (*Advisories, error) {
 			return fmt.Errorf("reading %s: %w", name, err)
 		}
 		if !bytes.Contains(data, []byte("PyPI")) {
-			return nil
+			return nil // most of a whole database is about other ecosystems, and need not be parsed
 		}
 		var r osvRecord
 		if err := json.Unmarshal(data, &r); err != nil {
@@ -91,6 +94,8 @@ func ReadAdvisories(fsys fs.FS) (*Advisories, error) {
 	return a, errors.Join(append(errs, err)...)
 }
 
+// add files a record under the packages that it is about, unless it was withdrawn. Ranges of commits mean
+// nothing for what is installed from an index.
 func (a *Advisories) add(r osvRecord) {
 	if r.Withdrawn != "" {
 		return
@@ -227,6 +232,8 @@ func join(found []advisory, a advisory) []advisory {
 	return append(found, a)
 }
 
+// vulnerability reports an advisory about a locked package. Ids that begin with MAL- are of packages that were
+// made to do harm.
 func (c *checker) vulnerability(name pep508.Name, v pep440.Version, a advisory) {
 	slices.Sort(a.ids)
 	rule, what := finding.KnownVulnerability, "has the vulnerability"

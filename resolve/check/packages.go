@@ -74,6 +74,7 @@ func (c *checker) locked(name pep508.Name) *pylock.Package {
 	return nil
 }
 
+// lockName matches the line of a lock that begins a package.
 var lockName = pattern.New(`^name\s*=\s*["']([^"']+)["']`)
 
 // lockOrigin returns the origin of the line in the lock that names the package.

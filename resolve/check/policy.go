@@ -113,6 +113,7 @@ func decodePolicy(name string, data []byte) (root *yaml.Node, err error) {
 	return doc.Content[0], nil
 }
 
+// yamlError returns the parser's error with its line as a number.
 func yamlError(name string, err error) error {
 	msg := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 0
@@ -128,6 +129,7 @@ type policyReader struct {
 	errs   []error
 }
 
+// fail records what is wrong with a node. Reading goes on, so that one run tells all that is wrong.
 func (p *policyReader) fail(n *yaml.Node, format string, args ...any) {
 	p.errs = append(p.errs, &envfile.Error{File: p.policy.Name, Line: n.Line, Msg: fmt.Sprintf(format, args...)})
 }
@@ -171,6 +173,7 @@ func (p *policyReader) items(n *yaml.Node, what string, f func(*yaml.Node)) {
 	}
 }
 
+// text reads a text that is not empty.
 func (p *policyReader) text(n *yaml.Node, what string) (string, bool) {
 	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" || strings.TrimSpace(n.Value) == "" {
 		p.fail(n, "%s must be text", what)
@@ -179,6 +182,8 @@ func (p *policyReader) text(n *yaml.Node, what string) (string, bool) {
 	return strings.TrimSpace(n.Value), true
 }
 
+// top reads the keys of the policy. An unknown key is an error: a rule that was misspelt would protect
+// nobody.
 func (p *policyReader) top(root *yaml.Node) {
 	p.pairs(root, "the policy", func(key string, k, v *yaml.Node) {
 		switch key {
@@ -251,6 +256,7 @@ func (p *policyReader) trust(what string, n *yaml.Node) {
 	})
 }
 
+// rules reads the severities of rules.
 func (p *policyReader) rules(n *yaml.Node) {
 	p.pairs(n, "rules", func(id string, k, v *yaml.Node) {
 		if _, ok := finding.Lookup(finding.ID(id)); !ok {
@@ -266,6 +272,7 @@ func (p *policyReader) rules(n *yaml.Node) {
 	})
 }
 
+// packages reads the lists of denied and allowed packages.
 func (p *policyReader) packages(n *yaml.Node) {
 	p.pairs(n, "packages", func(key string, k, v *yaml.Node) {
 		switch key {
@@ -315,6 +322,7 @@ func (p *policyReader) packageRules(n *yaml.Node, what string) []PackageRule {
 	return out
 }
 
+// patterns reads a list of texts.
 func (p *policyReader) patterns(n *yaml.Node, what string) []Pattern {
 	var out []Pattern
 	p.items(n, what, func(item *yaml.Node) {
@@ -325,6 +333,7 @@ func (p *policyReader) patterns(n *yaml.Node, what string) []Pattern {
 	return out
 }
 
+// allowOnly reads a mapping that has only the list allow.
 func (p *policyReader) allowOnly(n *yaml.Node, what string) []Pattern {
 	var out []Pattern
 	p.pairs(n, what, func(key string, k, v *yaml.Node) {

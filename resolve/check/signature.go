@@ -79,8 +79,10 @@ func (c *checker) exampleInfo() signature.Info {
 	return info
 }
 
-const maxExample = 64 << 20 // bytes; larger examples are not checked
+// maxExample is the largest example that is checked, in bytes: its values take many times that in memory.
+const maxExample = 64 << 20
 
+// example checks one file of examples, and reports each mismatch where the example mentions its column.
 func (c *checker) example(rule finding.ID, name string, check func([]byte) ([]signature.Mismatch, error)) {
 	data, err := c.readExample(name)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errTooLarge) {
@@ -119,6 +121,7 @@ func (c *checker) example(rule finding.ID, name string, check func([]byte) ([]si
 
 var errTooLarge = errors.New("is too large")
 
+// readExample reads an example, unless it is too large.
 func (c *checker) readExample(name string) ([]byte, error) {
 	f, err := c.in.Model.FS.Open(name)
 	if err != nil {
