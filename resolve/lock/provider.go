@@ -83,6 +83,13 @@ func (p *provider) Versions(id int) (int, []pubgrub.Exclusion, error) {
 	return n, out, nil
 }
 
+// Twin implements pubgrub.Twins.
+func (p *provider) Twin(id int) (int, bool) {
+	it := p.items[id]
+	base, ok := p.ids[item{name: it.name}]
+	return base, ok && it.extra != ""
+}
+
 // constraints gives what each constraint rules out.
 func (pr *project) constraints() []pubgrub.Exclusion {
 	var out []pubgrub.Exclusion

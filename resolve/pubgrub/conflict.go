@@ -15,7 +15,6 @@ func (s *solver) satisfier(t term) int {
 // noticed at an earlier decision level. It backtracks to that level and returns the
 // incompatibility it learned; all of its terms but one hold there.
 func (s *solver) resolve(i *incompat) (*incompat, error) {
-	s.conflictAt(i)
 	for derived := false; len(i.terms) > 0; derived = true {
 		last, previous := -1, 0
 		var lastTerm term
@@ -44,6 +43,7 @@ func (s *solver) resolve(i *incompat) (*incompat, error) {
 			if derived {
 				s.add(i)
 			}
+			s.conflictAt(a.level, i)
 			s.backtrack(previous)
 			return i, nil
 		}

@@ -7,7 +7,8 @@ import "container/heap"
 // The order in which packages are decided does not affect whether a solution is found, but it
 // matters a lot for how soon, and for which one. The order is uv's: given files, then pinned
 // packages, then packages that often failed because of earlier decisions, then the packages those
-// decisions were about, then all others in order of first appearance.
+// decisions were about, then all others in order of first appearance. A package that has failed often is
+// decided before those that it failed because of: their decisions are undone.
 const conflictThreshold = 5
 
 // conflicts counts a package's conflicts with decisions.
@@ -84,21 +85,12 @@ func priorityClass(s *state) int {
 	return 0
 }
 
-// conflictAt records a conflict that propagation found. The latest decision involved in it counts
-// as the one that failed.
-func (s *solver) conflictAt(i *incompat) {
-	latest, at := -1, -1
-	for _, t := range i.terms {
-		st := s.packages[t.pkg]
-		if !st.decided {
-			continue
-		}
-		if k := st.trail[len(st.trail)-1]; k > at {
-			latest, at = t.pkg, k
-		}
-	}
-	if latest >= 0 {
-		s.recordConflict(latest, i)
+// conflictAt records a conflict that was learned. What failed is the version that was decided at the
+// level where it came up, even if it takes part by what it needs alone: where each version of boto3
+// narrows botocore to one that conflicts with an earlier decision, boto3 is what should be decided earlier.
+func (s *solver) conflictAt(level int, i *incompat) {
+	if level > 0 {
+		s.recordConflict(s.decisions[level-1], i)
 	}
 }
 
@@ -114,7 +106,7 @@ func (s *solver) recordConflict(p int, i *incompat) {
 		other.won++
 		if st.lost == conflictThreshold && !st.early {
 			st.early, st.late = true, false
-			s.reordered = append(s.reordered, p)
+			s.reordered = append(s.reordered, p, t.pkg)
 		}
 		if other.won == conflictThreshold && !other.early && !other.late {
 			other.late = true
@@ -124,7 +116,7 @@ func (s *solver) recordConflict(p int, i *incompat) {
 }
 
 // reorder backtracks to before the decisions on packages whose priority has changed. Each package
-// changes its priority at most twice, so this terminates. Nothing has to be propagated again: an
+// changes its priority at most twice, and has others undone only then, so this terminates. Nothing has to be propagated again: an
 // incompatibility that is no longer settled contains a package yet to be decided, and is checked
 // when that happens.
 func (s *solver) reorder() {

@@ -25,6 +25,13 @@ type Provider interface {
 	Choose(p int, allowed Set) int
 }
 
+// Twins is what a Provider may know, too: packages whose versions need the same version of another one,
+// such as a project with an extra. Of such a package a version is tried that the other one can still have.
+type Twins interface {
+	// Twin returns the package whose versions those of p go with, one by one.
+	Twin(p int) (q int, ok bool)
+}
+
 // Exclusion rules out versions of a package.
 type Exclusion struct {
 	Versions Set

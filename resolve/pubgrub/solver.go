@@ -67,6 +67,7 @@ type solver struct {
 	seen           []int // package numbers in order of first appearance
 	trail          []assignment
 	level          int
+	decisions      []int // the package decided at each level, from the first on
 	contradictions []contradiction
 	queue          []int // packages whose incompatibilities are to be propagated
 	merged         map[mergeKey][]*incompat
@@ -290,13 +291,26 @@ func (s *solver) backtrack(level int) {
 		s.contradictions[k-1].incompat.contradicted = false
 		s.contradictions = s.contradictions[:k-1]
 	}
-	s.level = level
+	s.level, s.decisions = level, s.decisions[:level]
+}
+
+// candidates are the versions of package p of which one is to be tried.
+func (s *solver) candidates(p int) Set {
+	current := s.packages[p].current
+	if twins, ok := s.provider.(Twins); ok {
+		if q, ok := twins.Twin(p); ok && q < len(s.packages) && s.packages[q].known {
+			if both := current.And(s.packages[q].current); !both.Empty() {
+				return both
+			}
+		}
+	}
+	return current
 }
 
 // decide tries a version of package p.
 func (s *solver) decide(p int) error {
 	st := s.packages[p]
-	v := s.provider.Choose(p, st.current)
+	v := s.provider.Choose(p, s.candidates(p))
 	if v < 0 || v >= st.n || !st.current.Has(v) {
 		return fmt.Errorf("version %d of package %d was chosen, which is not allowed", v, p)
 	}
@@ -330,6 +344,7 @@ func (s *solver) decide(p int) error {
 		return nil
 	}
 	s.level++
+	s.decisions = append(s.decisions, p)
 	s.assign(assignment{pkg: p, level: s.level, set: self, decision: true})
 	return nil
 }
