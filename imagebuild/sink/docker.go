@@ -2,12 +2,13 @@ package sink
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	dockertar "github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"mlenv/resolve/cache"
 )
@@ -46,16 +47,53 @@ func dockerTar(ctx context.Context, a Artifact, tag string) (string, func(io.Wri
 	if err != nil {
 		return "", nil, err
 	}
-	size, err := tarball.CalculateSize(map[name.Reference]v1.Image{ref: a.Image})
+	t, err := dockerEntries(ref, a.Image)
+	if err != nil {
+		return "", nil, err
+	}
+	size, err := t.size()
 	if err != nil {
 		return "", nil, err
 	}
 	a.report(Step{ToSend: size})
-	return digest.String(), func(w io.Writer) (int64, error) {
-		counted := &cancelWriter{ctx, &meterWriter{w, a}, 0}
-		err := tarball.Write(ref, a.Image, counted)
-		return counted.n, err
-	}, nil
+	return digest.String(), func(w io.Writer) (int64, error) { return t.write(ctx, w, a) }, nil
+}
+
+// dockerEntries lists the files of the tarball of one image: the configuration, the layers and
+// manifest.json, which names them.
+func dockerEntries(ref name.Tag, img v1.Image) (*tarball, error) {
+	list, err := dockertar.ComputeManifest(map[name.Reference]v1.Image{ref: img})
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		return nil, err
+	}
+	config, err := img.RawConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	t := &tarball{entries: []tarEntry{{list[0].Config, blobOfBytes(config)}}}
+	seen := map[string]bool{}
+	for i, l := range layers {
+		name := list[0].Layers[i]
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		b, err := layerBlob(l)
+		if err != nil {
+			return nil, err
+		}
+		t.entries = append(t.entries, tarEntry{name, b})
+	}
+	t.entries = append(t.entries, tarEntry{"manifest.json", blobOfBytes(text)})
+	return t, nil
 }
 
 type cancelWriter struct {

@@ -12,10 +12,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
 
 	"mlenv/resolve/cache"
 )
@@ -40,13 +42,9 @@ func Layout(dir, name string) Sink {
 		if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
 			return Sent{}, err
 		}
-		var sent int64
-		for _, b := range blobs {
-			n, err := a.writeBlob(ctx, dir, b)
-			if err != nil {
-				return Sent{}, fmt.Errorf("writing blob %s: %w", b.digest, err)
-			}
-			sent += n
+		sent, err := a.writeBlobs(ctx, dir, blobs)
+		if err != nil {
+			return Sent{}, err
 		}
 		if err := writeFile(filepath.Join(dir, "oci-layout"), []byte(layoutFile)); err != nil {
 			return Sent{}, err
@@ -92,6 +90,25 @@ func mergeIndex(file string, d v1.Descriptor, name string) ([]byte, error) {
 	}
 	index.Manifests = append(index.Manifests, d)
 	return json.Marshal(index)
+}
+
+// writeBlobs writes several blobs at once, and returns the number of bytes written.
+func (a Artifact) writeBlobs(ctx context.Context, dir string, blobs []blob) (int64, error) {
+	var sent atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(writers())
+	for _, b := range blobs {
+		group.Go(func() error {
+			n, err := a.writeBlob(ctx, dir, b)
+			if err != nil {
+				return fmt.Errorf("writing blob %s: %w", b.digest, err)
+			}
+			sent.Add(n)
+			return nil
+		})
+	}
+	err := group.Wait()
+	return sent.Load(), err
 }
 
 // writeBlob writes a blob unless it exists, and returns the number of bytes written.
@@ -172,12 +189,21 @@ func OCITar(file, name string) Sink {
 		if err != nil {
 			return Sent{}, err
 		}
-		a.report(Step{ToSend: sizes(blobs)})
+		t := &tarball{format: tar.FormatPAX, modTime: time.Unix(0, 0), entries: []tarEntry{
+			{"oci-layout", blobOfBytes([]byte(layoutFile))}, {"index.json", blobOfBytes(index)},
+		}}
+		for _, b := range blobs {
+			t.entries = append(t.entries, tarEntry{"blobs/" + b.digest.Algorithm + "/" + b.digest.Hex, b})
+		}
+		size, err := t.size()
+		if err != nil {
+			return Sent{}, err
+		}
+		a.report(Step{ToSend: size})
 		var n int64
-		err = cache.WriteTarget(ctx, file, onDisk, func(w io.Writer) error {
-			counted := &cancelWriter{ctx, &meterWriter{w, a}, 0}
-			defer func() { n = counted.n }()
-			return writeOCITar(ctx, counted, blobs, index)
+		err = cache.WriteTarget(ctx, file, onDisk, func(w io.Writer) (err error) {
+			n, err = t.write(ctx, w, a)
+			return err
 		})
 		if err != nil {
 			return Sent{}, fmt.Errorf("writing %s: %w", file, err)
@@ -186,29 +212,8 @@ func OCITar(file, name string) Sink {
 	})
 }
 
-func writeOCITar(ctx context.Context, w io.Writer, blobs []blob, index []byte) error {
-	t := tar.NewWriter(w)
-	header := func(name string, size int64) error {
-		return t.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: size, ModTime: time.Unix(0, 0), Format: tar.FormatPAX})
-	}
-	for _, file := range []struct {
-		name string
-		data []byte
-	}{{"oci-layout", []byte(layoutFile)}, {"index.json", index}} {
-		if err := header(file.name, int64(len(file.data))); err != nil {
-			return err
-		}
-		if _, err := t.Write(file.data); err != nil {
-			return err
-		}
-	}
-	for _, b := range blobs {
-		if err := header("blobs/"+b.digest.Algorithm+"/"+b.digest.Hex, b.size); err != nil {
-			return err
-		}
-		if err := copyBlob(ctx, t, b); err != nil {
-			return fmt.Errorf("writing blob %s: %w", b.digest, err)
-		}
-	}
-	return t.Close()
+// blobOfBytes is a file that is no blob of the image.
+func blobOfBytes(data []byte) blob {
+	sum := sha256.Sum256(data)
+	return blobOf(v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}, data)
 }

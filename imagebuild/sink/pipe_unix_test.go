@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
@@ -153,5 +156,56 @@ func TestLinkToFile(t *testing.T) {
 		if err := validate.Image(got); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestTarballsInParallel writes tarballs into files, where several entries are written at once, and into
+// pipes, where that is not possible: the bytes are the same, and those that package tarball writes.
+func TestTarballsInParallel(t *testing.T) {
+	var layers []v1.Layer
+	for i := range 12 {
+		layers = append(layers, testLayer(t, fmt.Sprint("file", i), strings.Repeat(fmt.Sprint(i), 1000*i*i+1)))
+	}
+	layers = append(layers, layers[3])
+	img := testImage(t, layers...)
+	for what, to := range map[string]func(file string) sink.Sink{
+		"oci":    func(file string) sink.Sink { return sink.OCITar(file, "m:1") },
+		"docker": func(file string) sink.Sink { return sink.DockerTar(file, "m:1") },
+	} {
+		t.Run(what, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "x.tar")
+			sent := send(t, to(file), sink.Artifact{Image: img})
+			got, err := os.ReadFile(file)
+			if err != nil || sent.Bytes != int64(len(got)) {
+				t.Fatalf("%d bytes, sent %d: %v", len(got), sent.Bytes, err)
+			}
+			pipe := filepath.Join(t.TempDir(), "pipe")
+			if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			piped := make(chan []byte)
+			go func() {
+				data, _ := os.ReadFile(pipe)
+				piped <- data
+			}()
+			send(t, to(pipe), sink.Artifact{Image: img})
+			if data := <-piped; !bytes.Equal(data, got) {
+				t.Errorf("through a pipe it is %d other bytes", len(data))
+			}
+			if what == "oci" {
+				return
+			}
+			tag, err := name.NewTag("m:1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want bytes.Buffer
+			if err := tarball.Write(tag, img, &want); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(want.Bytes(), got) {
+				t.Errorf("%d bytes, want %d others", len(got), want.Len())
+			}
+		})
 	}
 }

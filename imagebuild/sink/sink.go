@@ -117,21 +117,26 @@ func blobOf(digest v1.Hash, data []byte) blob {
 	return blob{digest: digest, size: int64(len(data)), open: func() (io.ReadCloser, error) { return io.NopCloser(newReader(data)), nil }}
 }
 
+func layerBlob(l v1.Layer) (blob, error) {
+	digest, err := l.Digest()
+	if err != nil {
+		return blob{}, err
+	}
+	size, err := l.Size()
+	return blob{digest: digest, size: size, open: l.Compressed, layer: l}, err
+}
+
 func (c *collector) image(img v1.Image) (v1.Descriptor, error) {
 	layers, err := img.Layers()
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
 	for _, l := range layers {
-		digest, err := l.Digest()
+		b, err := layerBlob(l)
 		if err != nil {
 			return v1.Descriptor{}, err
 		}
-		size, err := l.Size()
-		if err != nil {
-			return v1.Descriptor{}, err
-		}
-		c.add(blob{digest: digest, size: size, open: l.Compressed, layer: l})
+		c.add(b)
 	}
 	name, err := img.ConfigName()
 	if err != nil {
