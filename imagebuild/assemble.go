@@ -3,6 +3,7 @@ package imagebuild
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -16,23 +17,22 @@ import (
 	"mlenv/resolve/finding"
 )
 
-// assemble puts the layers on the base and writes configuration and manifest. The base's layers are
-// named, never read.
-func (w *work) assemble(parts []part, done []made) (*Image, error) {
+// begin puts the base's layers into an image. They are named, never read.
+func (w *work) begin() (*assembled, *Image, error) {
 	baseManifest, err := w.recipe.Base.Image.Manifest()
 	if err != nil {
-		return nil, fmt.Errorf("reading the base's manifest: %w", err)
+		return nil, nil, fmt.Errorf("reading the base's manifest: %w", err)
 	}
 	baseConfig, err := w.recipe.Base.Image.ConfigFile()
 	if err != nil {
-		return nil, fmt.Errorf("reading the base's configuration: %w", err)
+		return nil, nil, fmt.Errorf("reading the base's configuration: %w", err)
 	}
 	baseLayers, err := w.recipe.Base.Image.Layers()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(baseConfig.RootFS.DiffIDs) != len(baseManifest.Layers) || len(baseLayers) != len(baseManifest.Layers) {
-		return nil, fmt.Errorf("the base has %d layers and %d diffIDs", len(baseManifest.Layers), len(baseConfig.RootFS.DiffIDs))
+		return nil, nil, fmt.Errorf("the base has %d layers and %d diffIDs", len(baseManifest.Layers), len(baseConfig.RootFS.DiffIDs))
 	}
 	img := &assembled{config: w.config(baseConfig)}
 	img.manifest = w.recipe.Manifest.manifest()
@@ -42,7 +42,7 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 	out := &Image{Image: img, closers: []func() error{w.wheels.close}, files: w.files, modelPath: w.paths.model}
 	for i, d := range baseManifest.Layers {
 		if d.MediaType, err = w.recipe.Manifest.layer(d.MediaType, "the base"); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if w.recipe.Manifest == Docker {
 			d.Annotations = nil
@@ -51,11 +51,21 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 		img.layers = append(img.layers, retype(baseLayers[i], d.MediaType))
 		out.Contents = append(out.Contents, Layer{Holds: "base", Digest: d.Digest, DiffID: baseConfig.RootFS.DiffIDs[i], Size: d.Size, Reused: true, Base: true})
 	}
+	return img, out, nil
+}
+
+// assemble puts the layers on the base and writes configuration and manifest.
+func (w *work) assemble(parts []part, done []made) (*Image, error) {
+	img, out, err := w.begin()
+	if err != nil {
+		return nil, err
+	}
+	base := len(img.layers)
 	if err := w.putLayers(img, out, parts, done); err != nil {
 		return nil, err
 	}
-	if n, most := len(img.layers)-len(baseLayers), min(maxOurs+forOverlap+w.recipe.aside(), maxTotal-len(baseLayers)); n > most {
-		return nil, &TooManyLayersError{Need: n, Base: len(baseLayers), Most: most}
+	if n, most := len(img.layers)-base, min(maxOurs+forOverlap+w.recipe.aside(), maxTotal-base); n > most {
+		return nil, &TooManyLayersError{Need: n, Base: base, Most: most}
 	}
 	out.Findings = append(out.Findings, w.overlapFindings()...)
 	if err := w.carryBase(); err != nil {
@@ -68,7 +78,7 @@ func (w *work) assemble(parts []part, done []made) (*Image, error) {
 	}
 	out.Carried = append(out.Carried, w.sortedCarried()...)
 	if w.recipe.Manifest == OCI {
-		if err := img.annotate(len(baseLayers), done, w.carried); err != nil {
+		if err := errors.Join(img.annotate(done, base, w.carried), img.annotateRecipe(w.recipeNote())); err != nil {
 			return nil, err
 		}
 	}

@@ -193,7 +193,8 @@ func (w *work) makePart(ctx context.Context, p part) (made, error) {
 			return made{}, err
 		}
 	}
-	of := partKey{Version: partFormat, Format: layer.Format, Compression: w.recipe.Compression, Max: w.recipe.maxLayer(), Part: p.key}
+	of := w.packing()
+	of.Part = p.key
 	var known remembered
 	var trusted bool
 	if p.key != nil {

@@ -50,7 +50,7 @@ type carriedNote struct {
 // configuration do not say, in the layer's annotations, and of everything else the whole note in one
 // of the manifest's. They are annotations and not labels because containerd takes no label of more
 // than 4096 bytes. A Docker manifest has no place for them.
-func (i *assembled) annotate(base int, done []made, more []Carried) error {
+func (i *assembled) annotate(done []made, base int, more []Carried) error {
 	at := base
 	for _, m := range done {
 		for j, sum := range m.sums {
@@ -75,14 +75,22 @@ func (i *assembled) annotate(base int, done []made, more []Carried) error {
 	if len(notes) == 0 {
 		return nil
 	}
-	text, err := json.Marshal(notes)
+	return i.annotation(image.Notes, notes)
+}
+
+// annotateRecipe says how the image was made.
+func (i *assembled) annotateRecipe(n recipeNote) error { return i.annotation(image.Recipe, n) }
+
+// annotation puts a value into an annotation of the manifest.
+func (i *assembled) annotation(name string, value any) error {
+	text, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
 	if i.manifest.Annotations == nil {
 		i.manifest.Annotations = map[string]string{}
 	}
-	i.manifest.Annotations[image.Notes] = string(text)
+	i.manifest.Annotations[name] = string(text)
 	return nil
 }
 

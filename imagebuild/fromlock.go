@@ -47,6 +47,7 @@ type Inputs struct {
 	Locked
 	Model       Model
 	Contract    *serving.Contract
+	Needs       []string          // see Recipe.Needs
 	Labels      map[string]string // over those that the contract gives
 	Annotations map[string]string
 	Manifest    Manifest
@@ -77,6 +78,7 @@ func (in Inputs) Recipe(b *base.Found) (Recipe, error) {
 		Base: b, Wheels: wheels, Lock: in.Text, Model: in.Model,
 		Runtime: in.Contract.Runtime, Created: in.Contract.Created,
 		Labels: maps.Clone(labels), Annotations: labels,
+		Needs:    slices.Sorted(slices.Values(in.Needs)),
 		Manifest: in.Manifest, Compression: in.Compression, MaxLayer: in.MaxLayer,
 	}
 	if r.Labels[SettingsLabel], err = in.Settings().label(); err != nil {

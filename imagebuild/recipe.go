@@ -47,6 +47,7 @@ type Recipe struct {
 	// the others stay what they are without.
 	Compiler *compile.Compiler
 
+	Needs       []string          // Debian packages that the model needs of its base, sorted
 	Runtime     *serving.Runtime  // nil: as the base has it
 	Labels      map[string]string // of the configuration
 	Annotations map[string]string // of the manifest, where its form has any; labels are not repeated in them

@@ -31,6 +31,19 @@ type partKey struct {
 	Part        any
 }
 
+// packing is what the layers of all parts depend on.
+func (w *work) packing() partKey {
+	return partKey{Version: partFormat, Format: layer.Format, Compression: w.recipe.Compression, Max: w.recipe.maxLayer()}
+}
+
+// given is Recipe.MaxLayer again.
+func (k partKey) given() int64 {
+	if k.Max == maxLayer {
+		return 0
+	}
+	return k.Max
+}
+
 // remembered is what a Memo holds of a part.
 type remembered struct {
 	Sums     []layer.Sum  `json:"sums,omitempty"`

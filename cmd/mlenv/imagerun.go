@@ -195,6 +195,9 @@ func (r *imageRun) recipes() ([]imagebuild.Recipe, error) {
 		Labels: r.box.labels, Annotations: r.box.annotations,
 		Manifest: r.layers.manifest, Compression: r.layers.compression, MaxLayer: r.layers.max,
 	}
+	for _, p := range r.in.Spec.SystemPackages {
+		in.Needs = append(in.Needs, p.Name)
+	}
 	for _, name := range r.o.model.codePaths {
 		abs, err := filepath.Abs(name)
 		if err != nil {

@@ -211,6 +211,17 @@ func sonamesOf(debian string) []string {
 	return []string{"lib" + m[1] + "-" + m[3] + ".so." + m[4], "lib" + m[1] + m[3] + ".so." + m[4]}
 }
 
+// Lost returns the libraries that compiled wheels rely on and that another base has, but this one has
+// not.
+func (b *Base) Lost(old *Base) (out []string) {
+	for _, name := range wanted {
+		if slices.Contains(old.Sonames, name) && !slices.Contains(b.Sonames, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // Fit returns a *MisfitError if a lock made for the target does not run on the base.
 func (b *Base) Fit(t dist.Target) error {
 	have := b.Target()

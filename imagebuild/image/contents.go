@@ -54,6 +54,9 @@ const CreatedBy = "mlenv image"
 // image-spec, "Pre-Defined Annotation Keys").
 const BaseDigest = "org.opencontainers.image.base.digest"
 
+// BaseName is the annotation with the name by which the base can be pulled.
+const BaseName = "org.opencontainers.image.base.name"
+
 // KindAnnotation is the annotation of a layer's descriptor with the kind of the layer. Only layers
 // that readers of images must recognize have it.
 const KindAnnotation = "io.mlenv.layer.kind"
@@ -64,6 +67,7 @@ const (
 	LayerUnpacked = "io.mlenv.layer.unpacked" // bytes of its tar stream
 	LayerNote     = "io.mlenv.layer.note"     // JSON: what else has to be known of what it holds
 	Notes         = "io.mlenv.notes"          // of the manifest, JSON: notes about the whole
+	Recipe        = "io.mlenv.recipe"         // of the manifest, JSON: how it was made
 )
 
 // CodeLayer is the kind of a layer with code of the model. It is read even if it is not the last
@@ -93,7 +97,7 @@ func Read(img *Image) (*Contents, error) {
 		}
 		code = func(i int) bool { return i < len(m.Layers) && m.Layers[i].Annotations[KindAnnotation] == CodeLayer }
 	}
-	first := firstOurs(config, len(layers))
+	first := FirstOurs(config, len(layers))
 	f := &found{files: map[string][]byte{}, hidden: map[string]bool{}, skipped: map[string]bool{}}
 	for i := len(layers) - 1; i >= first; i-- {
 		if f.complete() && !code(i) {
@@ -109,9 +113,29 @@ func Read(img *Image) (*Contents, error) {
 	return out, err
 }
 
-// firstOurs returns the index of the first layer that mlenv may have made: the first after the
+// ReadLock reads layers from the last to the first until it has found the lock, and returns nil if there
+// is none.
+func ReadLock(img *Image) ([]byte, error) {
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("reading the image's configuration: %w", err)
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, fmt.Errorf("reading the image's layers: %w", err)
+	}
+	f := &found{files: map[string][]byte{}, hidden: map[string]bool{}, skipped: map[string]bool{}}
+	for i := len(layers) - 1; i >= FirstOurs(config, len(layers)) && f.files[lockPath] == nil; i-- {
+		if err := f.read(layers[i]); err != nil {
+			return nil, fmt.Errorf("reading layer %d of the image: %w", i+1, err)
+		}
+	}
+	return f.files[lockPath], nil
+}
+
+// FirstOurs returns the index of the first layer that mlenv may have made: the first after the
 // base, if the history shows where that ends.
-func firstOurs(config *v1.ConfigFile, layers int) int {
+func FirstOurs(config *v1.ConfigFile, layers int) int {
 	at := 0
 	for _, h := range config.History {
 		if h.EmptyLayer || at >= layers {
@@ -137,7 +161,7 @@ func Below(img *Image) (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the image's layers: %w", err)
 	}
-	n := firstOurs(config, len(layers))
+	n := FirstOurs(config, len(layers))
 	if n == 0 && !slices.ContainsFunc(config.History, func(h v1.History) bool { return h.CreatedBy == CreatedBy }) {
 		n = len(layers)
 	}
@@ -154,7 +178,7 @@ func Ours(img *Image) ([]v1.Layer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the image's layers: %w", err)
 	}
-	return layers[firstOurs(config, len(layers)):], nil
+	return layers[FirstOurs(config, len(layers)):], nil
 }
 
 // lower is an image of which the uppermost layers were taken away.

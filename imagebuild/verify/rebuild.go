@@ -215,6 +215,7 @@ func (r *rebuilder) form(in *imagebuild.Inputs) (err error) {
 		in.Manifest = imagebuild.Docker
 	}
 	in.Annotations = pick(m.Annotations, r.settings.Annotations)
+	in.Needs = imagebuild.NeedsIn(m)
 	return nil
 }
 
