@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -30,6 +31,9 @@ func (r *Recipe) aside() int {
 
 // InterpretersMemo remembers which interpreter a base has, as far as compiled files depend on it.
 const InterpretersMemo = "pythons"
+
+// CompiledMemo remembers where the compiled modules of a wheel are kept on this machine: of no use on another.
+const CompiledMemo = "compiled"
 
 // compiledKey is what a layer of compiled files depends on.
 type compiledKey struct {
@@ -83,19 +87,57 @@ func (w *work) compiledParts(ctx context.Context) ([]part, error) {
 	for _, group := range inBuckets(sorted, compiledWheels, func(one Wheel) string { return one.Name }) {
 		parts = append(parts, part{
 			holds: fmt.Sprintf("compiled modules of %d wheels", len(group)), key: key(w.wheelsKey(group)),
-			make: func(ctx context.Context) (contents, error) {
-				c, err := w.wheels.takeAll(ctx, group, w.paths)
-				if err != nil {
-					return contents{}, err
-				}
-				return w.compile(ctx, modules(c.entries, w.recipe.Compiler.Minor), w.paths.venv)
-			},
+			make: func(ctx context.Context) (contents, error) { return w.compiledGroup(ctx, group, key) },
 		})
 	}
 	if own := modules(w.code, w.recipe.Compiler.Minor); len(own) > 0 {
 		parts = append(parts, w.compiledCode(own, key))
 	}
 	return parts, nil
+}
+
+// compiledGroup has the compiled modules of some wheels, which are sorted by name. Of two wheels that hold the
+// same module it takes the last one's, whose source is installed too.
+func (w *work) compiledGroup(ctx context.Context, group []Wheel, key func(any) compiledKey) (contents, error) {
+	files := map[string]layer.Entry{}
+	for _, one := range group {
+		of, err := w.compiledWheel(ctx, one, key)
+		if err != nil {
+			return contents{}, err
+		}
+		for _, f := range of {
+			files[f.Path] = f
+		}
+	}
+	return contents{entries: layer.WithParents(slices.Collect(maps.Values(files)), w.paths.venv)}, nil
+}
+
+// compiledWheel gives the compiled modules of one wheel, which are kept: a wheel more or less in its group makes
+// another layer, but compiles nothing else.
+func (w *work) compiledWheel(ctx context.Context, one Wheel, key func(any) compiledKey) ([]layer.Entry, error) {
+	of := key(w.wheelsKey([]Wheel{one}))
+	var known compile.Archive
+	_, ok, err := w.recall(ctx, CompiledMemo, of, &known)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		if files, ok := w.recipe.Compiler.Kept(known); ok {
+			return files, nil
+		}
+	}
+	o, err := w.wheels.take(ctx, one)
+	if err != nil {
+		return nil, err
+	}
+	files, err := w.compile(ctx, modules(o.entries, w.recipe.Compiler.Minor))
+	if err != nil {
+		return nil, err
+	}
+	if known, err = w.recipe.Compiler.Keep(files); err != nil || known.SHA256 == "" {
+		return files, err
+	}
+	return files, w.remember(ctx, CompiledMemo, of, known)
 }
 
 // compiledCode is the part of the model's own modules, which is remembered by their content.
@@ -114,7 +156,10 @@ func (w *work) compiledCode(own []layer.Entry, key func(any) compiledKey) part {
 			}
 			return key(of), nil
 		},
-		make: func(ctx context.Context) (contents, error) { return w.compile(ctx, own, w.paths.model, w.paths.code) },
+		make: func(ctx context.Context) (contents, error) {
+			files, err := w.compile(ctx, own)
+			return contents{entries: layer.WithParents(files, w.paths.model, w.paths.code)}, err
+		},
 	}
 }
 
@@ -133,20 +178,17 @@ func (w *work) compiledLibrary(ctx context.Context) (contents, error) {
 		}
 		sources = append(sources, layer.Entry{Path: strings.TrimPrefix(w.paths.base.Resolve(m.Path), "/"), Content: content})
 	}
-	return w.compile(ctx, sources)
+	files, err := w.compile(ctx, sources)
+	return contents{entries: layer.WithParents(files)}, err
 }
 
-// compile gives the compiled files of sources, with the directories below the roots.
-func (w *work) compile(ctx context.Context, entries []layer.Entry, roots ...string) (contents, error) {
+// compile gives the compiled files of sources.
+func (w *work) compile(ctx context.Context, entries []layer.Entry) ([]layer.Entry, error) {
 	var sources []compile.Source
 	for _, e := range entries {
 		sources = append(sources, compile.Source{Path: e.Path, Open: func() (io.ReadCloser, error) { return e.Content.Plain() }})
 	}
-	files, err := w.recipe.Compiler.Files(ctx, sources)
-	if err != nil {
-		return contents{}, err
-	}
-	return contents{entries: layer.WithParents(files, roots...)}, nil
+	return w.recipe.Compiler.Files(ctx, sources)
 }
 
 // modules are the sources among files that shall be compiled: all but those of tests, which no server imports,

@@ -12,6 +12,7 @@ import (
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/compile"
+	"mlenv/resolve/cache"
 	mlmodel "mlenv/resolve/model"
 	"mlenv/resolve/pep440"
 )
@@ -116,6 +117,52 @@ func layersOf(img *imagebuild.Image) (out []string) {
 
 func subset(a, b []string) bool {
 	return !slices.ContainsFunc(a, func(s string) bool { return !slices.Contains(b, s) })
+}
+
+// A wheel whose compiled modules were kept is not compiled again, though the layer that it is in is another.
+func TestCompiledIsKept(t *testing.T) {
+	b, dir := hostBase(t), t.TempDir()
+	store := cache.Open(dir, nil)
+	with := func(t *testing.T, r imagebuild.Recipe, memo imagebuild.Memo) string {
+		t.Helper()
+		r.Base, r.Compiler = b, compiler(t, b, 1)
+		r.Compiler.Blobs = store.Blobs()
+		img := build(t, &imagebuild.Builder{Jobs: 1, Memo: memo}, r)
+		if err := readAll(t, img); err != nil {
+			t.Error(err)
+		}
+		return digest(t, img)
+	}
+	r := makeRecipe(t, mlmodel.Files(model()))
+	want := with(t, r, store.Memos())
+	if err := os.RemoveAll(kindDir(dir, imagebuild.LayersMemo)); err != nil {
+		t.Fatal(err)
+	}
+	if got := with(t, r, store.Memos()); got != want {
+		t.Errorf("from what was kept: %s, want %s", got, want)
+	}
+	// What was damaged is compiled anew.
+	for _, kept := range keptFiles(t, dir) {
+		if err := os.WriteFile(kept, []byte("damaged"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.RemoveAll(kindDir(dir, imagebuild.LayersMemo)); err != nil {
+		t.Fatal(err)
+	}
+	if got := with(t, r, store.Memos()); got != want {
+		t.Errorf("after damage: %s, want %s", got, want)
+	}
+}
+
+// keptFiles are the files that are kept in a cache by their SHA-256.
+func keptFiles(t *testing.T, dir string) []string {
+	t.Helper()
+	all, err := filepath.Glob(filepath.Join(dir, cache.BlobsFormat, "sha256", "*"))
+	if err != nil || len(all) == 0 {
+		t.Fatalf("nothing is kept: %v", err)
+	}
+	return all
 }
 
 // A base without the Python that it is said to have is an error, never an image without compiled files.

@@ -68,7 +68,7 @@ func (r *imageRun) compiler(b *base.Found) (*compile.Compiler, error) {
 		return nil, fmt.Errorf("making room for compiled modules: %w", err)
 	}
 	c := &compile.Compiler{
-		Image: b.Image, Python: b.Python, Minor: int(b.Version.Release()[1]), Dir: room, Jobs: min(r.layers.jobs, runtime.GOMAXPROCS(0)), Confine: confine,
+		Image: b.Image, Python: b.Python, Minor: int(b.Version.Release()[1]), Dir: room, Jobs: min(r.layers.jobs, runtime.GOMAXPROCS(0)), Confine: confine, Blobs: dir.Blobs(),
 	}
 	r.layers.compilers = append(r.layers.compilers, c)
 	return c, nil

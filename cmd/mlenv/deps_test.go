@@ -29,7 +29,7 @@ var packages = []struct {
 	{"imagebuild/base/basetest", "Base images for tests.",
 		"imagebuild/layer"},
 	{"imagebuild/compile", "Compiles modules with the CPython of a base, taken out of it and confined.",
-		"imagebuild/layer imagebuild/pyc"},
+		"imagebuild/layer imagebuild/pyc resolve/cache"},
 	{"imagebuild/engine", "Runs one container on Docker or podman, and asks the server in it.",
 		"imagebuild/sink"},
 	{"imagebuild/image", "Names, opens and reads images wherever they lie; Remote is the one way to speak to registries.",

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"mlenv/imagebuild/layer"
+	"mlenv/resolve/cache"
 )
 
 // A Compiler makes the compiled files of one base's Python. The base is unpacked, and its Python started, when the
@@ -28,6 +29,8 @@ type Compiler struct {
 	Dir     string   // a directory of the caller's, where one of the Compiler's own is made; Close removes that
 	Jobs    int      // processes at once; 0: one
 	Confine []string // as for NewPool; nil: the interpreter runs unconfined
+	// Blobs, where not nil, are where Keep keeps compiled files.
+	Blobs *cache.Blobs
 
 	once sync.Once
 	err  error
@@ -38,15 +41,16 @@ type Compiler struct {
 	mu    sync.Mutex
 	spool *os.File // compiled files, each a DEFLATE stream, one after the other
 	size  int64
+	open  []*os.File // archives
 }
 
 // Interpreter returns the base's Python, which it unpacks if that was not done yet.
 func (c *Compiler) Interpreter(ctx context.Context) (*Interpreter, error) {
-	c.once.Do(func() { c.err = c.open(context.WithoutCancel(ctx)) })
+	c.once.Do(func() { c.err = c.unpack(context.WithoutCancel(ctx)) })
 	return c.made, c.err
 }
 
-func (c *Compiler) open(ctx context.Context) (err error) {
+func (c *Compiler) unpack(ctx context.Context) (err error) {
 	if c.dir, err = os.MkdirTemp(c.Dir, "python-"); err != nil {
 		return err
 	}
@@ -73,6 +77,9 @@ func (c *Compiler) Close() error {
 	var err error
 	if c.spool != nil {
 		err = c.spool.Close()
+	}
+	for _, f := range c.open {
+		err = errors.Join(err, f.Close())
 	}
 	if c.dir != "" {
 		err = errors.Join(err, os.RemoveAll(c.dir))

@@ -61,7 +61,7 @@ const (
 
 // kinds are the kinds of notes that are true for other machines, too. Outlines are not among them: a
 // question for each wheel would take longer than they save.
-var kinds = []string{imagebuild.LayersMemo, imagebuild.UnionsMemo, imagebuild.SizesMemo, base.Memos}
+var kinds = []string{imagebuild.LayersMemo, imagebuild.UnionsMemo, imagebuild.SizesMemo, imagebuild.InterpretersMemo, base.Memos}
 
 // note is the configuration of a note's manifest.
 type note struct {

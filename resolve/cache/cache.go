@@ -15,7 +15,7 @@
 //	          tmp/: downloads that broke off     SHA-256 and URL of the file      for a day
 //	          salt: 32 random bytes                                               while used
 //	memos-v1  small JSON values (Memos)          kind and key, see below          while used
-//	blobs-v1  layers of base images (Blobs)      SHA-256 of the bytes             while used
+//	blobs-v1  layers of base images, modules     SHA-256 of the bytes             while used
 //	models-v1 files of a model that is fetched   nothing: each run has its own    while it runs
 //	fetched-v1 files of models (Fetched)         SHA-256 of the bytes             while used, 16 GiB at most
 //
@@ -26,6 +26,7 @@
 //	memo      remembers                          keyed by
 //	layers    digests and sizes of the layers    what they are made of
 //	unions    that wheels go together            the wheels, and where they are installed
+//	compiled  a wheel's compiled modules, a blob  the wheel, and the base's Python
 //	pythons   hash of a base's interpreter        its digest
 //	outlines  hashes of a wheel's paths          the wheel, and where it is installed
 //	sizes     the size of a wheel                its SHA-256
