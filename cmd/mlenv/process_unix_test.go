@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +44,7 @@ const (
 	tellOffset = "MLENV_TEST_OFFSET" // seconds east of UTC, which TZ must have brought about
 	tellFile   = "MLENV_TEST_FILE"   // bytes that a file may have
 	tellCPU    = "MLENV_TEST_CPU"    // seconds of it that the process may take
+	tellMemory = "MLENV_TEST_MEMORY" // bytes of addresses that it may take beyond what it has at its start; Linux
 )
 
 // mainAsTold is main in a process of which the environment says more than a shell could.
@@ -62,6 +64,17 @@ func mainAsTold() {
 	if n, ok := number(tellCPU, 10); ok {
 		limit := syscall.Rlimit{Cur: uint64(n), Max: uint64(n)}
 		if err := syscall.Setrlimit(syscall.RLIMIT_CPU, &limit); err != nil {
+			panic(err)
+		}
+	}
+	if n, ok := number(tellMemory, 10); ok {
+		var pages int
+		statm, err := os.ReadFile("/proc/self/statm")
+		if err == nil {
+			_, err = fmt.Sscan(string(statm), &pages)
+		}
+		limit := uint64(pages*os.Getpagesize() + n)
+		if err = errors.Join(err, syscall.Setrlimit(syscall.RLIMIT_AS, &syscall.Rlimit{Cur: limit, Max: limit})); err != nil {
 			panic(err)
 		}
 	}
@@ -441,5 +454,29 @@ func TestUmaskAndZone(t *testing.T) {
 		} else if got != want {
 			t.Errorf("umask %03o in %s: %s, want %s", tt.umask, tt.zone, got, want)
 		}
+	}
+}
+
+// A process that gets no more memory does not end with 2, which would tell a pipeline that there are
+// findings and that it may go on.
+func TestNoMemory(t *testing.T) {
+	if runtime.GOOS != "linux" || raceDetector {
+		t.Skip("the bound is one of Linux, and the race detector reserves more than any bound")
+	}
+	model := t.TempDir()
+	var lines strings.Builder
+	for i := range 250_000 {
+		fmt.Fprintf(&lines, "package-of-a-long-name-%d>=1,<2\n", i)
+	}
+	for name, text := range map[string]string{
+		"MLmodel": "flavors:\n  python_function:\n    loader_module: churn\n", "requirements.txt": lines.String(),
+	} {
+		must(t, os.WriteFile(filepath.Join(model, name), []byte(text), 0o600))
+	}
+	p := newProcess(map[string]string{"HOME": t.TempDir(), tellMemory: strconv.Itoa(8 << 20)}, "resolve", model)
+	_ = p.Run() // its state says how it ended
+	status, ok := p.ProcessState.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() || status.Signal() != syscall.SIGABRT { // Go says "out of memory", or that it got no thread
+		t.Errorf("it ended with %s\n%.2000s", p.ProcessState, p.stderr.String())
 	}
 }
