@@ -98,20 +98,24 @@ func (p *publisher) try(ctx context.Context) error {
 }
 
 // join makes the artifact of the images.
-func (p *publisher) join() error {
-	if len(p.out.Images) == 1 {
-		p.out.Artifact = sink.Artifact{Image: p.out.Images[0].Image}
-		return nil
+func (p *publisher) join() (err error) {
+	p.out.Artifact, err = join(p.out.Images, p.recipes[0].Manifest, p.recipes[0].Annotations)
+	return err
+}
+
+// join makes one artifact of images whose manifests have such annotations.
+func join(images []*Image, form Manifest, annotations map[string]string) (sink.Artifact, error) {
+	if len(images) == 1 {
+		return sink.Artifact{Image: images[0].Image}, nil
 	}
-	annotations := map[string]string{}
-	for k, v := range p.recipes[0].Annotations {
+	shared := map[string]string{}
+	for k, v := range annotations {
 		if k != image.BaseDigest { // which differs between the images
-			annotations[k] = v
+			shared[k] = v
 		}
 	}
-	index, err := Index(p.out.Images, p.recipes[0].Manifest, annotations)
-	p.out.Artifact = sink.Artifact{Index: index}
-	return err
+	index, err := Index(images, form, shared)
+	return sink.Artifact{Index: index}, err
 }
 
 func (p *publisher) send(ctx context.Context) error {

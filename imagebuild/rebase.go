@@ -12,6 +12,7 @@ import (
 
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/image"
+	"mlenv/imagebuild/sink"
 	"mlenv/resolve/cache"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
@@ -114,6 +115,16 @@ func Rebase(ctx context.Context, old *image.Image, to *base.Found) (*Rebased, er
 		return nil, &UnfitError{reasons}
 	}
 	return r.assemble(ctx)
+}
+
+// JoinRebased makes one artifact of the images of all platforms, in the order of the index that they
+// came from: what Publish makes of the images of several recipes.
+func JoinRebased(all []*Rebased) (sink.Artifact, error) {
+	var images []*Image
+	for _, r := range all {
+		images = append(images, r.Image)
+	}
+	return join(images, OCI, all[0].Annotations)
 }
 
 // rebase is one run of Rebase.

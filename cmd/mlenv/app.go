@@ -46,6 +46,7 @@ func (a *app) commands() []*cli.Command {
 		diffCommand(a),
 		dockerfileCommand(a),
 		imageCommand(a),
+		rebaseCommand(a),
 		serveCommand(a),
 		manifestCommand(a),
 		sbomCommand(a),

@@ -138,6 +138,48 @@ func (r Remote) open(ctx context.Context, text string, p *v1.Platform) (*Image, 
 	return img, nil
 }
 
+// OpenAll opens the images of all platforms, in the order of the index; an image that is in no index is
+// the only one. Attestations are left out. Of files, Open's choice is the only one.
+func OpenAll(ctx context.Context, ref string, r Remote) ([]*Image, error) {
+	if IsFile(ref) {
+		one, err := Open(ctx, ref, nil, r)
+		return []*Image{one}, err
+	}
+	parsed, err := ParseReference(ref)
+	if err != nil {
+		return nil, fmt.Errorf("reading the name of the image: %w", err)
+	}
+	s := r.Session(parsed.Context(), transport.PullScope)
+	desc, err := remote.Get(parsed, s.Options(ctx)...)
+	if err != nil {
+		return nil, fmt.Errorf("finding %s: %w", parsed.Name(), s.Explain(ctx, err))
+	}
+	from := registry{desc, parsed.Context(), s.Options(ctx)}
+	list := []v1.Descriptor{desc.Descriptor}
+	if desc.MediaType.IsIndex() {
+		index, err := from.index(desc.Digest)
+		if err != nil {
+			return nil, fmt.Errorf("finding %s: %w", parsed.Name(), s.Explain(ctx, err))
+		}
+		list = index.Manifests
+	}
+	var out []*Image
+	for _, d := range list {
+		if !isImage(d.MediaType) || d.Platform != nil && d.Platform.OS == "unknown" {
+			continue
+		}
+		img, err := from.image(d.Digest)
+		if err != nil {
+			return nil, fmt.Errorf("finding %s: %w", parsed.Name(), s.Explain(ctx, err))
+		}
+		out = append(out, &Image{Image: img, Name: parsed.Name(), Digest: d.Digest.String(), Named: desc.Digest.String()})
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s has no images", parsed.Name())
+	}
+	return out, nil
+}
+
 // store returns manifests by digest.
 type store interface {
 	index(h v1.Hash) (*v1.IndexManifest, error)
