@@ -66,7 +66,9 @@ func TestVulnerabilities(t *testing.T) {
 	out, _ := check("--format", "sarif")
 	var log struct {
 		Runs []struct {
-			Tool    struct{ Driver struct{ Rules []map[string]any } }
+			Tool struct {
+				Driver struct{ Rules []map[string]any }
+			}
 			Results []struct {
 				RuleID    string
 				RuleIndex int

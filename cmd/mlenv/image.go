@@ -90,10 +90,10 @@ func imageCommand(a *app) *cli.Command {
 		Usage:     "build and push the image that serves a model",
 		ArgsUsage: "MODEL",
 		Description: "Builds an OCI image of MODEL: a base image, a virtual environment of locked wheels, and the\n" +
-			"model, and sends it to where --push, --output and --load say. No daemon, no Python and no\n" +
-			"root are needed, and nothing is executed unless --compile asks for it. The same model gives the same digest on any machine.\n" +
-			"Prints where it went, nothing else, on stdout: the reference with the digest, or with --load the\n" +
-			"name and tag that docker run takes.",
+			"model, and sends it to where --push, --output and --load say. No daemon, no Python and no root\n" +
+			"are needed, and nothing is executed unless --compile asks for it. The same model gives the same\n" +
+			"digest on any machine. Prints where it went, nothing else, on stdout: the reference with the\n" +
+			"digest, or with --load the name and tag that docker run takes.",
 		Flags:  s.flags,
 		Action: s.action(func(ctx context.Context, args []string) error { return a.image(ctx, args, o) }),
 	}
