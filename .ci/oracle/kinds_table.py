@@ -38,7 +38,11 @@ def compare(mlenv, model, said):
     if not want <= got:
         return None, f"requirements lack {sorted(want - got)}"
     n = report["summary"]
-    return f"0 errors, {n['warnings']} warnings; Python and {len(want)} requirements", None
+    return f"0 errors, {plural(n['warnings'], 'warning')}; Python and {plural(len(want), 'requirement')}", None
+
+
+def plural(n, word):
+    return f"{n} {word}" + ("" if n == 1 else "s")
 
 
 def order(row):
@@ -67,7 +71,7 @@ def main(mlenv, models):
         libraries = ", ".join(f"{n} {v}" for n, v in r["libraries"].items())
         flavors = [f for f in r["flavors"] if f != "python_function"] or ["python_function"]
         cells = [r["kind"], ", ".join(flavors), r["mlflow"], r["python"], libraries, r["mlflowSays"], ok, r.get("served", "–")]
-        row = "| " + " | ".join(cells) + " |"
+        row = "| " + " | ".join(cells).replace("|  |", "| |") + " |"
         rows[key(row)] = row
         done += 1
     DOC.write_text(before + START + "\n" + "\n".join([HEAD, *sorted(rows.values(), key=order)]) + "\n" + END + after)
