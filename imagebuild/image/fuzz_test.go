@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -40,6 +41,8 @@ func FuzzLayer(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(seed(f, "opt/venv/pylock.toml", "opt/ml/model/MLmodel", "opt/ml/model/code/a.py"))
 	f.Add(seed(f, "opt/ml/model/.wh.MLmodel", "opt/ml/.wh..wh..opq", "./opt/ml/model/../model/x"))
+	f.Add(seed(f, "opt/venv/.wh.", "opt/.wh..", "opt/ml/.wh...", "../../opt/ml/model/MLmodel", "/opt/ml/model/MLmodel"))
+	f.Add(seed(f, "opt/ml/model/"+strings.Repeat("d/", 500)+"f", "opt/ml/model/\x1b[2J\n::error::x", "opt/ml/model/a", "opt/ml/model/a/b"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		found := &found{files: map[string][]byte{}, hidden: map[string]bool{}, skipped: map[string]bool{}}
 		if err := found.read(static.NewLayer(data, types.OCIUncompressedLayer)); err != nil {
@@ -61,6 +64,16 @@ func FuzzLayer(f *testing.F) {
 func FuzzLayout(f *testing.F) {
 	f.Add([]byte(`{"schemaVersion":2,"layers":[]}`), "application/vnd.oci.image.manifest.v1+json")
 	f.Add([]byte(`{"schemaVersion":2,"manifests":[{}]}`), "application/vnd.oci.image.index.v1+json")
+	hash := strings.Repeat("0", 64)
+	for _, s := range []string{
+		`{"schemaVersion":2,"config":{"size":-1,"digest":"sha256:` + hash + `"},"layers":[{"size":9223372036854775807,"digest":"sha256:../../etc/passwd"}]}`,
+		`{"schemaVersion":2,"config":{"size":4611686018427387904,"digest":"sha256:` + hash + `"},"layers":null,"annotations":{"\u001b[2J":"\n::error::x"}}`,
+		`{"schemaVersion":2,"layers":` + strings.Repeat("[", 500), `{"schemaVersion":1,"name":"x","tag":"x","fsLayers":[{"blobSum":"sha256:` + hash + `"}]}`,
+	} {
+		f.Add([]byte(s), "application/vnd.oci.image.manifest.v1+json")
+		f.Add([]byte(s), "application/vnd.docker.distribution.manifest.v1+prettyjws")
+	}
+	f.Add([]byte(`{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json","size":1,"digest":"sha256:`+hash+`","platform":{"os":"\u202e","architecture":"amd64"}}]}`), "application/vnd.oci.image.index.v1+json")
 	f.Fuzz(func(t *testing.T, blob []byte, mediaType string) {
 		sum := sha256.Sum256(blob)
 		hash := hex.EncodeToString(sum[:])

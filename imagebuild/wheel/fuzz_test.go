@@ -16,6 +16,14 @@ func FuzzOpen(f *testing.F) {
 		recorded(demo(zipped{name: demoData + "scripts/x", body: "#!python\n"}, zipped{name: "d/", body: ""},
 			zipped{name: demoInfo + "entry_points.txt", body: "[console_scripts]\na = b:c\n"})),
 		recorded(demo(zipped{name: "s", body: strings.Repeat("stored", 100), stored: true, mode: 0o100755})),
+		// What hostile hands make: paths that climb, links, forged records, other packages' files, control characters.
+		recorded(demo(zipped{name: "../../../../etc/passwd", body: "x"}, zipped{name: "/etc/passwd", body: "x"}, zipped{name: `..\..\x`, body: "x"})),
+		recorded(demo(zipped{name: "l", body: "../../../etc/passwd", mode: 0o120777}, zipped{name: "p", body: "", mode: 0o010644})),
+		recorded(demo(zipped{name: demoData + "purelib/" + demoInfo + "direct_url.json", body: "{}"}, zipped{name: demoData + "data/bin/python3", body: "x"})),
+		recorded(demo(zipped{name: "other-2.0.dist-info/METADATA", body: "Name: other\nVersion: 2.0\n"})),
+		recorded(demo(zipped{name: "a\x1b[2J\n::add-mask::x", body: "x"}, zipped{name: strings.Repeat("d/", 2000) + "f", body: "x"})),
+		recorded(demo(zipped{name: "same", body: "a"}, zipped{name: "same", body: "b"}, zipped{name: "same/below", body: "c"})),
+		recorded(demo(zipped{name: demoInfo + "entry_points.txt", body: "[console_scripts]\n../x = a:b\na = b:c\n::error::x\na\x00 = os:system\n"})),
 	} {
 		b, err := os.ReadFile(build(f, files))
 		if err != nil {

@@ -41,6 +41,9 @@ func FuzzText(f *testing.F) {
 	f.Add("a\x1b[31m\n::error::x")
 	f.Add("##vso[x]\u2028::x")
 	f.Add("##\x00[x]")
+	f.Add("\r\n::add-mask::x\n::stop-commands::y")
+	f.Add("a\u202e\u2066b\u2028##teamcity[x]\u0085::debug::")
+	f.Add("\x9b2J\x1b]0;t\a\xff\xfe%0A::error::")
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, out := range []string{Text(text), Line(text)} {
 			for line := range strings.SplitSeq(out, "\n") {

@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -129,6 +130,9 @@ func TestMend(t *testing.T) {
 func FuzzParseMetadata(f *testing.F) {
 	f.Add([]byte("Metadata-Version: 2.1\r\nName: a\r\nVersion: 1\r\nRequires-Dist: b>=1.0.*\r\n ; extra=='x'\r\n\r\nbody"))
 	f.Add([]byte("Name:a\rVersion:1\rRequires-Python:>=3<4"))
+	f.Add([]byte("Name: a\nVersion: 1\n" + strings.Repeat("Requires-Dist: b\n", 200) + strings.Repeat("Provides-Extra: x\n", 200)))
+	f.Add([]byte("Name: a\x1b[2J\nVersion: 1\n::error::x\nRequires-Dist: ../../etc/passwd\nRequires-Python: " + strings.Repeat("!=3,", 300) + "\n"))
+	f.Add([]byte("Name: a\nName: b\nVersion: 1\nVersion: 2\nRequires-Dist: b @ https://u:p@h/b.whl?token=t ; extra == '\u202e'\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := ParseMetadata(data)
 		if (m == nil) != (err != nil) {

@@ -26,6 +26,8 @@ func FuzzListing(f *testing.F) {
 	f.Add("a/b\na\n../x\n", uint8(0))
 	f.Add("A\na/b\na/B/c", uint8(3))
 	f.Add("a\x00b\n/abs\nc:\\x\n./a\na//b", uint8(1))
+	f.Add("..\n../../etc/passwd\na/../../b\na/./b\n"+strings.Repeat("d/", 300)+"f", uint8(0))
+	f.Add("MLmodel\nmlmodel\nMLMODEL/x\ncon\nNUL.txt\na\u202e\n\xff", uint8(2))
 	f.Fuzz(func(t *testing.T, text string, dirs uint8) {
 		l := newListing()
 		for i, name := range strings.Split(text, "\n") {

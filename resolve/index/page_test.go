@@ -17,6 +17,7 @@ import (
 
 	"mlenv/resolve/dist"
 	"mlenv/resolve/pep440"
+	"mlenv/resolve/secret"
 )
 
 const jsonType = "application/vnd.pypi.simple.v1+json"
@@ -167,6 +168,8 @@ var hostileHTML = []string{
 	`<a href="file:///proc/self/cwd/a-1.zip">a</a><a href="javascript:alert(1)//a-1.zip">a</a><a href="data:a/b,/a-1.zip">a</a>`,
 	`<a href="https://u:p@h/a-1.zip#sha256=` + strings.Repeat("0", 3000) + `">a</a>`,
 	`<a href="//h/%2e%2e%2fa-1.zip&#10;::error::x">a</a>`,
+	`<a href="a-1.zip?X-Amz-Signature=x#sha256=00">a</a><a href="?token=x">a</a><a href="//h/a-1.zip?a=b&amp;sig=x%zz">a</a><a href="a-1.zip?a;key=x">a</a>`,
+	"<base href='https://u:p@h/?token=x'><a href=a-1.zip>" + strings.Repeat("<a href=a-1.zip>", 200), "<a href=\"https://h/\u202e-1.zip\u2028\">a</a><a href='https://h/\x1b[2J-1.zip'>",
 }
 
 // FuzzScanner holds that the scanner reads from valid JSON what encoding/json reads, and can pass
@@ -214,6 +217,9 @@ func FuzzHTML(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		parseHTML(bytes.NewReader(data), mustURL("https://x.example/simple/a/"), func(l *link) error {
 			u, err := url.Parse(l.url)
+			if err == nil && secret.QueryIsSecret(u.RawQuery) {
+				t.Errorf("link %q has what gives access", l.url)
+			}
 			if err != nil || u.User != nil || u.Scheme != "http" && u.Scheme != "https" || u.Fragment != "" || u.Host == "" {
 				t.Errorf("link %q: %v", l.url, err)
 			}

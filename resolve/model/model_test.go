@@ -336,6 +336,13 @@ func FuzzRead(f *testing.F) {
 		}
 		f.Add(a.Files[0].Data)
 	}
+	for _, s := range []string{
+		"flavors: " + strings.Repeat("[", 500), "flavors: {a: &a [*a]}\n", "<<: *x\n", "flavors:\n  \"\\x1b[2J\\n::error::x\":\n    code: ../../etc\n  python_function: {loader_module: \"\\u202e\", code: /etc, env: ../conda.yaml}\n",
+		"flavors: {python_function: {env: {conda: /etc/passwd, virtualenv: \"a\\x00\"}}}\nsignature: {inputs: '" + strings.Repeat("[", 500) + "'}\n", "flavors: {python_function: 1e999}\nmodel_size_bytes: -1\nutc_time_created: 99999999999999999999\n",
+		"flavors: {python_function: {}}\nmetadata: " + strings.Repeat("{a: ", 500) + "\n", "flavors: !!python/object/apply:os.system [id]\n",
+	} {
+		f.Add([]byte(s))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		fsys := fstest.MapFS{"MLmodel": {Data: data}, "conda.yaml": {}, "python_env.yaml": {}}
 		m, err := Read(fsys)

@@ -182,7 +182,7 @@ func TestSatisfiable(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"1!2.0rc1.post2.dev3+a.1", "1.0-1", "v1.a-", "99999999999999999999", "1.0+é", "1.0.dev"} {
+	for _, s := range []string{"1!2.0rc1.post2.dev3+a.1", "1.0-1", "v1.a-", "99999999999999999999", "1.0+é", "1.0.dev", strings.Repeat("1.", 500) + "1", "1+" + strings.Repeat("a.", 500) + "a", "99999999999999999999!1rc99999999999999999999", "1\u202e", "1.0\n::error::x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -217,6 +217,9 @@ func FuzzParseSpecifiers(f *testing.F) {
 	f.Add(">=1.0,<2,!=1.5.*", "1.7")
 	f.Add("~=1.4.2,===1.4.5", "1.4.5")
 	f.Add("> 1.0.dev1 , <= 2.0.post1,==1+x", "1+x")
+	f.Add(strings.Repeat("!=1.0,", 500)+"!=1", "1")
+	f.Add(">=99999999999999999999,<=1e999,==1.*.*", "99999999999999999999")
+	f.Add("~=1\x00,===\u2028 ,== 1\x1b[2J", "1")
 	f.Fuzz(func(t *testing.T, s, version string) {
 		set, err := ParseSpecifiers(s)
 		if err != nil {

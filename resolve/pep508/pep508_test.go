@@ -197,6 +197,8 @@ func TestQuote(t *testing.T) {
 var seeds = []string{
 	`foo`, `Foo.Bar[a,b]>=1.0,<2; python_version < "3.8" and (os_name == 'nt' or extra == "X_y")`, `a @ https://x.example/y ; 'x' in extras`,
 	`a(==1.*)`, `a===x,>=1`, `a; python_full_version ~= '3.8' or "3" not in platform_release`, `a; os.name=="\x41"`, `a_ ;extra=='b_'`,
+	"a; " + strings.Repeat("(", 2000) + "os_name == 'x'" + strings.Repeat(")", 2000), "a; os_name == 'x'" + strings.Repeat(" or os_name == 'y'", 500), "a[" + strings.Repeat("b,", 500) + "c]",
+	"a" + strings.Repeat("!=1,", 500)[:1999], "a @ https://u:p@h/x?token=t\u2028 ; os_name == '\u202e'", "a\x1b[2J ; '\n::error::x' in os_name", "a @ file:///proc/self/cwd/x.whl", "a ; python_version >= '99999999999999999999'",
 }
 
 func FuzzParse(f *testing.F) {

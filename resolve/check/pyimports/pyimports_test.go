@@ -59,6 +59,10 @@ func FuzzScan(f *testing.F) {
 	f.Add([]byte("try:\n  import a\nexcept ImportError:\n  from .b import (c,\n d)\n"))
 	f.Add([]byte("x = f'{a!r:{b}}' # c\n\tif x: import y; import z\n"))
 	f.Add([]byte("'''\\\n\"\"\"{{\nimport a"))
+	f.Add([]byte("import " + strings.Repeat("a,", 500) + "a"))
+	f.Add([]byte(strings.Repeat("(", 500) + "import a" + strings.Repeat(")", 500)))
+	f.Add([]byte(strings.Repeat("f'{", 200) + "x" + strings.Repeat("}'", 200) + "\nfrom . import \x1b[2J, b\u2028\n"))
+	f.Add([]byte(strings.Repeat("try:\n ", 100) + "import a\r\r\n\x0c\x00import b\\\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lines := 1 + strings.Count(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(data)), "\n")
 		for _, i := range Scan(data) {
