@@ -30,7 +30,8 @@ type provider struct {
 	ids      map[item]int
 	items    []item
 	projects []*project
-	tried    []int // how often a version was chosen
+	tried    []int // how many versions were read
+	batched  []int // how many they were when some more were read ahead
 
 	trying    int                // the version whose dependencies are being asked for
 	waiting   waiting            // what is read ahead should that version be taken
@@ -55,7 +56,7 @@ func (p *provider) id(it item) int {
 		p.ids[it] = id
 		p.items = append(p.items, it)
 		p.projects = append(p.projects, p.w.project(it.name))
-		p.tried = append(p.tried, 0)
+		p.tried, p.batched = append(p.tried, 0), append(p.batched, 0)
 	}
 	return id
 }
@@ -188,6 +189,7 @@ func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
 		set, why := pr.neighbours(v, why)
 		return nil, p.passOver(id, &pubgrub.UnavailableError{Note: why, Versions: set})
 	}
+	p.tried[id]++
 	m, err := p.w.meta(pr.versions[v])
 	if out := (*pubgrub.UnavailableError)(nil); errors.As(err, &out) {
 		return nil, p.passOver(id, out)
@@ -262,10 +264,10 @@ func (p *provider) Choose(id int, allowed pubgrub.Set) int {
 	p.waiting = waiting{}
 	pr := p.projects[id]
 	v := pr.best(func(i int) bool { return allowed.Has(i) })
-	p.tried[id]++
 	// A package of which several versions were tried in vain will see many more: its metadata is
 	// read in growing batches.
-	if n := p.tried[id]; n >= 4 && n&(n-1) == 0 {
+	if n := p.tried[id]; n >= 4 && n >= 2*p.batched[id] {
+		p.batched[id] = n
 		batch := min(n*2, 50)
 		for i := range allowed.Down() {
 			if i >= v || pr.why(i) != usable {
