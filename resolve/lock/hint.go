@@ -76,9 +76,9 @@ func (h Hint) String() string {
 // Line is the requirement without its marker.
 func (r *Root) Line() string { return spec(&r.Requirement) }
 
-// hintWork bounds how many versions are looked at in search of all hints of one failure: a few times
-// what a solution of a usual environment takes.
-const hintWork = 600
+// leastWork and mostWork bound how many versions are looked at in search of all hints of one failure.
+// Between them it is half of those that the failure took, so that a refusal takes little more for its hints.
+const leastWork, mostWork = 60, 400
 
 // mostTried is how many requirements may take part in a failure for one of them to be tried without
 // its limit: with more, a change of one of them hardly ever helps.
@@ -99,7 +99,7 @@ func (e *NoSolutionError) Hints(ctx context.Context) iter.Seq[Hint] {
 		defer s.prefetches.Wait()
 		defer cancel()
 		h := &hinter{f: f, s: &s, why: e.why, roots: e.Roots, buildable: e.Buildable}
-		h.left.Store(hintWork)
+		h.left.Store(min(max(s.looked.Load()/2, leastWork), mostWork))
 		for _, find := range []func(func(Hint) bool) bool{h.ofMissing, h.ofRoots, h.ofPre, h.ofCutoff, h.ofWheels} {
 			if !find(yield) {
 				return

@@ -11,6 +11,7 @@ package lock
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"mlenv/resolve/dist"
 	"mlenv/resolve/pep440"
@@ -85,7 +86,7 @@ func (p Problem) solve(ctx context.Context, index Index) (*pylock.Lock, []pep508
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &session{ctx: ctx, index: index, p: &p, warned: map[string]bool{}, prefetches: &sync.WaitGroup{}}
+	s := &session{ctx: ctx, index: index, p: &p, warned: map[string]bool{}, prefetches: &sync.WaitGroup{}, looked: new(atomic.Int64)}
 	defer s.prefetches.Wait()
 	defer cancel()
 	picks, err := s.solveAll()

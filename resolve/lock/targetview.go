@@ -19,6 +19,7 @@ type session struct {
 	p          *Problem
 	prefetches *sync.WaitGroup
 	warned     map[string]bool
+	looked     *atomic.Int64 // at so many versions
 }
 
 // note tells what versions were passed over, once each.
@@ -238,7 +239,10 @@ func (w *targetView) prefetchPage(name pep508.Name) {
 }
 
 // spend takes one version off those that may still be looked at, and reports whether there was one.
-func (w *targetView) spend() bool { return w.left == nil || w.left.Add(-1) >= 0 }
+func (w *targetView) spend() bool {
+	w.looked.Add(1)
+	return w.left == nil || w.left.Add(-1) >= 0
+}
 
 func (w *targetView) follow(m *dist.Metadata, extra pep508.Name) {
 	for _, r := range w.requirements(m, extra) {
@@ -248,6 +252,9 @@ func (w *targetView) follow(m *dist.Metadata, extra pep508.Name) {
 
 // prefetchMetadata reads the metadata of a version in the background.
 func (w *targetView) prefetchMetadata(c *candidate) {
+	if !w.spend() {
+		return
+	}
 	w.prefetches.Add(1)
 	go func() {
 		defer w.prefetches.Done()
