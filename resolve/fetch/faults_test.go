@@ -99,6 +99,7 @@ func TestFaults(t *testing.T) {
 		"http":           {uri: "http://127.0.0.1/model", kind: fetch.Unsupported, want: "is not the address of a directory"},
 		"profile":        {uri: "models://me/churn/1", kind: fetch.NoServer, want: "no workspace of Databricks is set"},
 		"leaving model":  {uri: "models:/churn/1/../x", kind: fetch.BadURI, want: "a path within the model"},
+		"leaving alias":  {uri: "models:/churn@champion/..", kind: fetch.BadURI, want: "a path within the model"},
 		"within, absent": {uri: "models:/churn/1/none", kind: fetch.Empty, want: "there are no files"},
 		"empty part":     {uri: "models:/churn/", kind: fetch.BadURI, want: "empty part"},
 		"no slash":       {uri: "models:churn/1", kind: fetch.BadURI, want: "no / behind"},

@@ -124,7 +124,7 @@ func TestWithin(t *testing.T) {
 		for name, text := range fetchtest.Model(20) {
 			s.Files[base+"/models/m-1/artifacts/parts/a b/"+name] = []byte(text)
 		}
-		for _, uri := range []string{"models:/churn/1/parts/a b", "models:/churn/Production/parts/a b", "runs:/r1/model/parts/a b"} {
+		for _, uri := range []string{"models:/churn/1/parts/a b", "models:/churn/Production/parts/a b", "models:/churn@champion/parts/a b", "runs:/r1/model/parts/a b"} {
 			m, err := fetch.Open(context.Background(), uri, options(t, s))
 			if err != nil {
 				t.Fatal(err)

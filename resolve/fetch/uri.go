@@ -56,8 +56,8 @@ type modelURI struct {
 
 var digits = pattern.New(`^[0-9]+$`)
 
-// parseModel reads models:/NAME/VERSION, models:/NAME/STAGE and models:/NAME/latest, all of which may have a path behind
-// them, models:/NAME@ALIAS and models:/MODEL_ID.
+// parseModel reads models:/NAME/VERSION, models:/NAME/STAGE, models:/NAME/latest and models:/NAME@ALIAS, all of which may have a
+// path behind them, and models:/MODEL_ID. A name with an "@" in it can be given by an alias alone, as with MLflow.
 func parseModel(uri string) (modelURI, error) {
 	bad := func(why string) (modelURI, error) {
 		return modelURI{}, &Error{Kind: BadURI, URI: Shown(uri), Msg: why, Detail: "models"}
@@ -73,10 +73,13 @@ func parseModel(uri string) (modelURI, error) {
 			return bad("has an empty part")
 		}
 	}
-	path := ""
-	if len(parts) > 2 { // only then, since a stage may be called as a directory is
-		path = strings.Join(parts[2:], "/")
-		if parts = parts[:2]; checkPath(path) != nil {
+	path, named := "", 2 // how many parts name the version
+	if strings.Contains(parts[0], "@") {
+		named = 1
+	}
+	if len(parts) > named {
+		path = strings.Join(parts[named:], "/")
+		if parts = parts[:named]; checkPath(path) != nil {
 			return bad("does not name a path within the model")
 		}
 	}
@@ -90,7 +93,7 @@ func parseModel(uri string) (modelURI, error) {
 		case at == 0 || at == len(parts[0])-1:
 			return bad("has no name before the @, or no alias behind it")
 		}
-		return modelURI{name: parts[0][:at], alias: parts[0][at+1:]}, nil
+		return modelURI{name: parts[0][:at], alias: parts[0][at+1:], path: path}, nil
 	case 2:
 		m := modelURI{name: parts[0], path: path}
 		switch {
