@@ -59,6 +59,11 @@ func (a *app) indexClient(o indexOptions, in *inputs, progress func(index.Event)
 			progress(e)
 		}
 	}
+	if o.maxFile != "" {
+		if settings.MaxFile, err = parseSize(o.maxFile); err != nil {
+			return nil, &usageError{msg: "--max-file-size: " + err.Error()}
+		}
+	}
 	if a.networkTimeout > 0 {
 		settings.Timeout = time.Duration(a.networkTimeout) * time.Second
 	}

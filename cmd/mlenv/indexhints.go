@@ -27,6 +27,8 @@ func indexHint(err error) string {
 		return "it was changed on its way, or replaced on the index since it was locked: find out which before going on"
 	case errors.As(err, &claim):
 		return "the index, or whoever answers in its name, says something else of the package than the package itself: take it from another index"
+	case errors.As(err, new(*index.SizeError)):
+		return "if the package is meant to be that large, say so with --max-file-size"
 	case errors.As(err, &format) && !strings.HasPrefix(format.URL, "file:"):
 		return "check that the index URL is that of a Simple API, usually ending in /simple/"
 	case errors.As(err, &network) && (network.Status == http.StatusUnauthorized || network.Status == http.StatusForbidden):

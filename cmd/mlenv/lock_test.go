@@ -1,6 +1,8 @@
 package main
 
 import (
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,4 +50,22 @@ func TestLockScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// A package that is larger than the user lets packages be is not downloaded, whether or not its index
+// says how large it is.
+func TestMaxFileSize(t *testing.T) {
+	for what, listed := range map[string]indextest.Listed{"with its size": {}, "without its size": {NoSize: true, NoHash: true, NoMetadata: true}} {
+		w := newImageWorld(t)
+		w.index.Add(indextest.Dist{Name: "deep", Version: "0.2", Pad: 3 << 20, Listed: listed})
+		_, errs, code := command(t, w.env, w.args("-o", "oci:"+filepath.Join(t.TempDir(), "x"), "--max-file-size", "2MiB")...)
+		if code != exitFailure || !strings.Contains(errs, "deep-0.2") || !strings.Contains(errs, "--max-file-size") {
+			t.Errorf("%s: exit code %d\n%s", what, code, errs)
+		}
+		w.image(t, "-o", "oci:"+filepath.Join(t.TempDir(), "x"), "--max-file-size", "4MiB")
+	}
+	w := newImageWorld(t)
+	if _, errs, code := command(t, w.env, "lock", w.model, "--max-file-size", "much"); code != exitFailure || !strings.Contains(errs, "--max-file-size: ") {
+		t.Errorf("exit code %d\n%s", code, errs)
+	}
 }

@@ -134,6 +134,7 @@ type indexOptions struct {
 	named    []secret.Text // NAME=URL
 	packages []string      // NAME=PACKAGE[,PACKAGE]
 	torch    string        // the backend of PyTorch's packages
+	maxFile  string        // the size of the largest package; "" for index's own bound
 }
 
 // keep takes over a lock's backend of PyTorch where no other was asked for: whoever renews a lock, or
@@ -215,6 +216,7 @@ func (o *lockOptions) bind(s *flagSet, in *indexOptions) {
 	s.on(&in.noIndex, "no-index", "take packages from --find-links alone")
 	s.on(&in.offline, "offline", "use the cache and local files alone")
 	s.oneOf(&in.strategy, "index-strategy", "with several indexes, take a package from the first that has it, or from all", string(index.FirstIndex), string(index.UnsafeBestMatch))
+	s.text(&in.maxFile, "max-file-size", "download no package of more than `SIZE`, such as 500MB; 16GiB if it is not given")
 	s.on(&o.pre, "pre", "admit pre-releases of every package")
 	s.text(&o.newer, "exclude-newer", "ignore files uploaded to an index after `TIME`: 2025-01-31 (to the end of that day, UTC) or 2025-01-31T12:00:00Z; a lock records it, and holds to it until --upgrade")
 	s.list(&o.noBinary, "no-binary", "use no wheels of the package `NAME`, or :all:")

@@ -72,6 +72,19 @@ func (e *HashError) Error() string {
 	return fmt.Sprintf("verifying %s: its %s is %s, but %s was promised", e.URL, e.Algorithm, e.Got, e.Want)
 }
 
+// SizeError reports a file that is larger than the user lets files be.
+type SizeError struct {
+	URL        string // without credentials and query
+	Size, Most int64  // bytes; Size is 0 if the index does not say it
+}
+
+func (e *SizeError) Error() string {
+	if e.Size > 0 {
+		return fmt.Sprintf("%s has %d bytes, more than the %d that are downloaded of a file", e.URL, e.Size, e.Most)
+	}
+	return fmt.Sprintf("%s has more than the %d bytes that are downloaded of a file", e.URL, e.Most)
+}
+
 // OfflineError reports that something is not in the cache and that the network is not to be used.
 type OfflineError struct {
 	What string // "the page of numpy from https://…", without credentials

@@ -154,8 +154,8 @@ type download struct {
 
 // from fetches the file from an address.
 func (d *download) from(ctx context.Context, at *url.URL) (string, error) {
-	if d.f.Size > maxFile {
-		return "", &FormatError{URL: Redact(d.f.URL), Err: fmt.Errorf("it is said to have %d bytes, more than the %d GB that are downloaded", d.f.Size, maxFile>>30)}
+	if most := d.c.s.MaxFile; d.f.Size > most {
+		return "", &SizeError{URL: Redact(d.f.URL), Size: d.f.Size, Most: most}
 	}
 	if err := d.begin(); err != nil {
 		return "", err
@@ -301,12 +301,13 @@ func (d *download) reset() {
 	}
 }
 
-// maxFile bounds a file, whatever its index says of it or leaves out. The largest wheels have 4 GB.
+// maxFile bounds a file where the user sets no bound, whatever its index says of it or leaves out: a
+// server that sends without end would fill the disk. The largest wheels have 4 GB.
 const maxFile = 16 << 30
 
 func (d *download) write(p []byte) error {
-	if d.n+int64(len(p)) > maxFile {
-		return &FormatError{URL: Redact(d.f.URL), Err: fmt.Errorf("it has more than %d GB, the most that is downloaded", maxFile>>30)}
+	if most := d.c.s.MaxFile; d.n+int64(len(p)) > most {
+		return &SizeError{URL: Redact(d.f.URL), Most: most}
 	}
 	if d.f.Size > 0 && d.n+int64(len(p)) > d.f.Size {
 		return d.wrongSize(fmt.Sprintf("more than %d", d.f.Size))

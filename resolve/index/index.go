@@ -92,6 +92,7 @@ type Network struct {
 	Timeout     time.Duration // without any byte arriving; 30 s if 0
 	Retries     int           // after the first try; 4 if 0, none if negative
 	Concurrency int           // requests in flight; 50 if 0
+	MaxFile     int64         // bytes that a file may have; 16 GiB if 0
 	UserAgent   string        // "mlenv" if ""
 }
 
@@ -202,6 +203,9 @@ func (s *Settings) fill() {
 	}
 	if s.Strategy == "" {
 		s.Strategy = FirstIndex
+	}
+	if s.MaxFile <= 0 {
+		s.MaxFile = maxFile
 	}
 	if s.Timeout <= 0 {
 		s.Timeout = 30 * time.Second

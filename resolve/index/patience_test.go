@@ -119,11 +119,16 @@ func TestFileWithoutEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = c.Fetch(t.Context(), dist.File{Filename: "a-1.tar.gz", URL: "https://i.example/a-1.tar.gz", Size: 1 << 60})
-	if !errors.As(err, new(*FormatError)) || !strings.Contains(err.Error(), "16 GB") {
+	if !errors.As(err, new(*SizeError)) || !strings.Contains(err.Error(), "17179869184") {
 		t.Errorf("a file of 2^60 bytes: %v", err)
 	}
 	d := &download{c: c, f: dist.File{URL: "https://i.example/a-1.tar.gz"}, n: maxFile}
-	if err := d.write([]byte("x")); !errors.As(err, new(*FormatError)) {
+	if err := d.write([]byte("x")); !errors.As(err, new(*SizeError)) {
 		t.Errorf("a byte more than a file may have: %v", err)
+	}
+	c.s.MaxFile = 10
+	d.n = 10
+	if err := d.write([]byte("x")); !errors.As(err, new(*SizeError)) {
+		t.Errorf("a byte more than the user lets a file have: %v", err)
 	}
 }
