@@ -136,17 +136,21 @@ func ReadLock(img *Image) ([]byte, error) {
 // FirstOurs returns the index of the first layer that mlenv may have made: the first after the
 // base, if the history shows where that ends.
 func FirstOurs(config *v1.ConfigFile, layers int) int {
-	at := 0
+	first, entries := -1, 0
 	for _, h := range config.History {
-		if h.EmptyLayer || at >= layers {
+		if h.EmptyLayer {
 			continue
 		}
-		if h.CreatedBy == CreatedBy {
-			return at
+		if first < 0 && h.CreatedBy == CreatedBy {
+			first = entries
 		}
-		at++
+		entries++
 	}
-	return 0
+	if first < 0 {
+		return 0
+	}
+	// Counted from the top: some bases have layers without a history.
+	return max(0, layers-(entries-first))
 }
 
 // Below returns the image without the layers that mlenv added to its base: an image of the base's
