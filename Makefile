@@ -9,7 +9,7 @@ FUZZTIME ?= 20s
 # The race detector needs cgo and a C compiler.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC)" >/dev/null && echo -race)
 
-.PHONY: e2e bench-scale bench-image bench-start bench-memory build demo test dockerfiles soak lint fuzz golden cross bench-resolve bench-lock oracle oracle-kinds oracle-lock clean
+.PHONY: e2e bench-scale bench-image bench-start bench-memory build demo test dockerfiles soak lint fuzz golden cross bench-resolve bench-lock oracle oracle-kinds oracle-lock oracle-trust clean
 
 build: ## the static binary ./mlenv
 	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o mlenv ./cmd/mlenv
@@ -81,6 +81,9 @@ oracle-kinds: ## models of every kind, logged by real MLflow and served from the
 oracle-lock: build ## mlenv lock against uv pip compile on real environments, and what a lock installs; UV and PYTHON (3.11) name theirs
 	.ci/oracle/lock_vs_uv
 	.ci/oracle/lock_installs
+
+oracle-trust: ## signatures, attestations and bills of materials against cosign, oras, regctl, pip and dpkg; root on Debian, compiles cosign
+	.ci/oracle/trust
 
 bench-start: ## from a container's start to its first answer, beside the same installed by pip; root on Debian
 	.ci/bench-start $(MODEL)

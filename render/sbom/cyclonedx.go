@@ -2,7 +2,6 @@ package sbom
 
 import (
 	"crypto/sha256"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -122,10 +121,8 @@ func (i *item) cycloneDX() cdxComponent {
 	if digest, ok := strings.CutPrefix(i.version, "sha256:"); ok {
 		c.Hashes = []cdxHash{{"SHA-256", digest}}
 	}
-	for _, name := range slices.Sorted(maps.Keys(i.file.hashes)) {
-		if a, ok := algorithms[name]; ok && isHex(i.file.hashes[name]) {
-			c.Hashes = append(c.Hashes, cdxHash{a.cyclone, strings.ToLower(i.file.hashes[name])})
-		}
+	for _, name := range usable(i.file.hashes) {
+		c.Hashes = append(c.Hashes, cdxHash{algorithms[name].cyclone, strings.ToLower(i.file.hashes[name])})
 	}
 	if i.file.url != "" {
 		c.References = []cdxReference{{Type: "distribution", URL: i.file.url, Hashes: c.Hashes}}

@@ -158,10 +158,8 @@ func (i *item) spdx() spdxPackage {
 	if digest, ok := strings.CutPrefix(i.version, "sha256:"); ok {
 		p.Checksums = []spdxChecksum{{"SHA256", digest}}
 	}
-	for _, name := range slices.Sorted(maps.Keys(i.file.hashes)) {
-		if a, ok := algorithms[name]; ok && isHex(i.file.hashes[name]) {
-			p.Checksums = append(p.Checksums, spdxChecksum{a.spdx, strings.ToLower(i.file.hashes[name])})
-		}
+	for _, name := range usable(i.file.hashes) {
+		p.Checksums = append(p.Checksums, spdxChecksum{algorithms[name].spdx, strings.ToLower(i.file.hashes[name])})
 	}
 	if i.purl != "" {
 		p.References = []spdxRef{{"PACKAGE-MANAGER", "purl", i.purl}}
@@ -169,13 +167,23 @@ func (i *item) spdx() spdxPackage {
 	return p
 }
 
-// algorithms are the names of hashes, by those that Python's hashlib has and locks use. Others are
-// left out: neither format has names for them.
-var algorithms = map[string]struct{ spdx, cyclone string }{
-	"sha256": {"SHA256", "SHA-256"}, "sha384": {"SHA384", "SHA-384"}, "sha512": {"SHA512", "SHA-512"},
+// algorithms are the names of hashes, by those that Python's hashlib has and locks use, and how many
+// bytes they have. Others are left out: the formats have no names for them.
+var algorithms = map[string]struct {
+	spdx, cyclone string
+	size          int
+}{
+	"sha256": {"SHA256", "SHA-256", 32}, "sha384": {"SHA384", "SHA-384", 48}, "sha512": {"SHA512", "SHA-512", 64},
 }
 
-func isHex(text string) bool {
-	_, err := hex.DecodeString(text)
-	return err == nil && text != ""
+// usable returns the names of the hashes of a file that are what they say, sorted. A lock by another
+// tool may have anything there, and a document with it would be refused as a whole.
+func usable(hashes map[string]string) (out []string) {
+	for _, name := range slices.Sorted(maps.Keys(hashes)) {
+		raw, err := hex.DecodeString(hashes[name])
+		if a, ok := algorithms[name]; ok && err == nil && len(raw) == a.size {
+			out = append(out, name)
+		}
+	}
+	return out
 }
