@@ -53,6 +53,7 @@ type Inputs struct {
 	Manifest    Manifest
 	Compression layer.Compression
 	MaxLayer    int64 // see Recipe.MaxLayer
+	Compiled    bool  // the recipes get a Compiler
 }
 
 // Recipe is the step from a lock and a base to what an image is made of: for every package of the

@@ -31,6 +31,7 @@ type Settings struct {
 	Labels      []string     `json:"labels,omitempty"`      // names that the user set, sorted
 	Annotations []string     `json:"annotations,omitempty"` // names that the user set, sorted
 	Code        []string     `json:"code,omitempty"`        // names of code beside the model's own, in order
+	Compiled    bool         `json:"compiled,omitempty"`    // there are compiled modules
 }
 
 // Formats is what the bytes of layers depend on beside what goes into them. A release of mlenv with
@@ -54,7 +55,7 @@ func (s Settings) LayerCompression() (layer.Compression, error) {
 func (in Inputs) Settings() Settings {
 	c := in.Contract.Choices
 	s := Settings{
-		Formats: Formats(), Compression: compressions[in.Compression], MaxLayer: in.MaxLayer,
+		Formats: Formats(), Compression: compressions[in.Compression], MaxLayer: in.MaxLayer, Compiled: in.Compiled,
 		Serve: c.Kind, Port: c.Port, Workers: c.Workers, User: c.User, Entrypoint: c.Entrypoint,
 		Env: slices.Sorted(maps.Keys(c.Env)), Labels: slices.Sorted(maps.Keys(in.Labels)), Annotations: slices.Sorted(maps.Keys(in.Annotations)),
 	}

@@ -7,7 +7,7 @@
 
     trust.py base TAR DIR                   an OCI layout of one layer, called "base", of a root file system
     trust.py unpack LAYOUT DIR              the files of the only image of an OCI layout
-    trust.py sign MODEL KEY SIGNATURE FORM  OpenSSF Model Signing, in the form shards, blake2b or blake3
+    trust.py sign MODEL KEY SIGNATURE FORM  OpenSSF Model Signing, in the form shards, blake2 or blake3
 
 Needs cyclonedx-python-lib[json-validation], spdx-tools and model-signing.
 """

@@ -42,6 +42,16 @@ func (r *imageRun) compiler(b *base.Found) (*compile.Compiler, error) {
 	if r.layers.compile == compileNot {
 		return nil, nil
 	}
+	c, err := r.app.compiler(b, r.layers.compile, r.layers.jobs)
+	if err == nil {
+		r.layers.compilers = append(r.layers.compilers, c)
+	}
+	return c, err
+}
+
+// compiler returns what compiles modules with the Python of a base, in one of the ways that the words of
+// --compile name, with so many processes at once.
+func (a *app) compiler(b *base.Found, how string, jobs int) (*compile.Compiler, error) {
 	if runtime.GOOS != "linux" || b.OS != "linux" || b.Arch != runtime.GOARCH {
 		return nil, &cannotCompileError{
 			fmt.Errorf("the base is for %s, and its Python cannot run here, on %s/%s", b.Platform(), runtime.GOOS, runtime.GOARCH),
@@ -49,7 +59,7 @@ func (r *imageRun) compiler(b *base.Found) (*compile.Compiler, error) {
 		}
 	}
 	var confine []string
-	if r.layers.compile == compileConfined {
+	if how == compileConfined {
 		if err := compile.CanConfine(); err != nil {
 			return nil, &cannotCompileError{err, "--compile=unconfined runs it with all that you may do yourself: only for a base that you would run anyway"}
 		}
@@ -59,7 +69,7 @@ func (r *imageRun) compiler(b *base.Found) (*compile.Compiler, error) {
 		}
 		confine = []string{self, confineCommand}
 	}
-	dir, err := r.cache()
+	dir, err := a.cache()
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +77,9 @@ func (r *imageRun) compiler(b *base.Found) (*compile.Compiler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making room for compiled modules: %w", err)
 	}
-	c := &compile.Compiler{
-		Image: b.Image, Python: b.Python, Minor: int(b.Version.Release()[1]), Dir: room, Jobs: min(r.layers.jobs, runtime.GOMAXPROCS(0)), Confine: confine, Blobs: dir.Blobs(),
-	}
-	r.layers.compilers = append(r.layers.compilers, c)
-	return c, nil
+	return &compile.Compiler{
+		Image: b.Image, Python: b.Python, Minor: int(b.Version.Release()[1]), Dir: room, Jobs: min(jobs, runtime.GOMAXPROCS(0)), Confine: confine, Blobs: dir.Blobs(),
+	}, nil
 }
 
 // closeCompilers ends what runs, and removes what was compiled.

@@ -12,6 +12,7 @@ import (
 	"mlenv/imagebuild/base"
 	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/sink"
+	"mlenv/imagebuild/verify"
 	"mlenv/resolve/dist"
 	"mlenv/resolve/lock"
 	"mlenv/resolve/pylock"
@@ -39,6 +40,8 @@ func imageHint(err error) string {
 	switch {
 	case errors.As(err, &compiling):
 		return compiling.hint
+	case errors.Is(err, verify.ErrCompiled):
+		return "--compile allows it, confined as it was when the image was built"
 	case errors.As(err, &building):
 		return "--conda-as-pip installs those by pip that are Python packages; mlenv dockerfile writes a Dockerfile, which can run conda"
 	case errors.As(err, &unbuilt):

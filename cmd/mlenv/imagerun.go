@@ -194,6 +194,7 @@ func (r *imageRun) recipes() ([]imagebuild.Recipe, error) {
 		Locked: r.locked, Model: imagebuild.Model{FS: r.in.Model.FS, Code: r.in.Model.CodeDirs()}, Contract: contract,
 		Labels: r.box.labels, Annotations: r.box.annotations,
 		Manifest: r.layers.manifest, Compression: r.layers.compression, MaxLayer: r.layers.max,
+		Compiled: r.layers.compile != compileNot,
 	}
 	for _, p := range r.in.Spec.SystemPackages {
 		in.Needs = append(in.Needs, p.Name)

@@ -14,6 +14,7 @@ import (
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/base"
+	"mlenv/imagebuild/compile"
 	"mlenv/imagebuild/image"
 	"mlenv/imagebuild/verify"
 	"mlenv/render/printable"
@@ -30,6 +31,7 @@ type verifyOptions struct {
 	platform string
 	base     string
 	jobs     int
+	compile  string
 	index    indexOptions
 }
 
@@ -41,6 +43,8 @@ func verifyCommand(a *app) *cli.Command {
 	s.text(&o.policy, "policy", "demand what the policy `FILE` lists under verify (docs/policy.md)")
 	s.text(&o.platform, "platform", "verify the image for `OS/ARCH` (default: the only one, else linux/amd64)")
 	s.text(&o.base, "base", "with --rebuild: take the base from `IMAGE` instead of where the image says")
+	s.optional(&o.compile, "compile", "with --rebuild, of an image that was built with --compile: run the base's Python, confined, as that did; "+
+		"--compile=unconfined where the kernel cannot confine it", compileNot, compileConfined, compileUnconfined)
 	s.number(&o.jobs, "jobs", "with --rebuild: make `N` layers at once")
 	s.secret(&o.index.url, "index-url", "with --rebuild: use the credentials of the index `URL`")
 	s.secrets(&o.index.extra, "extra-index-url", "with --rebuild: use the credentials of the index `URL` too")
@@ -192,8 +196,13 @@ func (r *verifyRun) rebuild(ctx context.Context) (err error) {
 		return fmt.Errorf("making room for the model: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	var compiler func(*base.Found) (*compile.Compiler, error)
+	if r.o.compile != compileNot {
+		compiler = func(b *base.Found) (*compile.Compiler, error) { return r.compiler(b, r.o.compile, r.o.jobs) }
+	}
 	r.report.Differences, err = verify.Rebuild(ctx, r.img, verify.Options{
-		Base: r.o.base, Bases: base.Options{Remote: r.remote(), Cache: cacheDir, HostDirs: r.pythonDirs()},
+		Compiler: compiler,
+		Base:     r.o.base, Bases: base.Options{Remote: r.remote(), Cache: cacheDir, HostDirs: r.pythonDirs()},
 		Files: func(l *pylock.Lock) (imagebuild.Files, error) {
 			r.o.index.keep(l)
 			return r.indexClient(r.o.index, &inputs{Spec: &resolve.Spec{}}, r.progress.index)

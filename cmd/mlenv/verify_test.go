@@ -41,6 +41,12 @@ func relabelled(t *testing.T, ref, to, label, value string) string {
 	return at.Context().Digest(digest.String()).Name()
 }
 
+func settingsOf(t *testing.T, ref string) string {
+	t.Helper()
+	config, _ := described(t, pulled(t, ref))
+	return config.Config.Labels["io.mlenv.settings"]
+}
+
 // TestVerify proves what mlenv image built, in every form of layers, and does not prove what was changed.
 func TestVerify(t *testing.T) {
 	w := newImageWorld(t)
@@ -74,6 +80,10 @@ func TestVerify(t *testing.T) {
 		if code != 0 || !strings.Contains(out, "rebuild     proven") {
 			t.Errorf("%s: exit code %d\n%s%s", what, code, out, errs)
 		}
+	}
+	compiled := relabelled(t, signed, w.registry+"/churn:compiled", "io.mlenv.settings", strings.Replace(settingsOf(t, signed), "{", `{"compiled":true,`, 1))
+	if out, errs, code := command(t, w.env, slices.Concat([]string{"verify", compiled}, again)...); code != exitFailure || !strings.Contains(errs, "hint: --compile allows it") {
+		t.Errorf("compiled: exit code %d\n%s%s", code, out, errs)
 	}
 	out, errs, exit := command(t, w.env, slices.Concat([]string{"verify", signed, "--key", public, "--policy", policy, "--format", "json"}, again)...)
 	var r verifyReport

@@ -16,6 +16,7 @@ import (
 
 	"mlenv/imagebuild"
 	"mlenv/imagebuild/base"
+	"mlenv/imagebuild/compile"
 	"mlenv/imagebuild/image"
 	"mlenv/resolve"
 	"mlenv/resolve/model"
@@ -28,7 +29,10 @@ type Options struct {
 	Base  string       // where the base is; "": where the image says
 	Bases base.Options // how it is opened
 	// Files gives what fetches the wheels of the lock. It is called once.
-	Files    func(*pylock.Lock) (imagebuild.Files, error)
+	Files func(*pylock.Lock) (imagebuild.Files, error)
+	// Compiler gives what compiles modules, which runs the base's Python; nil: images that have
+	// compiled modules are not made again. It is called once, if at all, and closed.
+	Compiler func(*base.Found) (*compile.Compiler, error)
 	Dir      string                 // an empty directory for the model's files
 	Jobs     int                    // as in imagebuild.Builder
 	Progress func(imagebuild.Event) // as in imagebuild.Builder
@@ -89,6 +93,12 @@ func Rebuild(ctx context.Context, img *image.Image, o Options) (_ []Difference, 
 	recipe, err := r.recipe(found)
 	if err != nil {
 		return nil, err
+	}
+	if r.settings.Compiled {
+		if recipe.Compiler, err = r.compiler(found); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, recipe.Compiler.Close()) }()
 	}
 	// Nothing that is remembered counts: it would be believing somebody.
 	builder := &imagebuild.Builder{Jobs: o.Jobs, Progress: o.Progress}
@@ -156,6 +166,20 @@ func (r *rebuilder) findBase(ctx context.Context) (*base.Found, error) {
 	return found[0], nil
 }
 
+// ErrCompiled reports that an image has compiled modules, and that nothing may be run to make them.
+var ErrCompiled = errors.New("the image has compiled modules, and making them again runs its base's Python")
+
+func (r *rebuilder) compiler(found *base.Found) (*compile.Compiler, error) {
+	if r.options.Compiler == nil {
+		return nil, &UntriedError{Why: "it was not allowed", Err: ErrCompiled}
+	}
+	c, err := r.options.Compiler(found)
+	if err != nil {
+		return nil, &UntriedError{"the base's Python cannot be run", err}
+	}
+	return c, nil
+}
+
 // recipe puts together what the image says that it was made of.
 func (r *rebuilder) recipe(found *base.Found) (out imagebuild.Recipe, err error) {
 	files, err := extract(r.img, r.config, map[string]string{
@@ -214,7 +238,7 @@ func (r *rebuilder) form(in *imagebuild.Inputs) (err error) {
 	if m.MediaType == types.DockerManifestSchema2 {
 		in.Manifest = imagebuild.Docker
 	}
-	in.Annotations = pick(m.Annotations, r.settings.Annotations)
+	in.Annotations, in.Needs, in.Compiled = pick(m.Annotations, r.settings.Annotations), imagebuild.NeedsIn(m), r.settings.Compiled
 	in.Needs = imagebuild.NeedsIn(m)
 	return nil
 }
