@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -78,12 +79,21 @@ func (s *spool) recall(ctx context.Context, f File) bool {
 	default:
 		ok = tag != "" && f.Size >= worthKeeping && s.stillHas(ctx, f, tag)
 	}
-	if !ok && f.Sum != "" {
-		sha, _, ok = s.memory.Find(ctx, sumKey(name, f.Sum, f.Size))
-	}
-	if !ok {
+	return ok && s.restore(f, sha) || s.recallSum(ctx, f)
+}
+
+// recallSum is recall by what the store says is a hash of the content.
+func (s *spool) recallSum(ctx context.Context, f File) bool {
+	name := nameOf(s.store, f)
+	if s.memory == nil || name == "" || f.Size < 0 || f.Sum == "" {
 		return false
 	}
+	sha, _, ok := s.memory.Find(ctx, sumKey(name, f.Sum, f.Size))
+	return ok && s.restore(f, sha)
+}
+
+// restore puts a kept file in its place, and reports whether it did.
+func (s *spool) restore(f File, sha string) bool {
 	in, ok := s.memory.Open(sha, f.Size)
 	if !ok {
 		return false
@@ -153,6 +163,17 @@ func (s *spool) remember(ctx context.Context, f File) {
 		}
 	}
 	s.memory.Keep(ctx, path, sha, notes)
+}
+
+// md5Tag is an MD5 as ETags of S3 have it, of an object or of the MD5s of its parts.
+var md5Tag = regexp.MustCompile(`^"?([0-9a-f]{32}(?:-[0-9]{1,5})?)"?$`)
+
+// SumOf gives the Sum that an ETag may be, "" for one that cannot be any.
+func SumOf(tag string) string {
+	if m := md5Tag.FindStringSubmatch(tag); m != nil {
+		return "md5:" + m[1]
+	}
+	return ""
 }
 
 // hashAll reads a file once, and gives its SHA-256.

@@ -65,7 +65,11 @@ func (a signedAddress) open(ctx context.Context, c *Client, f File, offset int64
 		case err != nil:
 			return nil, err
 		case resp.StatusCode/100 == 2:
-			return BodyOf(resp)
+			body, err := BodyOf(resp)
+			if err == nil {
+				body.Sum = SumOf(body.Tag) // it is a bucket's
+			}
+			return body, err
 		}
 		resp.Body.Close()
 		if resp.StatusCode == http.StatusPreconditionFailed && offset > 0 {

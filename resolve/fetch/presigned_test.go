@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"mlenv/resolve/fetch"
 	"mlenv/resolve/fetch/fetchtest"
 )
 
@@ -82,6 +83,16 @@ func TestPresigned(t *testing.T) {
 			}
 			before := s.Sent()
 			open()
+			if tt.again { // another model with the same weights
+				if got := weightsOf(t, "models:/churn/2", func() fetch.Options { o := remembering(t, s, dir); o.Auth.Token = "hunter2"; return o }()); got != string(s.Files[weights]) {
+					t.Errorf("the retrain: %d other bytes", len(got))
+				}
+				if n := s.Sent() - before; n > size {
+					t.Errorf("the retrain: fetched %d bytes", n)
+				}
+				before = s.Sent()
+				open()
+			}
 			if n := s.Sent() - before; (n < 10_000) != tt.again {
 				t.Errorf("again: fetched %d bytes", n)
 			}

@@ -96,7 +96,10 @@ func (s *spool) fetch(ctx context.Context, f File) (size int64, err error) {
 	if e := out.Close(); err == nil && e != nil {
 		err = fmt.Errorf("writing %s: %w", f.Path, withoutPath(e))
 	}
-	if err == nil {
+	switch {
+	case err == nil && d.kept:
+		d.n, err = d.f.Size, removeIfThere(out.Name())
+	case err == nil:
 		err = os.Rename(out.Name(), name)
 	}
 	if err != nil {
@@ -109,10 +112,9 @@ func (s *spool) fetch(ctx context.Context, f File) (size int64, err error) {
 		return 0, err
 	}
 	if f.Tag != "" || f.Size >= worthKeeping { // asking whether a small file has changed is no less than fetching it
-		f.Tag = d.f.Tag
-		s.remember(ctx, f)
+		s.remember(ctx, d.f)
 	}
-	s.tell(Event{File: f.Path, Bytes: d.n, Total: d.n, Done: true})
+	s.tell(Event{File: f.Path, Bytes: d.n, Total: d.n, Done: true, Kept: d.kept})
 	return d.n, nil
 }
 
@@ -141,9 +143,10 @@ func (s *spool) tell(e Event) {
 // download is a file on its way to disk, over as many attempts as it takes.
 type download struct {
 	*spool
-	f   File
-	out *os.File
-	n   int64 // bytes that are written
+	f    File
+	out  *os.File
+	n    int64 // bytes that are written
+	kept bool  // the file is in its place without them
 }
 
 // attempt fetches the rest of the file, or all of it where the store cannot go on in the middle.
@@ -168,6 +171,12 @@ func (d *download) attempt(ctx context.Context) error {
 	}
 	if d.f.Size >= 0 && body.Size >= 0 && body.Size != d.f.Size {
 		return d.otherSize(body.Size)
+	}
+	if d.f.Sum == "" {
+		d.f.Sum = body.Sum
+	}
+	if d.kept = body.Begins == 0 && d.recallSum(ctx, d.f); d.kept {
+		return nil
 	}
 	if err := d.rewind(body.Begins); err != nil {
 		return err

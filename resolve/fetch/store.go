@@ -29,6 +29,7 @@ type Body struct {
 	Begins int64  // the offset of its first byte: what was asked for, or 0
 	Size   int64  // of the whole file, as the answer has it; -1 where it does not say
 	Tag    string // of the whole file, see File; "" where the answer has none
+	Sum    string // of the whole file, see File; "" where the answer has none
 }
 
 // File is what a Store says of a file or directory.

@@ -182,17 +182,6 @@ func (s *store) Name(f fetch.File) string {
 	return u.String()
 }
 
-// md5Text is an MD5 as ETags of S3 have it, of an object or of the MD5s of its parts.
-var md5Text = pattern.New(`^[0-9a-f]{32}(-[0-9]{1,5})?$`)
-
-// sumOf is the sum that a tag may be.
-func sumOf(tag string) string {
-	if tag = strings.Trim(tag, `"`); md5Text.MatchString(tag) {
-		return "md5:" + tag
-	}
-	return ""
-}
-
 // send signs and sends a request, and turns what is no success into an error.
 func (s *store) send(size int64, request func() (*http.Request, error)) (*http.Response, error) {
 	for again := false; ; again = true {

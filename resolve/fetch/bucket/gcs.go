@@ -83,7 +83,7 @@ func (g *gcs) page(data []byte) (page, error) {
 		if err != nil {
 			return page{}, err
 		}
-		p.objects = append(p.objects, object{key: o.Name, size: size, tag: o.Generation, sum: sumOf(hex.EncodeToString(o.MD5))})
+		p.objects = append(p.objects, object{key: o.Name, size: size, tag: o.Generation, sum: fetch.SumOf(hex.EncodeToString(o.MD5))})
 	}
 	return p, nil
 }

@@ -171,7 +171,7 @@ func (s *s3) page(data []byte) (page, error) {
 		if o.Size == nil {
 			return page{}, fmt.Errorf("no size")
 		}
-		p.objects = append(p.objects, object{key: o.Key, size: *o.Size, tag: strong(o.ETag), sum: sumOf(o.ETag)})
+		p.objects = append(p.objects, object{key: o.Key, size: *o.Size, tag: strong(o.ETag), sum: fetch.SumOf(o.ETag)})
 	}
 	if got.More {
 		p.next = got.Next
