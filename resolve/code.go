@@ -19,7 +19,8 @@ import (
 // CodeDigest returns the "h1:" hash (golang.org/x/mod/sumdb/dirhash) of a directory or file of
 // fsys. The names that are hashed begin with the last element of the path, so that moving the whole
 // directory does not change the hash. All files of fsys count; it should come from model.Files.
-// Files are streamed, not read into memory.
+// Files are streamed, not read into memory. The form is Go's own for modules: it is specified, sorts by
+// name, and hashes neither times nor modes, which a copy of the model may change.
 func CodeDigest(fsys fs.FS, root string) (string, error) {
 	var files []string
 	err := fs.WalkDir(fsys, root, func(name string, d fs.DirEntry, err error) error {
@@ -55,7 +56,8 @@ func CodeDigest(fsys fs.FS, root string) (string, error) {
 	return dirhash.Hash1(hashed, func(name string) (io.ReadCloser, error) { return fsys.Open(names[name]) })
 }
 
-// addCode adds the model's own code directories.
+// addCode adds the model's own code directories. One that is not there is a finding and no error: MLflow
+// loads such a model, and fails at the import that needs it.
 func (m *merger) addCode(from *model.Model) error {
 	var errs []error
 	for _, c := range from.Code {
@@ -75,7 +77,9 @@ func (m *merger) addCode(from *model.Model) error {
 }
 
 // readLocal adds the hashes of local requirements to the spec, so that its digest depends on their
-// contents: the sha256 of a distribution, or the dirhash of a source directory.
+// contents: the sha256 of a distribution, or the dirhash of a source directory. A path alone says nothing: a
+// wheel is often built again under the same name. Paths of the command line are not in the model's file
+// system; whoever fetches them hashes them.
 func (m *merger) readLocal(fsys fs.FS) error {
 	var errs []error
 	for _, list := range [][]Requirement{m.spec.Requirements, m.spec.BuildDependencies} {

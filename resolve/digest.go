@@ -12,7 +12,8 @@ import (
 )
 
 // digest returns the sha256 of the spec's canonical JSON without what does not affect the
-// environment: the model's identity, the findings, and the origins of entries.
+// environment: the model's identity, the findings, and the origins of entries. A lock records it, and so
+// knows whether it is still for the model.
 func (s *Spec) digest() string {
 	e := *s
 	e.Digest = ""
@@ -34,7 +35,7 @@ func (s *Spec) digest() string {
 	e.PackageIndex.FindLinks = shareableLinks(s.PackageIndex.FindLinks)
 	e.SystemPackages = slices.Clone(s.SystemPackages)
 	for i := range e.SystemPackages {
-		e.SystemPackages[i].Reason = ""
+		e.SystemPackages[i].Reason = "" // words, which another version of mlenv may write otherwise
 	}
 	sum := sha256.Sum256(compactJSON(&e))
 	return "sha256:" + hex.EncodeToString(sum[:])

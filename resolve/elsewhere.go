@@ -40,7 +40,8 @@ func (m *merger) reportWindowsPaths(from *model.Model) {
 }
 
 // isPath reports whether the value of a flavor's key, which has a backslash, is meant as a path: by its
-// key, or since with slashes it would name something in the model.
+// key, or since with slashes it would name something in the model. A regular expression or an escaped
+// text has backslashes, too.
 func isPath(fsys fs.FS, field model.Field) bool {
 	top, _, _ := strings.Cut(field.Key, ".")
 	if slices.Contains(PathKeys, field.Key) || top == "artifacts" && strings.HasSuffix(field.Key, ".path") || top == "code" || top == "env" {
@@ -54,7 +55,8 @@ func isPath(fsys fs.FS, field model.Field) bool {
 	return err == nil
 }
 
-// reportUnfetchable reports direct references that no installer can fetch.
+// reportUnfetchable reports direct references that no installer can fetch. They come from "pip freeze" of an
+// environment that conda, a notebook service or a build farm has filled.
 func (m *merger) reportUnfetchable() {
 	for _, list := range [][]Requirement{m.spec.Requirements, m.spec.BuildDependencies} {
 		for _, r := range list {

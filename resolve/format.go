@@ -12,7 +12,8 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// JSON returns the spec as indented JSON.
+// JSON returns the spec as indented JSON. "<" and ">" stay as they are: they are in every other specifier,
+// and nobody puts a Spec into a web page as it is.
 func (s *Spec) JSON() ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -46,7 +47,8 @@ func encodeYAML(v any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// ParseSpec reads a spec in its YAML or JSON form.
+// ParseSpec reads a spec in its YAML or JSON form, which is YAML, too. A key that it does not know is an
+// error: it is a typing mistake, or of a later version that means something by it.
 func ParseSpec(data []byte) (*Spec, error) {
 	var s Spec
 	d := yaml.NewDecoder(bytes.NewReader(data))
@@ -77,7 +79,7 @@ func (r *Requirement) normalize() {
 // RequirementsTxt returns the spec as a requirements file for pip and uv. A requirements file
 // cannot contain constraints: those on required packages are merged into the requirements, the
 // others become comments. Hashes are written only if every requirement has them, because pip
-// requires either all or none.
+// requires either all or none, and would refuse a file with some.
 func (s *Spec) RequirementsTxt() []byte {
 	var b bytes.Buffer
 	if !s.Python.Version.IsZero() {
@@ -154,7 +156,8 @@ func (r Requirement) Line() string {
 	return b.String()
 }
 
-// localPath returns the path in a form that installers do not mistake for a package name.
+// localPath returns the path in a form that installers do not mistake for a package name: "source" is a
+// project of the index, "./source" is not.
 func localPath(p string) string {
 	if strings.HasPrefix(p, "/") || strings.HasPrefix(p, ".") || len(p) > 1 && p[1] == ':' {
 		return p
@@ -198,7 +201,7 @@ type condaFile struct {
 }
 
 // condaCap makes a cap of an exact version, and conda's own form of a fuzzy one: "<=23.1" of "==23.1",
-// "=23.*" of "==23.*". Other comparisons mean the same to conda.
+// "=23.*" of "==23.*". Other comparisons mean the same to conda. See CondaYAML for why it is a cap.
 func condaCap(specifier string) string {
 	parts := strings.Split(specifier, ",")
 	for i, part := range parts {

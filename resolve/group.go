@@ -18,7 +18,9 @@ type entry struct {
 	file *envfile.File
 }
 
-// group holds all entries with the same name and marker. The first entry wins any conflict.
+// group holds all entries with the same name and marker. The first entry wins any conflict. Entries of one
+// name with different markers are different groups: "a==1; python_version < '3.9'" and "a==2;
+// python_version >= '3.9'" are no contradiction.
 type group struct {
 	name    pep508.Name
 	marker  pep508.Marker
@@ -142,7 +144,7 @@ func extrasText(extras []pep508.Name) string {
 }
 
 // pinnedBySource returns the version of a direct requirement if its file name contains it, as that
-// of a wheel does.
+// of a wheel does. Other archives are not relied on: those of repositories are named after a tag or commit.
 func pinnedBySource(e entry) (pep440.Version, bool) {
 	base, _, _ := strings.Cut(path.Base(source(e)), "#")
 	if !strings.HasSuffix(base, ".whl") {
@@ -156,7 +158,8 @@ func pinnedBySource(e entry) (pep440.Version, bool) {
 	return v, err == nil
 }
 
-// relation is how two entries of a group relate.
+// relation is how two entries of a group relate. Compatible entries are joined, as pip would do with two
+// lines of one file; of contradictory ones the first is kept and the other one reported.
 type relation int
 
 const (
@@ -203,8 +206,8 @@ func samePin(a, b pep440.Specifiers) bool {
 	return ok && too && v.Compare(w) == 0
 }
 
-// reduce removes the clauses of a satisfiable set that a pin in it makes redundant. Of several pins
-// the most exact one wins: ==2.0+cu118 over ==2.0.
+// reduce removes the clauses of a satisfiable set that a pin in it makes redundant, so that a Spec says
+// "==2.0" and not "==2.0,>=1.5,<3". Of several pins the most exact one wins: ==2.0+cu118 over ==2.0.
 func reduce(s pep440.Specifiers) pep440.Specifiers {
 	var best pep440.Specifiers
 	var version pep440.Version

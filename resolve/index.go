@@ -39,7 +39,8 @@ func (m *merger) mergeIndex() {
 	slices.Sort(p.OnlyBinary)
 }
 
-// maxOwn is how many indexes and hosts are reported each by itself.
+// maxOwn is how many indexes and hosts are reported each by itself. A hostile model can name ten thousand,
+// and nobody reads on after fifty.
 const maxOwn = 50
 
 // ownIndexes reports where the model's own files say that packages come from, and that certificates are
@@ -84,7 +85,7 @@ func (m *merger) findEach(rule finding.ID, all []envfile.Declaration, format str
 }
 
 // compareIndex reports two files that name different indexes. It is not a finding if a flag
-// replaces the model's index.
+// replaces the model's index, which is what the flag is for.
 func (m *merger) compareIndex(first, d *envfile.Declaration, f *envfile.File) {
 	if first == nil || first.Value == d.Value || f.Kind == envfile.Flags || first.From.File == finding.CommandLine {
 		return

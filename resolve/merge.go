@@ -34,7 +34,8 @@ func newMerger(files []*envfile.File) *merger {
 	return m
 }
 
-// precedence ranks the kinds of files as MLflow does. The lowest rank wins.
+// precedence ranks the kinds of files as MLflow does. The lowest rank wins. The last three are not read by
+// MLflow for requirements; they only say what the Python was.
 func precedence(k envfile.Kind) int {
 	return slices.Index([]envfile.Kind{
 		envfile.Flags, envfile.PythonEnv, envfile.Requirements, envfile.Conda,
@@ -76,7 +77,8 @@ func (m *merger) locked() *envfile.File {
 	return found
 }
 
-// reportCredentials reports each URL with credentials once, with all the files that have it.
+// reportCredentials reports each URL with credentials once, with all the files that have it: MLflow copies
+// a requirement into three files, and there is one password to change.
 func (m *merger) reportCredentials() {
 	var texts []string
 	places := map[string]*origins{}
@@ -122,7 +124,8 @@ func (m *merger) mergeConda() {
 	m.reportCondaPackages()
 }
 
-// reportCondaPackages reports that there are conda packages at all.
+// reportCondaPackages reports that there are conda packages at all, in one finding: a conda.yaml made by
+// "conda env export" lists hundreds.
 func (m *merger) reportCondaPackages() {
 	packages := m.spec.Conda.Packages
 	if len(packages) == 0 {
@@ -164,12 +167,13 @@ func (m *merger) condaAsPip() {
 	}
 }
 
-// find reports a finding of a rule.
+// find reports a finding of a rule. The findings are sorted in the end; nothing depends on the order of calls.
 func (m *merger) find(rule finding.ID, subject string, from []finding.Origin, format string, args ...any) {
 	m.spec.Findings.Add(rule, subject, from, format, args...)
 }
 
-// finish sorts everything whose order has no meaning, replaces nil lists, and sets the digest.
+// finish sorts everything whose order has no meaning, replaces nil lists, and sets the digest. Extra indexes
+// and conda's channels stay as they are: their order decides where a package is taken from.
 func (m *merger) finish() *Spec {
 	s := m.spec
 	slices.Sort(s.EnvironmentVariables)

@@ -15,7 +15,8 @@ import (
 var mlflowNames = []string{"mlflow", "mlflow-skinny", "mlflow-tracing"}
 
 // pinMLflow makes sure that the environment has the version of mlflow that logged the model, unless
-// the model pins another.
+// the model pins another. The server that loads the model is mlflow itself: a newer one may read an old
+// model otherwise, or not at all, and without a pin the version would be that of the day of the build.
 func (m *merger) pinMLflow(logged model.Value) {
 	origin := finding.Origin{File: logged.File, Line: logged.Line, Text: "mlflow_version: " + logged.Text}
 	pin, known := mlflowPin(logged.Text)
@@ -42,7 +43,8 @@ func (m *merger) pinMLflow(logged model.Value) {
 	}
 }
 
-// pinOne pins one of mlflow's distributions, or checks the pin that it has.
+// pinOne pins one of mlflow's distributions, or checks the pin that it has. One from a URL or path is what
+// the author has built, and stays.
 func (m *merger) pinOne(r *Requirement, pin pep440.Version, known bool, origin finding.Origin) {
 	if r.URL != "" || r.Path != "" {
 		return
@@ -79,6 +81,7 @@ func (m *merger) comparePin(r *Requirement, has, pin pep440.Version, origin find
 		return
 	}
 	from := append(slices.Clone(r.From), origin)
+	// "mlflow==2.9" is 2.9.0 to pip. Who writes it mostly means the 2.9.2 that is installed.
 	if a, b := has.Release(), pin.Release(); len(a) == 2 && len(b) > 2 && slices.Equal(a, b[:2]) {
 		m.find(finding.MLflowPinShort, name, from, "%s==%s means %s.0, but the model was logged with %s",
 			r.Name, has, has, logged)

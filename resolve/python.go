@@ -19,7 +19,8 @@ type pythonDeclaration struct {
 	allowed pep440.Specifiers // of a range
 }
 
-// mergePython uses the first version in MLflow's order and compares all others with it.
+// mergePython uses the first version in MLflow's order and compares all others with it. Without a minor
+// version there are no wheels to choose, since their tags name it, so that "3" is not enough.
 func (m *merger) mergePython() {
 	declared := m.pythonDeclarations()
 	winner := slices.IndexFunc(declared, func(w pythonDeclaration) bool { return w.isMinor() })
@@ -108,7 +109,7 @@ func usedNote(version pep440.Version) string {
 // false, and the version is the start of the range, as in MLflow, or zero if it has none.
 func guessPython(w pythonDeclaration) (version pep440.Version, sure bool) {
 	var fitting []pep440.Version
-	for number := range 40 {
+	for number := range 40 { // 3.0 to 3.39: PEP 602 brings one a year, 3.14 in 2025
 		minor := pep440.MustParse(fmt.Sprintf("3.%d", number))
 		if !w.allowed.IsZero() && w.allowed.And(pep440.Within(minor)).Satisfiable() {
 			fitting = append(fitting, minor)
@@ -146,6 +147,8 @@ func (m *merger) comparePython(won, w pythonDeclaration) {
 	}
 }
 
+// minorDiffers reports whether two releases have other wheels and another language: 3.10 and 3.11. What
+// only differs in the patch release does not.
 func minorDiffers(a, b []uint64) bool {
 	n := min(len(a), len(b), 2)
 	return !slices.Equal(a[:n], b[:n])

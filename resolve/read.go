@@ -24,7 +24,8 @@ type Options struct {
 }
 
 // Model reads the environment files of a model and merges them. Files with invalid syntax are
-// errors, joined if there are several. Everything that is wrong with valid files is a finding.
+// errors, joined if there are several, so that one run tells all of them. Everything that is wrong with
+// valid files is a finding: there is a Spec then, and a policy decides what becomes of it.
 func Model(from *model.Model, opts Options) (*Spec, error) {
 	files, err := readFiles(from)
 	if err != nil {
@@ -77,7 +78,8 @@ func modelInfo(m *model.Model) ModelInfo {
 	return info
 }
 
-// readFiles reads every file in which the model declares its environment.
+// readFiles reads every file in which the model declares its environment. It goes on after a file with
+// errors. A file that MLflow would find without being told its name is read, too, if MLmodel names none.
 func readFiles(m *model.Model) ([]*envfile.File, error) {
 	var files []*envfile.File
 	var errs []error

@@ -95,7 +95,8 @@ func (b *budget) spend(sets ...pep440.Specifiers) bool {
 	return *b >= 0
 }
 
-// side is what one file says of a group, from one source.
+// side is what one file says of a group, from one source. Its lines are joined as they come, in time that
+// grows with their number alone: compared one by one, ten thousand lines of a hostile model would take hours.
 type side struct {
 	entry
 	all    pep440.Conjunction
@@ -231,7 +232,8 @@ func sorted[T ~string](list []T) []T {
 	return slices.Compact(list)
 }
 
-// joinHashes returns the hashes of the winner, or those of e if the winner has none.
+// joinHashes returns the hashes of the winner, or those of e if the winner has none. They are not joined:
+// a hash more is a file more that would be accepted.
 func (m *merger) joinHashes(have []string, first, e entry) []string {
 	if len(have) == 0 {
 		return e.Hashes
@@ -292,7 +294,8 @@ func (m *merger) reportExtras(rule finding.ID, winner, e entry) {
 }
 
 // reportOneFile reports requirements that are missing from some of the files. It ignores files that
-// declare no requirements at all, and a python_env.yaml that only includes requirements.txt.
+// declare no requirements at all, and a python_env.yaml that only includes requirements.txt. Whoever adds a
+// package by hand edits one file; with another environment manager MLflow then reads one without it.
 func (m *merger) reportOneFile(groups []*group) {
 	var sources []*envfile.File
 	for _, f := range m.files {
@@ -334,7 +337,7 @@ func markerText(m pep508.Marker) string {
 }
 
 // reportOverlaps reports requirements of one package with different markers that are all true for
-// the model's Python but exclude each other.
+// the model's Python but exclude each other. In the file they look like alternatives.
 func (m *merger) reportOverlaps(groups []*group) {
 	env, ok := markerEnvironment(m.spec.Python.Version)
 	if !ok {
@@ -372,7 +375,8 @@ func (m *merger) reportOverlaps(groups []*group) {
 }
 
 // markerEnvironment returns the environment that models are served in: Linux with the model's
-// Python.
+// Python (PEP 508, "Environment markers"). Where a marker asks for the machine, this one is x86-64: there is
+// no base yet that would say. It only serves to find contradictions; what is installed is decided anew.
 func markerEnvironment(python pep440.Version) (pep508.Environment, bool) {
 	minor := python.Minor()
 	if minor == "" {

@@ -1,5 +1,15 @@
 // Package resolve merges what an MLflow Model declares about its environment into one Spec, in
 // which every entry knows the lines it comes from and every disagreement is a finding.
+//
+// A model says the same thing several times: conda.yaml, python_env.yaml and requirements.txt are all
+// written when it is logged, and edited by hand later, one of them. MLflow reads one and never looks at
+// the others, so that nobody learns that they differ before something else is deployed than was tested.
+// Here the file wins that MLflow would read, so that the Spec is what MLflow would install, and what the
+// others say otherwise is told.
+//
+// A Spec depends on the model's files and the options alone. Its digest leaves out what does not change
+// the environment (who made the model and when, in which file and line an entry stands, findings), so that a
+// lock of yesterday still counts for a model that was retrained today.
 package resolve
 
 import (
@@ -9,7 +19,8 @@ import (
 	"mlenv/resolve/secret"
 )
 
-// SchemaVersion is the version of the JSON and YAML forms of a Spec.
+// SchemaVersion is the version of the JSON and YAML forms of a Spec. It changes when a key changes its
+// meaning or goes; keys may be added.
 const SchemaVersion = 1
 
 // Spec is the merged environment of one model. Its JSON and YAML forms have the same keys, in the
@@ -30,11 +41,12 @@ type Spec struct {
 	Findings             finding.List    `json:"findings" yaml:"findings"`
 
 	// Secrets are the URLs that were written with credentials. They are not part of the JSON and
-	// YAML forms, nor of the digest.
+	// YAML forms, nor of the digest: they are for the client that asks those URLs in this run.
 	Secrets []secret.Text `json:"-" yaml:"-"`
 }
 
-// ModelInfo identifies the model. It is not part of the digest.
+// ModelInfo identifies the model. It is not part of the digest: a model that is trained again has the same
+// environment.
 type ModelInfo struct {
 	Flavors       []string `json:"flavors" yaml:"flavors"`
 	MLflowVersion string   `json:"mlflowVersion" yaml:"mlflowVersion"`

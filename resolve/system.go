@@ -14,7 +14,9 @@ type systemNeed struct {
 }
 
 // systemNeeds lists packages known to be missing from a slim base. The wheels of xgboost and
-// scikit-learn contain their own libgomp, so they are not listed.
+// scikit-learn contain their own libgomp, so they are not listed. A table is enough: manylinux (PEP 600)
+// lets wheels expect few libraries, and auditwheel puts the others into the wheel. What is not in it is found
+// when the libraries of a lock are compared with those of a base.
 var systemNeeds = []systemNeed{
 	{"default-jre-headless", "h2o runs on Java", []string{"h2o"}, nil},
 	{"default-jre-headless", "johnsnowlabs runs on Java", []string{"johnsnowlabs"}, nil},

@@ -44,7 +44,8 @@ func (p uvPackage) isProject() bool {
 	return false
 }
 
-// source is where a package comes from if that is no index, as "git https://…"; else "".
+// source is where a package comes from if that is no index, as "git https://…"; else "". An index is told
+// apart by its key, "registry".
 func (p uvPackage) source() string {
 	for _, key := range []string{"git", "url", "path", "directory", "editable"} {
 		if at, ok := p.Source[key].(string); ok {
@@ -110,7 +111,9 @@ func (m *merger) compareUVLock(fsys fs.FS, file string) {
 	}
 }
 
-// uvComparison is one comparison under way.
+// uvComparison is one comparison under way. It goes both ways: what is required and not locked, and what the
+// project depends on and no requirement names. Versions of packages that only others need are left alone,
+// since a Spec does not name them.
 type uvComparison struct {
 	*merger
 	file     string

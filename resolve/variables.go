@@ -49,7 +49,7 @@ func Variables(m *model.Model) []Variable {
 }
 
 // VariableFindings says once which variables a model wants when it runs; it is empty for one that
-// wants none.
+// wants none. It is one finding, whatever their number: they are set in one place, the container's manifest.
 func VariableFindings(m *model.Model) (out finding.List) {
 	var names []string
 	var from []finding.Origin

@@ -12,8 +12,9 @@ import (
 )
 
 // ParseConda reads a conda environment.yml. Its python entry becomes Python; pip, setuptools and
-// wheel become BuildDependencies, with their versions translated to PEP 440; the items of pip
-// sections become Requirements, and all other packages CondaPackages.
+// wheel become BuildDependencies, with their versions translated to PEP 440, as MLflow has it when it
+// makes a virtualenv of such a file; the items of pip sections become Requirements, and all other
+// packages CondaPackages.
 func ParseConda(fsys fs.FS, path string) (*File, error) {
 	d, root := openDocument(fsys, Conda, path)
 	if root == nil {
@@ -111,7 +112,7 @@ func (d *document) condaPackage(item *source.Node) {
 }
 
 // condaPython records the Python version. One that PEP 440 cannot express, such as "3.8|3.9",
-// becomes a note.
+// becomes a note and no error: other files of the model mostly say the version, too.
 func (d *document) condaPython(m matchSpec, o finding.Origin) {
 	version, plain, ok := m.pep440()
 	if ok && version != "" {
@@ -137,7 +138,7 @@ func (d *document) condaBuildDependency(m matchSpec, o finding.Origin) {
 	req := Requirement{Requirement: pep508.Requirement{Name: pep508.Name(m.name), Spelling: m.name}, From: o}
 	version, plain, ok := m.pep440()
 	if plain {
-		if m.fuzzy() {
+		if m.fuzzy() { // conda's "=24" is every 24.x, which PEP 440 writes as "==24.*"
 			version += ".*"
 		}
 		version = "==" + version

@@ -8,7 +8,8 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// pipNames are the conda packages whose project on the Python Package Index has another name.
+// pipNames are the conda packages whose project on the Python Package Index has another name. conda splits
+// some projects into a base without the heavy dependencies and the rest; pip has one project of both.
 var pipNames = map[string]string{
 	"dask-core": "dask", "matplotlib-base": "matplotlib", "msgpack-python": "msgpack", "py-lightgbm": "lightgbm",
 	"py-xgboost": "xgboost", "py-xgboost-cpu": "xgboost", "pytables": "tables", "python-graphviz": "graphviz",
@@ -26,7 +27,8 @@ var nativePackages = []string{
 }
 
 // isNative reports a package that brings more than Python code can bring, judged by its name: that of
-// a C library, a compiler, CUDA or R.
+// a C library, a compiler, CUDA or R. To take one for a Python project would be worse than to refuse it:
+// whoever registers its name on the index decides what is installed.
 func isNative(name string) bool {
 	return slices.Contains(nativePackages, name) || strings.HasPrefix(name, "_") || strings.HasPrefix(name, "r-") ||
 		strings.HasPrefix(name, "cuda") || strings.HasPrefix(name, "libg") || strings.HasPrefix(name, "libstdcxx") ||
@@ -38,7 +40,9 @@ func isNative(name string) bool {
 var plainChannels = []string{"", "anaconda", "conda-forge", "defaults", "main", "pkgs/main"}
 
 // Requirement returns the conda package as a requirement for pip: that of the same name, or of the
-// name that pip knows it by, with conda's version exactly. If it cannot be one, why says so.
+// name that pip knows it by, with conda's version exactly. If it cannot be one, why says so. What conda
+// chooses by beside the version (a build, a channel with builds of its own, a platform) pip cannot ask
+// for, and to leave it out would be another package.
 func (p CondaPackage) Requirement() (r Requirement, why string) {
 	m, err := parseMatchSpec(p.MatchSpec)
 	if err != nil {

@@ -1,5 +1,15 @@
 // Package envfile parses the files in which an MLflow Model declares its environment (requirements
 // files, conda.yaml, python_env.yaml) into entries that know the file and line they come from.
+//
+// A file means here what it means to the tool that it is written for: pip, conda or MLflow. Where these
+// are lenient (pip passes over words after options, conda over keys that it does not know) so is this
+// package, with a Note; where one of them would refuse a file, so does this package, with the line. Two
+// things are stricter than pip. A file of a model cannot reach out of the model, because its author need
+// not be trusted. And nothing depends on the machine: neither encodings nor variables are taken from its
+// environment, so that a model means the same everywhere.
+//
+// Credentials are taken out of every text before anything else looks at it. What prints an entry, an
+// error or a Spec need not think of them.
 package envfile
 
 import (
@@ -24,8 +34,8 @@ const (
 )
 
 // Requirement is one requirement, in any form that pip accepts. For a wheel given by its path or
-// URL, Specifier pins the version in the file name. PEP 508 does not allow both, so print either
-// the specifier or the URL.
+// URL, Specifier pins the version in the file name, so that it can be compared with what other files
+// say of the project. PEP 508 does not allow both, so print either the specifier or the URL.
 type Requirement struct {
 	pep508.Requirement          // Name is "" if only the distribution itself could tell
 	Path               string   // a local path, relative to the model root ("wheels/x-1.0-py3-none-any.whl"), else ""; as given for a flag
@@ -40,7 +50,8 @@ type Declaration struct {
 	From  finding.Origin
 }
 
-// Options are pip's settings in a requirements file, with credentials removed from URLs.
+// Options are pip's settings in a requirements file, with credentials removed from URLs. Each keeps its
+// position: settings of several files are merged, and what they disagree about is reported by line.
 type Options struct {
 	IndexURL       *Declaration
 	ExtraIndexURLs []Declaration
@@ -55,7 +66,8 @@ type Options struct {
 	UseFeatures    []Declaration
 }
 
-// CondaPackage is a conda dependency, other than a pip section.
+// CondaPackage is a conda dependency, other than a pip section. The version stays in conda's syntax:
+// "=3.10" and "1.2|1.4" have no exact counterpart in PEP 440.
 type CondaPackage struct {
 	Name      string // lower case
 	Channel   string

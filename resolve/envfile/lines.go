@@ -31,6 +31,7 @@ func decode(name string, data []byte) (string, error) {
 	switch {
 	case hasPrefix(data, 0xef, 0xbb, 0xbf):
 		data = data[3:]
+	// UTF-32 comes before UTF-16: the mark of the one begins with that of the other.
 	case hasPrefix(data, 0xff, 0xfe, 0, 0):
 		return decode32(data[4:], binary.LittleEndian), nil
 	case hasPrefix(data, 0, 0, 0xfe, 0xff):
@@ -57,9 +58,11 @@ func hasPrefix(data []byte, mark ...byte) bool {
 }
 
 // declaredLatin reports whether a coding line declares Latin-1. It returns false for UTF-8 and if
-// there is no coding line.
+// there is no coding line. Any other encoding is an error: to read its bytes as UTF-8 could give names
+// that nobody wrote.
 func declaredLatin(name string, data []byte) (bool, error) {
 	for n := 1; n <= 2 && len(data) > 0; n++ {
+		// Of a line of megabytes, no more than its beginning is copied and searched.
 		first, rest, _ := strings.Cut(string(data[:min(len(data), 1000)]), "\n")
 		data = data[len(first):]
 		if len(rest) > 0 || len(data) > 0 {
@@ -109,7 +112,8 @@ func decodeLatin1(data []byte) string {
 const maxLines = 500_000
 
 // splitLines splits text where Python's str.splitlines does and numbers the lines starting with
-// first. It stops after maxLines.
+// first. It stops after maxLines. pip uses splitlines, so that a form feed or U+2028 ends a line for it:
+// split at "\n" alone, a file could show a reviewer one requirement and pip another.
 func splitLines(text string, first int) []line {
 	var lines []line
 	start := 0
@@ -131,7 +135,8 @@ func splitLines(text string, first int) []line {
 	return lines
 }
 
-// isSpace is Python's str.isspace for one character.
+// isSpace is Python's str.isspace for one character, which pip strips lines with. Go's IsSpace lacks the
+// separators of ASCII.
 func isSpace(r rune) bool {
 	return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f
 }
@@ -179,7 +184,8 @@ func logicalLines(lines []line) []line {
 	return out
 }
 
-// cutComment removes everything from the first # that starts the line or follows white space.
+// cutComment removes everything from the first # that starts the line or follows white space. Any other
+// # is part of a URL: "…#egg=name", "…#sha256=…".
 func cutComment(text string) string {
 	for i, r := range text {
 		if r != '#' {
@@ -193,7 +199,9 @@ func cutComment(text string) string {
 	return text
 }
 
-// splitWords splits as Python's shlex.split does (POSIX mode, no comments).
+// splitWords splits as Python's shlex.split does (POSIX mode, no comments), which pip splits options with.
+// A backslash within double quotes escapes only a quote and itself, outside of quotes anything; within
+// single quotes it is a backslash.
 func splitWords(text string) ([]string, error) {
 	var words []string
 	var word strings.Builder

@@ -13,7 +13,8 @@ type option struct {
 }
 
 // optionNames maps the long names of the options that pip accepts in a requirements file to the
-// names used here.
+// names used here. It has those that mlenv does not act on, too: as to pip, they are no mistake, and an
+// abbreviation that fits one of them is ambiguous.
 var optionNames = map[string]string{
 	"--requirement":       "requirement",
 	"--constraint":        "constraint",
@@ -47,7 +48,8 @@ var shortOptions = map[byte]string{
 	'C': "config-settings",
 }
 
-// isSwitch reports whether an option takes no value.
+// isSwitch reports whether an option takes no value. The word after any other option is its value, even
+// if it begins with a dash, as optparse has it.
 func isSwitch(name string) bool {
 	switch name {
 	case "no-index", "pre", "prefer-binary", "require-hashes", "no-require-hashes":
@@ -57,7 +59,8 @@ func isSwitch(name string) bool {
 }
 
 // splitLine splits a line before its first word that starts with a dash. The part before it is a
-// requirement, whose quotes must be kept; the rest are options.
+// requirement, whose quotes must be kept, for they are part of a marker; the rest are options. Words are
+// what spaces separate, not tabs: pip splits the same way.
 func splitLine(text string) (requirement, options string) {
 	start := 0
 	for {

@@ -10,7 +10,8 @@ import (
 )
 
 // ParsePythonEnv reads MLflow's python_env.yaml: python, build_dependencies and dependencies, each
-// of which may be missing. The items of both lists are lines of a requirements file.
+// of which may be missing. The items of both lists are lines of a requirements file. A key that MLflow
+// does not know is an error, for MLflow passes all of them to a constructor, which then fails.
 func ParsePythonEnv(fsys fs.FS, path string) (*File, error) {
 	d, root := openDocument(fsys, PythonEnv, path)
 	if root == nil {
@@ -42,6 +43,7 @@ func (d *document) pythonVersion(p source.Pair) {
 	if v == nil {
 		return
 	}
+	// Without quotes, 3.10 is the number 3.1 to every YAML reader.
 	if p.Value.Tag == "!!float" || p.Value.Tag == "!!int" {
 		d.note(v.From, finding.PythonNotText, "python", "MLflow reads %s as a number and rejects it: put it in quotes", v.Value)
 	}

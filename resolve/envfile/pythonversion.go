@@ -18,7 +18,9 @@ import (
 // implementation matches the forms in which uv and pyenv accept a version of CPython.
 var implementation = pattern.New(`^(?:cpython[-@]|python[-@]?)?([0-9][0-9A-Za-z.]*|[<>=!~].*)$`)
 
-// ParsePythonVersion reads a .python-version file: its first line that is not a comment.
+// ParsePythonVersion reads a .python-version file: its first line that is not a comment. pyenv takes
+// several versions, of which the first is the one that python starts. What is no version of CPython, such
+// as the name of a virtualenv, is a note: the file is for the author's machine and not for the model's.
 func ParsePythonVersion(fsys fs.FS, path string) (*File, error) {
 	r := newReader(fsys, PythonVersionFile, path)
 	data, err := r.bytes(path)
@@ -55,7 +57,8 @@ func isVersionOrSpecifier(text string) bool {
 	return err == nil && text != ""
 }
 
-// ParsePyProject reads project.requires-python in a pyproject.toml, and nothing else.
+// ParsePyProject reads project.requires-python in a pyproject.toml, and nothing else: the file describes
+// the project in which the model was made, whose dependencies are not the model's.
 func ParsePyProject(fsys fs.FS, path string) (*File, error) {
 	r := newReader(fsys, PyProject, path)
 	data, err := r.bytes(path)

@@ -14,10 +14,11 @@ import (
 	"mlenv/resolve/secret"
 )
 
+// Bounds on what a file that was made to do harm can cost. No real one comes near them.
 const (
-	maxErrors   = 50   // reported for one file
+	maxErrors   = 50   // reported for one file; more are of no help to anybody
 	maxIncludes = 1000 // files that one file includes, directly or not
-	maxDepth    = 100
+	maxDepth    = 100  // files that include one another, each read while the one above it is
 )
 
 // reader collects entries from the lines of a requirements file, or of a YAML file that contains
@@ -32,7 +33,7 @@ type reader struct {
 }
 
 // include is a file and how to read it. A file may be included once as requirements and once as
-// constraints.
+// constraints: "-r a.txt" with "-c a.txt" is odd, but pip takes it.
 type include struct {
 	name       string
 	constraint bool
@@ -46,7 +47,8 @@ func newReader(fsys fs.FS, kind Kind, name string) *reader {
 // grammar. Paths of included files are relative to the file that includes them; paths of
 // requirements are relative to the root of fsys. Neither may leave fsys.
 //
-// Environment variables are not expanded: ${VAR} stays as it is.
+// Environment variables are not expanded: ${VAR} stays as it is. pip replaces it, and so a model could
+// send any variable of the machine to a server that it names.
 func ParseRequirements(fsys fs.FS, path string) (*File, error) {
 	r := newReader(fsys, Requirements, path)
 	r.readFile(include{name: path}, finding.Origin{})
@@ -114,6 +116,7 @@ func (r *reader) note(o finding.Origin, rule finding.ID, subject, format string,
 
 // include reads a file that is included at o.
 func (r *reader) include(name string, constraint bool, o finding.Origin) {
+	// pip would fetch it, each time anew. What a model needs must be in the model, or its digest says nothing.
 	if scheme := urlScheme(name); scheme == "http" || scheme == "https" || scheme == "file" || strings.Contains(name, "://") {
 		clean, _ := secret.Scrub(name)
 		r.fail(o, "copy its lines into the model", "the requirements file %q is a URL, so its content could change", clean)
@@ -139,7 +142,7 @@ func (r *reader) include(name string, constraint bool, o finding.Origin) {
 		return
 	}
 	if r.read[in] {
-		return // it was read before
+		return // again, its lines would say nothing new; and files that include each other twice double each time
 	}
 	if len(r.read) > maxIncludes || len(r.stack) > maxDepth {
 		r.fail(o, "", "too many included files")
@@ -190,7 +193,8 @@ func (r *reader) bytes(name string) ([]byte, error) {
 	return source.ReadAll(f, name)
 }
 
-// missing reports whether a file does not exist. The error then belongs to the line that names it.
+// missing reports whether a file does not exist. The error then belongs to the line that names it; of a
+// file that is there but cannot be read, the fault is the file's own.
 func (r *reader) missing(name string) bool {
 	f, err := r.open(name)
 	if err == nil {
@@ -199,7 +203,8 @@ func (r *reader) missing(name string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// findLocked looks for the comment that MLflow writes above requirements it has locked.
+// findLocked looks for the comment that MLflow writes above requirements it has locked. Such a file lists
+// what the requirements bring with them, too: a pin in it is no wish of the user's.
 func (r *reader) findLocked(lines []line) {
 	for _, l := range lines {
 		comment, ok := strings.CutPrefix(strings.TrimFunc(l.text, isSpace), "#")
@@ -225,6 +230,7 @@ func (r *reader) line(l line, in include) {
 		r.fail(o, "", "%v", err)
 		return
 	}
+	// A quote in the middle of a URL hides its password from scrub until the words are split.
 	unquoted := false // removing quotes revealed credentials
 	for i := range words {
 		var found bool

@@ -12,7 +12,8 @@ import (
 	"mlenv/resolve/secret"
 )
 
-// setting applies an option that is valid for the whole file.
+// setting applies an option that is valid for the whole file, in the order of the lines: of --index-url
+// the last one counts, as with pip.
 func (r *reader) setting(opt option, o finding.Origin) {
 	f := &r.file.Options
 	d := Declaration{Value: opt.value, From: o}
@@ -81,7 +82,8 @@ var digits = pattern.New(`^[0-9]*$`)
 func switchedOn(o finding.Origin) *Declaration { return &Declaration{Value: "true", From: o} }
 
 // hostOnly removes credentials before a host without a scheme, and reports whether there were any.
-// Those in URLs have been removed already.
+// Those in URLs have been removed already. "user:password@host" is no URL that pip would take, but a
+// mistake that people make, and the password is a real one.
 func hostOnly(opts []option) bool {
 	found := false
 	for i, opt := range opts {
@@ -109,6 +111,7 @@ func (r *reader) urlSetting(d Declaration, opt string) (Declaration, bool) {
 		r.note(d.From, finding.IgnoredOption, "", "pip ignores an option with an empty URL")
 		return d, false
 	}
+	// An index on this machine could name any file of it, which would then be installed from.
 	if r.confined && opt != "find-links" && urlScheme(d.Value) == "file" {
 		r.outside(d.From, "copy the distributions into the model and name their directory by --find-links", "--%s %q is an index outside the model", opt, d.Value)
 		return d, false
@@ -134,7 +137,7 @@ func (r *reader) secretVariable(text string, o finding.Origin) {
 }
 
 // findLinks adds a URL, or a directory or file. Its path is relative to the file that names it if
-// it exists there, else to the root of the model.
+// it exists there, else to the root of the model, in the place of the directory that pip is started in.
 func (r *reader) findLinks(d Declaration) {
 	d, ok := r.urlSetting(d, "find-links")
 	if !ok {
@@ -176,7 +179,7 @@ func (r *reader) exists(name string) bool {
 }
 
 // formats applies --no-binary or --only-binary. The value is ":all:", ":none:", which empties the
-// list, or names, which are removed from the other list.
+// list, or names, which are removed from the other list: of what is said of a project, the last counts.
 func (r *reader) formats(d Declaration, to, other *[]Declaration) {
 	if strings.HasPrefix(d.Value, "-") {
 		r.fail(d.From, "", "--no-binary and --only-binary need a value")

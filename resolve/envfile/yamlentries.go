@@ -9,7 +9,8 @@ import (
 	"mlenv/resolve/secret"
 )
 
-// document reads the entries of a YAML file.
+// document reads the entries of a YAML file. Lists of requirements in it are read as lines of a
+// requirements file are, "-r FILE" included, since MLflow writes them into one.
 type document struct {
 	*reader
 	in include
@@ -58,7 +59,8 @@ func (d *document) origin(line int, text string) finding.Origin {
 	return o
 }
 
-// scalar returns the value of a key, or nil if it is null or not text.
+// scalar returns the value of a key, or nil if it is null or not text. A number is given as it is written:
+// whoever writes 3.10 means 3.10.
 func (d *document) scalar(p source.Pair) *Declaration {
 	switch p.Value.Kind {
 	case source.Null:
@@ -93,7 +95,8 @@ func (d *document) strings(key string, line int, n *source.Node) []*source.Node 
 }
 
 // requirementList reads a list whose items are lines of a requirements file. An error is reported
-// for the line of the item.
+// for the line of the item. An item may have several lines, and a backslash at the end of an item joins
+// it to the next one, for that is how they come out when they are written to a file.
 func (d *document) requirementList(key string, at int, n *source.Node) {
 	var lines []line
 	for _, item := range d.strings(key, at, n) {

@@ -38,7 +38,8 @@ func (o Origin) Compare(p Origin) int {
 	return cmp.Or(cmp.Compare(o.File, p.File), cmp.Compare(o.Line, p.Line), cmp.Compare(o.Text, p.Text))
 }
 
-// Severity is how bad a finding is.
+// Severity is how bad a finding is. An Error is what will fail, or what nobody can vouch for: commands
+// stop at it. A Warning may work, and may not be what its author means. An Info is for whoever wonders.
 type Severity string
 
 // The severities, worst first.
@@ -48,7 +49,8 @@ const (
 	Info    Severity = "info"
 )
 
-// rank returns 0 for the worst severity. An unknown severity ranks as even worse.
+// rank returns 0 for the worst severity. An unknown severity ranks as even worse, so that a misspelled one
+// silences nothing.
 func (s Severity) rank() int { return slices.Index([]Severity{Error, Warning, Info}, s) }
 
 // AtLeast reports whether s is at least as bad as t.
@@ -95,7 +97,8 @@ func New(rule ID, subject string, from []Origin, format string, args ...any) Fin
 		Message: secret.Redact(fmt.Sprintf(format, args...)), From: from}
 }
 
-// Equal reports whether two findings have the same contents.
+// Equal reports whether two findings have the same contents. The severity does not count: it follows from
+// the rule and the policy. Neither does what else is known of a vulnerability, which its id identifies.
 func (f Finding) Equal(g Finding) bool {
 	return f.Rule == g.Rule && f.Subject == g.Subject && f.Message == g.Message && slices.Equal(f.From, g.From)
 }
@@ -109,7 +112,8 @@ func (l *List) Add(rule ID, subject string, from []Origin, format string, args .
 	*l = append(*l, New(rule, subject, from, format, args...))
 }
 
-// Sorted returns the findings without duplicates, worst first.
+// Sorted returns the findings without duplicates, worst first. The order is total, so that two runs over
+// the same files print the same bytes, in whatever order their goroutines have finished.
 func (l List) Sorted() List {
 	out := slices.Clone(l)
 	slices.SortStableFunc(out, func(a, b Finding) int {
@@ -143,7 +147,7 @@ func (l List) AtLeast(s Severity) int {
 	return n
 }
 
-// Worst returns the severity of the worst finding, or "" if there are none.
+// Worst returns the severity of the worst finding, or "" if there are none. It decides about the exit code.
 func (l List) Worst() Severity {
 	worst := Severity("")
 	for _, f := range l {

@@ -1,7 +1,8 @@
 package finding
 
 // ID identifies a rule, in kebab case. The meaning of an ID never changes, because policies,
-// suppressions and links refer to it.
+// suppressions and links refer to it: a rule that finds something else gets an ID of its own, and the
+// old one is not used again.
 type ID string
 
 // The ids of all rules.

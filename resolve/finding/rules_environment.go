@@ -1,6 +1,7 @@
 package finding
 
-// environmentRules are the rules of the category "environment".
+// environmentRules are the rules of the category "environment". An Error is a contradiction that no
+// installer can satisfy; where tools differ in what they make of a file, it is a Warning.
 var environmentRules = []Rule{
 	{BuildDependencyDiffers, Environment, Warning, "two files want different versions of a build dependency",
 		"MLflow installs what python_env.yaml names. Make conda.yaml agree, or log the model again."},

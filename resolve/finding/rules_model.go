@@ -1,6 +1,7 @@
 package finding
 
-// modelRules are the rules of the category "model".
+// modelRules are the rules of the category "model". An Error is what keeps the model from being loaded or
+// gives it other code than it was logged with.
 var modelRules = []Rule{
 	{CodeNotImportable, Model, Warning, "a code path holds something that Python cannot import",
 		"A module's name must be an identifier. Rename the file or folder, or remove it from code_paths."},

@@ -1,6 +1,7 @@
 package finding
 
-// policyRules are the rules of the category "policy".
+// policyRules are the rules of the category "policy". What the policy forbids is an Error, for whoever
+// writes a policy means it; what it cannot judge, or no longer needs, is less.
 var policyRules = []Rule{
 	{BaseNotAllowed, Policy, Error, "the base image comes from a registry that the policy does not allow",
 		"Use a base from a registry that the policy allows."},

@@ -1,6 +1,7 @@
 package finding
 
-// signatureRules are the rules of the category "signature".
+// signatureRules are the rules of the category "signature". An Error is what MLflow's own server would
+// answer with, told before anything is deployed.
 var signatureRules = []Rule{
 	{ExampleMismatch, Signature, Error, "the input example does not fit the signature",
 		"MLflow rejects the model's own example, so one of the two is wrong. Log the model again with both from the same data."},

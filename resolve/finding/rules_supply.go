@@ -1,6 +1,8 @@
 package finding
 
-// supplyRules are the rules of the category "supply chain".
+// supplyRules are the rules of the category "supply chain". An Error is a package that should not be
+// installed, or leaves open which bytes would be; what can be checked, but comes from where it might not be
+// expected, is a Warning.
 var supplyRules = []Rule{
 	{ConflictingHashes, Supply, Error, "two files give different hashes for the same requirement",
 		"A file that fits one hash fails the other. Find out which of the two is right before anything is installed."},

@@ -1,6 +1,7 @@
 package finding
 
-// targetRules are the rules of the category "target".
+// targetRules are the rules of the category "target": a model that is right in itself, but not for the base
+// or the platform that it is meant for.
 var targetRules = []Rule{
 	{BaseNotExact, Target, Warning, "the base has another patch release of Python than the model",
 		"The registry has no image of the exact version, so the one of the minor version is taken. Name a base yourself if the patch release matters."},
