@@ -344,6 +344,9 @@ func (r *dockerfileRun) findLock(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := r.loadable(ctx); err != nil {
+		return err
+	}
 	for _, file := range localFiles(r.lock, r.dir, r.in.dir()) {
 		r.out.Copies.Wheels = append(r.out.Copies.Wheels, fileTree(file))
 	}
@@ -354,6 +357,16 @@ func (r *dockerfileRun) findLock(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// loadable makes sure that the base has the C library that the wheels need which nobody has checked.
+func (r *dockerfileRun) loadable(ctx context.Context) error {
+	err := lock.Loadable(ctx, r.client, r.lock, r.dir, r.targets)
+	if errors.As(err, new(*index.OfflineError)) {
+		r.show.warn(fmt.Sprintf("%v; whether the base's C library is new enough for it is not known", err))
+		return nil
+	}
+	return err
 }
 
 // toBuild gives the requirements of packages that are published as source only: the model's own as it

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -179,6 +180,38 @@ func TestDockerfileLocked(t *testing.T) {
 		}
 		if strings.Contains(texts[0], "-- model/code/") {
 			t.Errorf("%s: the code is copied with the model, which changes more often", installer)
+		}
+	}
+}
+
+// A wheel that nobody has checked for the C library that it needs is looked at before a Dockerfile
+// installs it, as mlenv image does.
+func TestDockerfileChecksSymbols(t *testing.T) {
+	library, err := os.ReadFile(filepath.Join("..", "..", "resolve", "dist", "testdata", "needs-glibc-2.36.so"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := strings.ReplaceAll(string(library), "GLIBC_2.36", "GLIBC_2.99")
+	native := indextest.Dist{Name: "native", Version: "1.0", Tags: "cp311-cp311-linux_x86_64", Files: map[string]string{"native/_native.so": newer}}
+	x := indextest.New(t, append(append(served(), indextest.Parse("uv 0.9.0")...), native)...)
+	env := map[string]string{"MLENV_CACHE_DIR": t.TempDir(), "PIP_INDEX_URL": x.URL}
+	base := pushBase(t, newRegistry(t, nil)+"/library/python:3.11.7-slim")
+	model := smallModel(t)
+	file := filepath.Join(t.TempDir(), "pylock.toml")
+	with := []string{model, "--base", base, "--extra-pip-requirements", "native"}
+	if _, stderr, code := command(t, env, append([]string{"lock", "-o", file}, with...)...); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	for name, more := range map[string][]string{"locked before": {"--lock", file}, "locked now": nil} {
+		args := slices.Concat([]string{"dockerfile", "-o", filepath.Join(t.TempDir(), "context")}, with, more)
+		_, stderr, code := command(t, env, args...)
+		if code != exitFailure || !strings.Contains(stderr, "2.99") || !strings.Contains(stderr, "build the wheel in a container of the base") {
+			t.Errorf("%s: exit code %d: %s", name, code, stderr)
+		}
+		// Whoever may ask nobody is told what could not be looked at.
+		env := map[string]string{"MLENV_CACHE_DIR": t.TempDir(), "PIP_INDEX_URL": x.URL}
+		if _, stderr, code := command(t, env, append(args, "--offline", "--installer", "pip")...); name == "locked before" && (code != exitOK || !strings.Contains(stderr, "is not known")) {
+			t.Errorf("%s, offline: exit code %d: %s", name, code, stderr)
 		}
 	}
 }

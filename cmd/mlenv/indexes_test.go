@@ -274,7 +274,7 @@ func TestPackageIndex(t *testing.T) {
 		"": {"--index", secret, "--package-index", "corp=deep"},
 		corp.URL + ", which it is to come from, has no package of that name": {"--index", secret, "--package-index", "corp=deep,requests", "--extra-pip-requirements", "requests"},
 		"there is no --index nobody=URL":                                     {"--index", secret, "--package-index", "nobody=deep"},
-		"has no packages":                                                    {"--index", secret},
+		"has no packages":                                                    {"--index", strings.Replace(secret, "corp=", "other=", 1)},
 		"is not of the form NAME=URL":                                        {"--index", strings.TrimPrefix(secret, "corp="), "--package-index", "corp=deep"},
 		"is given twice":                                                     {"--index", secret, "--index", secret, "--package-index", "corp=deep"},
 		"is given to two indexes":                                            {"--index", secret, "--index", "b=" + w.index.URL, "--package-index", "corp=deep", "--package-index", "b=deep"},
@@ -288,6 +288,32 @@ func TestPackageIndex(t *testing.T) {
 	if data, err := os.ReadFile(file); err != nil || strings.Contains(string(data), "hunter2secret") {
 		t.Errorf("the lock holds a password, or %v", err)
 	}
+}
+
+// TestPackageIndexKept renews, checks and builds from a lock with an index of some packages' own without
+// naming it again: the lock has its URL, the environment its password.
+func TestPackageIndexKept(t *testing.T) {
+	w := newImageWorld(t)
+	corp := indextest.New(t, indextest.Parse("deep 0.0.1", "churn 9.9: deep", "mlflow 3.1.0")...)
+	corp.User, corp.Password = "me", "hunter2secret"
+	w.env["UV_INDEX_CORP_USERNAME"], w.env["UV_INDEX_CORP_PASSWORD"] = "me", "hunter2secret"
+	file := filepath.Join(t.TempDir(), "pylock.toml")
+	run := func(code int, want string, args ...string) {
+		t.Helper()
+		args = append(args, "--base", "oci:"+w.base, "--index-url", w.index.URL)
+		out, errs, got := command(t, w.env, args...)
+		if got != code || !strings.Contains(out+errs, want) || strings.Contains(out+errs, "release-gone") {
+			t.Errorf("%q: exit code %d, want %d and %q\n%s%s", args, got, code, want, out, errs)
+		}
+	}
+	lock := []string{"lock", w.model, "-o", file}
+	run(0, "wrote", append(lock, "--index", "corp="+corp.URL, "--package-index", "corp=deep")...)
+	run(0, "is up to date", lock...)
+	run(0, "", append(lock, "--check")...)
+	run(0, "", "check", w.model, "--lock", file, "--online")
+	w.env["MLENV_CACHE_DIR"] = t.TempDir()
+	run(0, "/churn@sha256:", "image", w.model, "--lock", file, "--locked", "--push", w.registry+"/churn:1")
+	run(0, "deep: 0.0.1, now 0.1", append(lock, "--upgrade")...)
 }
 
 // TestDryRun prints how much there is to download for each backend, and writes nothing.

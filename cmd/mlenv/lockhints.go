@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"mlenv/resolve/index"
 	"mlenv/resolve/lock"
 	"mlenv/resolve/pep508"
 )
@@ -107,21 +108,15 @@ func lockHint(h lock.Hint) string {
 
 // labelOf says where a local label comes from. PyTorch's family is the one case that everybody meets.
 func labelOf(h lock.Hint) string {
-	where := "of another index than those that were asked"
-	if isTorch(h.Packages[0]) && torchLabel(h.Label) {
-		where = "of PyTorch's own index for " + h.Label
+	if isTorch(h.Packages[0]) && index.ValidTorchBackend(h.Label) {
+		return fmt.Sprintf("the label +%s is that of PyTorch's own index for %s, from which --torch-backend %s takes it", h.Label, h.Label, h.Label)
 	}
-	return fmt.Sprintf("the label +%s is that %s, which --extra-index-url can add", h.Label, where)
+	return fmt.Sprintf("the label +%s is that of another index than those that were asked, which --extra-index-url can add", h.Label)
 }
 
 // isTorch reports whether PyTorch's own index has a package with labels of its backends.
 func isTorch(name pep508.Name) bool {
 	return name == "torch" || strings.HasPrefix(string(name), "torch") || name == "pytorch-triton" || name == "triton"
-}
-
-// torchLabel reports whether a label is one of PyTorch's backends: cpu, cu118, rocm6.3, xpu.
-func torchLabel(label string) bool {
-	return label == "cpu" || label == "xpu" || strings.HasPrefix(label, "cu") || strings.HasPrefix(label, "rocm")
 }
 
 // refusedHint says what helps against requirements that no lock can hold.

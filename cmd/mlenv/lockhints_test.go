@@ -52,7 +52,7 @@ func TestHintWords(t *testing.T) {
 		}
 	}
 	label := lock.Hint{Kind: lock.WithoutLabel, Packages: name, Root: root, Version: version, Label: "cu128"}
-	if got := lockHint(label); !strings.Contains(got, "PyTorch's own index for cu128") || !strings.HasPrefix(got, "torch==2.7.1, which is there and fits") {
+	if got := lockHint(label); !strings.Contains(got, "PyTorch's own index for cu128, from which --torch-backend cu128 takes it") || !strings.HasPrefix(got, "torch==2.7.1, which is there and fits") {
 		t.Error(got)
 	}
 	label.Packages = []pep508.Name{"jaxlib"}

@@ -131,18 +131,48 @@ type indexOptions struct {
 	offline   bool
 	strategy  string
 
-	named    []secret.Text // NAME=URL
-	packages []string      // NAME=PACKAGE[,PACKAGE]
-	torch    string        // the backend of PyTorch's packages
-	maxFile  string        // the size of the largest package; "" for index's own bound
+	named    []secret.Text  // NAME=URL
+	packages []string       // NAME=PACKAGE[,PACKAGE]
+	torch    string         // the backend of PyTorch's packages
+	kept     []pylock.Index // what a lock says of indexes for some packages
+	maxFile  string         // the size of the largest package; "" for index's own bound
 }
 
-// keep takes over a lock's backend of PyTorch where no other was asked for: whoever renews a lock, or
-// looks something up for it, means the same builds.
+// keep takes over a lock's backend of PyTorch and its indexes for some packages, where no others were
+// asked for: whoever renews a lock, or looks something up for it, means the same builds. A lock has no
+// credentials: those of its indexes come from netrc, the environment, or a URL that is given again.
 func (o *indexOptions) keep(l *pylock.Lock) {
-	if l != nil && o.torch == "" && index.ValidTorchBackend(l.Tool.TorchBackend) {
+	if l == nil {
+		return
+	}
+	if o.torch == "" && index.ValidTorchBackend(l.Tool.TorchBackend) {
 		o.torch = l.Tool.TorchBackend
 	}
+	o.kept = l.Tool.Indexes
+}
+
+// withKept adds a lock's indexes to those that were asked for. An index that is named again has the
+// lock's packages, unless it was given others.
+func (o *indexOptions) withKept(given []index.Assignment) []index.Assignment {
+	taken := map[pep508.Name]bool{}
+	at := map[string]int{}
+	for i, a := range given {
+		at[a.Name] = i
+		for _, p := range a.Packages {
+			taken[p] = true
+		}
+	}
+	for _, k := range o.kept {
+		packages := slices.DeleteFunc(slices.Clone(k.Packages), func(p pep508.Name) bool { return taken[p] })
+		i, named := at[k.Name]
+		switch {
+		case named && len(given[i].Packages) == 0:
+			given[i].Packages = packages
+		case !named && len(packages) > 0 && indexName.MatchString(k.Name):
+			given = append(given, index.Assignment{Name: k.Name, Index: k.URL, Packages: packages})
+		}
+	}
+	return given
 }
 
 // recorded is what a lock says of the packages that have an index of their own.
@@ -190,6 +220,7 @@ func (o *indexOptions) assigned() ([]index.Assignment, error) {
 			out[i].Packages = append(out[i].Packages, n)
 		}
 	}
+	out = o.withKept(out)
 	for _, a := range out {
 		if len(a.Packages) == 0 {
 			return nil, &usageError{msg: "--index " + a.Name + "= has no packages: give it some with --package-index " + a.Name + "=PACKAGE"}
