@@ -43,7 +43,7 @@ var packages = []struct {
 	{"imagebuild/sink", "Where images go: registries, layouts, tarballs, engines.",
 		"imagebuild/image imagebuild/layer resolve/cache"},
 	{"imagebuild/verify", "Finds out whether an image is what it claims to be, by signatures and by making it again.",
-		"imagebuild imagebuild/attach imagebuild/base imagebuild/compile imagebuild/image resolve resolve/model resolve/pylock resolve/serving resolve/signing"},
+		"imagebuild imagebuild/attach imagebuild/base imagebuild/compile imagebuild/image resolve resolve/dist resolve/model resolve/pylock resolve/serving resolve/signing"},
 	{"imagebuild/wheel", "One wheel into the files that installing it gives.",
 		"imagebuild/layer resolve/finding resolve/pattern resolve/pep440"},
 	{"render", "Says every file of a build context: its bytes, or where they come from.",

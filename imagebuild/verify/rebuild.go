@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -19,6 +21,7 @@ import (
 	"mlenv/imagebuild/compile"
 	"mlenv/imagebuild/image"
 	"mlenv/resolve"
+	"mlenv/resolve/dist"
 	"mlenv/resolve/model"
 	"mlenv/resolve/pylock"
 	"mlenv/resolve/serving"
@@ -217,13 +220,45 @@ func (r *rebuilder) recipe(found *base.Found) (out imagebuild.Recipe, err error)
 	if err := r.form(&in); err != nil {
 		return out, err
 	}
-	if in.Files, err = r.options.Files(r.lock); err != nil {
+	fetched, err := r.options.Files(r.lock)
+	if err != nil {
 		return out, err
 	}
+	in.Files = &modelWheels{next: fetched, fsys: m.FS, dir: in.Dir}
 	if out, err = in.Recipe(found); err != nil {
 		return out, &UntriedError{"the lock in the image cannot be installed on its base", err}
 	}
 	return out, nil
+}
+
+// modelWheels takes the wheels that a model brings out of the model: the lock names them by a path of
+// the machine on which it was made.
+type modelWheels struct {
+	next imagebuild.Files
+	fsys fs.FS
+	dir  string // of the model
+}
+
+// Fetch implements imagebuild.Files.
+func (w *modelWheels) Fetch(ctx context.Context, f dist.File) (string, error) {
+	found := ""
+	if strings.HasPrefix(f.URL, "file:") {
+		err := fs.WalkDir(w.fsys, ".", func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || path.Base(name) != f.Filename {
+				return err
+			}
+			data, err := fs.ReadFile(w.fsys, name)
+			if sum := sha256.Sum256(data); err == nil && hex.EncodeToString(sum[:]) == f.Hashes["sha256"] {
+				found = filepath.Join(w.dir, filepath.FromSlash(name))
+				err = fs.SkipAll
+			}
+			return err
+		})
+		if err != nil || found != "" {
+			return found, err
+		}
+	}
+	return w.next.Fetch(ctx, f)
 }
 
 // form sets how manifest and layers are written.

@@ -72,6 +72,7 @@ var wheels = []indextest.Dist{
 	{Name: "beta", Version: "2.0", Files: map[string]string{"beta.py": "y = 2\n"}},
 	{Name: "mlflow", Version: "3.1.0", Files: map[string]string{"mlflow/__init__.py": ""}},
 	{Name: "alpha", Version: "1.1", Files: map[string]string{"alpha/__init__.py": "x = 2\n"}},
+	{Name: "own", Version: "1.0", Files: map[string]string{"own.py": ""}}, // the model brings it
 }
 
 func newPlace(t *testing.T) *place {
@@ -92,11 +93,14 @@ func newPlace(t *testing.T) *place {
 			t.Fatal(err)
 		}
 		p.wheels[d.SHA256()] = file
-		if i < 3 {
+		if i < 3 || i == 4 {
 			p.lock.Packages = append(p.lock.Packages, locked(d))
 		}
 	}
+	own := &p.lock.Packages[3].Wheels[0]
+	own.URL, own.Path = "", "../somewhere/"+own.Name
 	p.image = p.build()
+	delete(p.wheels, wheels[4].SHA256()) // nobody else has it
 	p.ref = p.push(p.image, "team/churn:1")
 	p.sign(p.image, p.signer)
 	return p
@@ -147,10 +151,11 @@ func (p *place) build() v1.Image {
 	m, err := model.Read(fstest.MapFS{
 		"MLmodel": {Data: []byte("run_id: r1\nmodel_uuid: m1\nmlflow_version: 3.1.0\nutc_time_created: '2026-01-02 03:04:05.678901'\nflavors:\n  python_function:\n" +
 			"    loader_module: churn\n    code: code\n    env:\n      virtualenv: python_env.yaml\n    python_version: 3.11.9\n")},
-		"python_env.yaml":  {Data: []byte("python: 3.11.9\nbuild_dependencies:\n- pip==24.0\ndependencies:\n- -r requirements.txt\n")},
-		"requirements.txt": {Data: []byte("mlflow==3.1.0\nalpha\n")},
-		"code/churn.py":    {Data: []byte("z = 3\n"), Mode: 0o644},
-		"model.pkl":        {Data: bytes.Repeat([]byte("weights "), 20000)},
+		"python_env.yaml":              {Data: []byte("python: 3.11.9\nbuild_dependencies:\n- pip==24.0\ndependencies:\n- -r requirements.txt\n")},
+		"requirements.txt":             {Data: []byte("mlflow==3.1.0\nalpha\n")},
+		"code/churn.py":                {Data: []byte("z = 3\n"), Mode: 0o644},
+		"code/" + wheels[4].Filename(): {Data: wheels[4].Bytes(), Mode: 0o644},
+		"model.pkl":                    {Data: bytes.Repeat([]byte("weights "), 20000)},
 	})
 	if err != nil {
 		p.t.Fatal(err)
@@ -333,7 +338,7 @@ var tamperings = map[string]tampering{
 	"another base":               {func(f *forged) { f.edit(0, added("usr/bin/zz")) }, "layer 1 (base): /usr/bin/zz was added"},
 	"a package less in the lock": {func(f *forged) {
 		f.change("opt/venv/pylock.toml", func(one *file) { one.content = f.without("beta", one.content) })
-	}, "is in the image, and nothing that it was made of gives it"},
+	}, "beta-2.0.dist-info was added"},
 	"a lock with another wheel": {func(f *forged) {
 		f.change("opt/venv/pylock.toml", func(one *file) {
 			one.content = bytes.ReplaceAll(one.content, []byte(wheels[0].SHA256()), []byte(wheels[3].SHA256()))
