@@ -29,6 +29,10 @@ const (
 // its parts, what a static build takes in addition, and musl. Others would be named when the interpreter is started.
 var library = regexp.MustCompile(`^(ld-.*|ld64.*|lib(python3.*|c|c-2.*|c\.musl-.*|m|m-2.*|mvec.*|dl|dl-2.*|pthread|pthread-2.*|rt|rt-2.*|util|util-2.*|crypt|z|expat|gcc_s|intl|ssl|crypto|bz2|lzma|ffi|uuid|nsl|anl|resolv))(\.so.*)?$`)
 
+// extension names the compiled modules of the standard library that a source may need to be compiled: for the names of
+// characters, as in "\N{BULLET}", and for its encoding.
+var extension = regexp.MustCompile(`^lib-dynload/(unicodedata|_codecs_[a-z0-9]+|_multibytecodec)\.[^/]*so$`)
+
 // collected is what was found in a base so far: the files that may be needed, as files of the machine, and all
 // symbolic links, by the absolute paths that they have in the base.
 type collected struct {
@@ -72,7 +76,7 @@ func wanted(python string, minor int) func(name string) bool {
 	stdlib := path.Join(path.Dir(path.Dir(python)), "lib", fmt.Sprintf("python3.%d", minor)) + "/"
 	return func(name string) bool {
 		if rest, ok := strings.CutPrefix(name, stdlib); ok {
-			return (strings.HasSuffix(rest, ".py") || strings.HasSuffix(rest, ".pyc")) && !skipped(rest)
+			return extension.MatchString(rest) || (strings.HasSuffix(rest, ".py") || strings.HasSuffix(rest, ".pyc")) && !skipped(rest)
 		}
 		return name == python || library.MatchString(path.Base(name)) && strings.Contains(path.Dir(name), "/lib")
 	}
@@ -276,7 +280,7 @@ func (c *collected) library(stdlib string, minor int) (missing []Module, err err
 	home := filepath.Join(c.dir, homeDir, "lib", path.Base(stdlib))
 	for name := range c.files {
 		rest, ok := strings.CutPrefix(name, stdlib+"/")
-		if !ok || !strings.HasSuffix(rest, ".py") {
+		if !ok || strings.HasSuffix(rest, ".pyc") {
 			continue
 		}
 		file := filepath.Join(home, filepath.FromSlash(rest))
@@ -286,7 +290,7 @@ func (c *collected) library(stdlib string, minor int) (missing []Module, err err
 		if err := os.Link(c.files[name], file); err != nil {
 			return nil, err
 		}
-		if _, ok := c.files[Cached(name, minor)]; !ok {
+		if _, ok := c.files[Cached(name, minor)]; !ok && strings.HasSuffix(name, ".py") {
 			missing = append(missing, Module{Path: name, File: file})
 		}
 	}

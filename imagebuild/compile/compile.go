@@ -15,10 +15,10 @@
 // and parsed anew by pyc. A hostile base can still say what it likes in the code itself, but it also runs that code
 // later.
 //
-// # What it costs
+// # What the bytes depend on
 //
-// The same sources give the same bytes with the same interpreter, libpython, libm and loader: [Interpreter.Key]
-// is a digest of these. libm is among them since constants are folded with its pow.
+// The same sources give the same bytes with the same interpreter, libpython, libm, loader, names of characters and
+// codecs: [Interpreter.Key] is a digest of these. libm is among them since constants are folded with its pow.
 package compile
 
 import (
@@ -107,7 +107,22 @@ func (c *collected) seal(python string, minor int) (*Interpreter, error) {
 		return nil, err
 	}
 	parts := map[string]string{"python": pythonFile, "loader": loaderFile}
-	if err := c.libraries(program.needed, path.Dir(path.Dir(python))); err != nil {
+	stdlib := path.Join(path.Dir(path.Dir(python)), "lib", fmt.Sprintf("python3.%d", minor))
+	needed := program.needed
+	for name := range c.files {
+		rest, ok := strings.CutPrefix(name, stdlib+"/")
+		if !ok || !extension.MatchString(rest) {
+			continue
+		}
+		o, err := c.object(name)
+		if err != nil {
+			return nil, fmt.Errorf("reading the base's %s: %w", name, err)
+		}
+		needed = append(needed, o.needed...)
+		parts[rest] = filepath.Join(homeDir, "lib", path.Base(stdlib), filepath.FromSlash(rest))
+	}
+	slices.Sort(needed)
+	if err := c.libraries(needed, path.Dir(path.Dir(python))); err != nil {
 		return nil, err
 	}
 	for name := range c.placed {
@@ -115,7 +130,7 @@ func (c *collected) seal(python string, minor int) (*Interpreter, error) {
 			parts[name] = filepath.Join(libDir, name)
 		}
 	}
-	if i.Missing, err = c.library(path.Join(path.Dir(path.Dir(python)), "lib", fmt.Sprintf("python3.%d", minor)), minor); err != nil {
+	if i.Missing, err = c.library(stdlib, minor); err != nil {
 		return nil, err
 	}
 	i.Key, err = digest(c.dir, parts)

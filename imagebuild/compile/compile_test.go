@@ -237,7 +237,14 @@ func TestSourcesThatDoNotCompile(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// It goes on after them, and a Latin-1 source is one.
+	// It goes on after them, and knows what takes modules of their own: the names of characters, and encodings.
+	for source, want := range map[string]string{
+		"x = '\\N{BULLET}'\n": "\u2022", "# -*- coding: euc-jp -*-\nx = '\xc6\xfc'\n": "\u65e5", "# -*- coding: cp1252 -*-\nx = '\x80'\n": "\u20ac",
+	} {
+		if data, err := p.Compile(t.Context(), "/x.py", []byte(source)); err != nil || !bytes.Contains(data, []byte(want)) {
+			t.Errorf("%q: %q, %v", source, data, err)
+		}
+	}
 	if data, err := p.Compile(t.Context(), "/x.py", []byte("# -*- coding: latin-1 -*-\nx = '\xe9'\n")); err != nil || !bytes.Contains(data, []byte("é")) {
 		t.Errorf("%q, %v", data, err)
 	}
