@@ -24,7 +24,8 @@ type databricksURI struct {
 	catalog bool   // Unity Catalog, as opposed to the workspace's own registry
 }
 
-// parseDatabricks reads databricks, databricks://PROFILE, databricks-uc and databricks-uc://PROFILE.
+// parseDatabricks reads databricks, databricks://PROFILE, databricks-uc and databricks-uc://PROFILE. MLflow also takes the scope and
+// the prefix of secrets that a workspace keeps, which can only be read on the workspace's own machines.
 func parseDatabricks(uri string) (*databricksURI, error) {
 	scheme, profile, _ := strings.Cut(uri, "://")
 	profile = strings.TrimSuffix(profile, "/")
@@ -66,7 +67,8 @@ type workspace struct {
 
 const catalogRoute = "/api/2.0/mlflow/unity-catalog/"
 
-// workspace finds the workspace that a URI means.
+// workspace finds the workspace that a URI means. Its client follows no redirects: a workspace has none, and whoever redirects a
+// request would be sent the token.
 func (f *finder) workspace(at *databricksURI) (*workspace, error) {
 	none := &Error{Kind: NoServer, Detail: "databricks", Msg: "no workspace of Databricks is set, or no credentials for it"}
 	if f.o.Databricks == nil {
@@ -155,12 +157,12 @@ func (f *finder) databricks(ctx context.Context, m modelURI, where *databricksUR
 	case w.catalog && m.alias == "" && m.version == "":
 		return &Error{Kind: BadURI, Detail: "databricks-uc", Msg: "names a stage or the latest version, which Unity Catalog does not have"}
 	}
-	v, err := w.findVersion(ctx, m)
+	v, err := w.findVersion(ctx, m) // both registries answer as MLflow's does
 	if err != nil {
 		return inDatabricks(err)
 	}
 	at.Alias, at.Stage, at.Name, at.Version, at.RunID = m.alias, m.stage, v.Name, string(v.Version), v.RunID
-	if w.catalog {
+	if w.catalog { // whose Files API has a directory for each version
 		at.Root = "/Models/" + strings.Join(parts, "/") + "/" + string(v.Version)
 		at.Store = w.ofCatalog(at.Root)
 		return nil

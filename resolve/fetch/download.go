@@ -161,7 +161,8 @@ func (s *spool) part(name string) string {
 	return filepath.Join(s.parts, hex.EncodeToString(sum[:16]))
 }
 
-// worthKeeping is the size from which on a part of a file is kept for the next download.
+// worthKeeping is the size from which on a part of a file is kept for the next download: to fetch less anew costs
+// no more than asking whether it is still the same.
 const worthKeeping = 1 << 20
 
 // takeUp goes on with what an earlier download has left of the file, finished or not. Of a finished one, the
@@ -201,7 +202,7 @@ func (s *spool) openPart(f File) (*os.File, error) {
 	return os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
 }
 
-// note remembers which state of the file it is that is written.
+// note writes down the tag of the file that is being written, by which the next download can go on.
 func (d *download) note() error {
 	if !d.resume || d.f.Tag == "" || d.f.Size < worthKeeping {
 		return nil

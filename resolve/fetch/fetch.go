@@ -56,8 +56,8 @@ type Options struct {
 	// Databricks gives the workspace and the credentials of a profile of Databricks, "" for the default one. Nil: none.
 	Databricks func(profile string) (Databricks, error)
 
-	// Stores open what URIs of other schemes name, by the scheme in lower case ("s3"): those that a user gives, and
-	// the places of models that no server lists. They are not asked for what a server hands out.
+	// Stores open URIs of other schemes, by the scheme in lower case ("s3"): URIs that a user gives, and
+	// places of models whose files no server lists. What a server hands out comes from the server.
 	Stores map[string]func(ctx context.Context, uri string) (Store, error)
 
 	Timeout time.Duration // without a byte; 0: two minutes
@@ -68,21 +68,21 @@ type Options struct {
 	// Dir is an existing directory in which a directory for the files of a model is made, and removed by
 	// Close. It must not be "" for anything but local directories.
 	Dir string
-	// Memory, where not nil, keeps files for the next run. It must be on the file system of Dir.
+	// Memory, if not nil, keeps files for the next run. It must be on the file system of Dir.
 	Memory Memory
-	// Progress, where not nil, is told of files that are fetched. It may be called from several goroutines.
+	// Progress, if not nil, is called at every step of fetching a file, from several goroutines.
 	Progress func(Event)
 }
 
-// Event is a step on the way of one file.
+// Event is a step of fetching one file.
 type Event struct {
 	File         string // its path in the model
-	Bytes, Total int64  // of it that have come, and that it has; Total is -1 where it is not known
+	Bytes, Total int64  // that have come, and that the file has; Total is -1 if that is not known
 	Done         bool
 	Kept         bool // it did not have to be fetched, since an earlier run had
 }
 
-// Source is what a URI stood for when it was resolved, as far as there is such a thing.
+// Source is what a URI stood for when it was resolved. A field is "" where the URI has nothing of the kind.
 type Source struct {
 	URI     string `json:"uri"`               // as given, without credentials
 	Alias   string `json:"alias,omitempty"`   // or
@@ -116,8 +116,8 @@ type Opened struct {
 	close []func() error
 }
 
-// Failed gives the first error of fetching a file, nil where there was none. Who reads a model's files by
-// its FS may have taken that error for one of the file.
+// Failed returns the first error of fetching a file, nil if there was none. Whoever read the file by the
+// model's FS may have taken that error for a fault of the file.
 func (o *Opened) Failed() error {
 	if o.spool == nil {
 		return nil

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// finder resolves URIs.
+// finder resolves URIs. A URI may stand for another: a version for the place of its files, that of a logged model's, and so on;
+// find goes from one to the next until it comes to files.
 type finder struct {
 	o      Options
 	client *Client
@@ -244,6 +245,7 @@ func (f *finder) ofVersion(ctx context.Context, root string, at *Location) (Stor
 				return f.tracking.ofRun(at.RunID, path), nil
 			}
 		}
+		// Only now the bucket itself, which wants credentials of its own.
 		if _, ok := f.o.Stores[Scheme(root)]; ok {
 			return f.elsewhere(ctx, root)
 		}
@@ -253,6 +255,7 @@ func (f *finder) ofVersion(ctx context.Context, root string, at *Location) (Stor
 	return f.choose(root, other)
 }
 
+// samePlace reports whether two URIs name one directory. Of a logged model's place some servers have a slash at the end.
 func samePlace(a, b string) bool { return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/") }
 
 // choose gives the Store of a root: the proxy's routes where the root is mlflow-artifacts:, else what
@@ -326,6 +329,7 @@ func (f *finder) run(ctx context.Context, uri string, at *Location) (next string
 		return "", err
 	}
 	at.Store = bottom
+	// The first part of the path is the name under which the model was logged.
 	name, below, _ := strings.Cut(path, "/")
 	m, err := f.output(ctx, r.Outputs, name)
 	if err != nil || m.ID == "" {

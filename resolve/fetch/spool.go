@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// spool is the directory in which files lie once they were fetched: each at most once, under its own
-// path, so that a program that wants a file of the model finds it there.
+// spool is the directory for the files that were fetched: each at most once, under its own path, so that
+// whatever needs a file by its name on disk finds it there.
 type spool struct {
 	dir      string
 	parts    string // where files lie until they are whole
@@ -200,7 +200,7 @@ func (d *download) rewind(at int64) error {
 	return nil
 }
 
-// copy writes what comes. A server may send more than it listed, without end: it is cut off there.
+// copy writes what comes. A server may send more than it listed, without end: nothing is read beyond that size.
 func (d *download) copy(ctx context.Context, body *Body) error {
 	buf := make([]byte, 256<<10)
 	for {

@@ -13,12 +13,12 @@ import (
 // bucket. It may be used by many goroutines at once. Its errors are an *Error where one of the kinds
 // fits, and never hold a credential.
 type Store interface {
-	// List tells add of every file below the root, and of directories as far as the store knows them,
-	// in any order. What add says ends the listing and is its error: what a server lists is not to be
-	// trusted, and add is what checks it. So a store that lists one directory at a time tells of a
-	// directory before it asks what is in it.
+	// List calls add for every file below the root, and for directories as far as the store knows them,
+	// in any order. An error of add ends the listing and is List's error: a server's listing is not to be
+	// trusted, and add checks it. So a store that lists one directory at a time calls add for a directory
+	// before it asks what is in it.
 	List(ctx context.Context, add func(File) error) error
-	// Open begins to read a file that List told of, from the byte at offset on, or from the file's
+	// Open begins to read a file that was listed, from the byte at offset on, or from the file's
 	// beginning where the store cannot begin in the middle, or where the file is not f.Tag any more.
 	Open(ctx context.Context, f File, offset int64) (*Body, error)
 }
@@ -32,11 +32,11 @@ type Body struct {
 	Sum    string // of the whole file, see File; "" where the answer has none
 }
 
-// File is what a Store says of a file or directory.
+// File is a file or directory as a Store lists it.
 type File struct {
 	Path string // slash-separated, relative to the root
 	Dir  bool
-	Size int64 // bytes; -1 where the store does not say
+	Size int64 // bytes; -1 where the listing does not say
 	// Tag changes whenever the content does, as an ETag or a version ID; "" where the store gives
 	// nothing that proves this.
 	Tag string

@@ -18,9 +18,11 @@ import (
 	"mlenv/resolve/internal/ini"
 )
 
-// aws reads the settings of AWS and of MLflow for S3, under the names that boto3 and MLflow read.
+// aws reads the settings of AWS and of MLflow for S3, under the names that boto3 and MLflow read. MLflow's own client is boto3
+// with these settings, so whoever can download a model with MLflow can do so with mlenv, and with the same bucket and account.
 type aws struct{ world Outside }
 
+// env gives the first of the variables that is set. A secret that a file or a CI system provides often ends in a newline.
 func (a aws) env(names ...string) string {
 	for _, name := range names {
 		if v := strings.TrimSpace(a.world.Env(name)); v != "" {
@@ -69,6 +71,8 @@ func (a aws) profile() (map[string]string, error) {
 	return out, nil
 }
 
+// s3Settings reads everything but the credentials. MLflow's own variable for the endpoint is stronger than AWS's, which
+// is stronger than a profile.
 func (a aws) s3Settings() (s3Settings, error) {
 	profile, err := a.profile()
 	if err != nil {
@@ -86,7 +90,7 @@ func (a aws) s3Settings() (s3Settings, error) {
 		s.region = profile["region"]
 	}
 	if s.region == "" {
-		s.region = "us-east-1"
+		s.region = "us-east-1" // any will do: the bucket's is learned from the first answer
 	}
 	switch v := strings.ToLower(a.env("MLFLOW_S3_IGNORE_TLS")); v {
 	case "", "false", "0":
@@ -104,7 +108,8 @@ func (a aws) s3Settings() (s3Settings, error) {
 	return s, nil
 }
 
-// notRead are the keys of a profile by which credentials come from a program or a login.
+// notRead are the keys of a profile by which credentials come from a program, a login in a browser, or a role by way of another
+// profile. mlenv runs no programs and opens no browsers; with credentials found elsewhere it would read as somebody else.
 var notRead = []string{"credential_process", "sso_session", "sso_start_url", "login_session", "source_profile", "credential_source"}
 
 // keys finds the credentials: those of the environment, a web identity (IRSA), those of a profile, a container's (ECS, EKS
@@ -117,6 +122,7 @@ func (a aws) keys(o fetch.Options, region string) (*renewed[awsKeys], error) {
 	fixed := func(k awsKeys) (*renewed[awsKeys], error) {
 		return &renewed[awsKeys]{now: a.world.Now, fetch: func(context.Context) (awsKeys, time.Time, error) { return k, time.Time{}, nil }}, nil
 	}
+	// What is in the environment was set for this run, and is stronger than files.
 	if id, secret := a.env("AWS_ACCESS_KEY_ID"), a.env("AWS_SECRET_ACCESS_KEY"); id != "" && secret != "" {
 		return fixed(awsKeys{ID: id, Secret: secret, Token: a.env("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")})
 	}
@@ -171,7 +177,8 @@ func (s *awsServices) renewed(f func(context.Context) (awsKeys, error)) *renewed
 	}}
 }
 
-// assume exchanges the token of a service account for the credentials of a role (AssumeRoleWithWebIdentity).
+// assume exchanges the token of a service account for the credentials of a role (AssumeRoleWithWebIdentity). The file is read
+// each time: Kubernetes replaces the token in it long before it ends.
 func (s *awsServices) assume(ctx context.Context, role, file, region string) (awsKeys, error) {
 	token, err := s.aws.world.ReadFile(file)
 	if err != nil {
@@ -232,7 +239,9 @@ func (s *awsServices) container(ctx context.Context, full, relative string) (aws
 	return s.json(ctx, address, header)
 }
 
-// machine asks the machine in Amazon's cloud that mlenv runs on (IMDSv2). Where there is none, there are no credentials.
+// machine asks the machine in Amazon's cloud that mlenv runs on (IMDSv2, which wants a token first, so that a request which
+// somebody else makes it send gets nothing). Where there is no such machine, there are no credentials, and that is no error: the
+// bucket may be one that everybody may read.
 func (s *awsServices) machine(ctx context.Context) (awsKeys, error) {
 	base := s.aws.env("AWS_EC2_METADATA_SERVICE_ENDPOINT")
 	if base == "" {

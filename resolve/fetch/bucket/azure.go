@@ -45,6 +45,7 @@ func openAzure(world Outside, o fetch.Options, uri string) (fetch.Store, error) 
 	if err != nil {
 		return nil, err
 	}
+	// Data Lake's accounts answer to Blob Storage's requests too, under the other name of the host.
 	c := &azureCredentials{world: world, service: tokenService{cloud: "azure", client: client, now: world.Now}, account: m[1]}
 	api := &azure{root: &url.URL{Scheme: "https", Host: m[1] + ".blob." + m[2]}, container: container}
 	sign, err := c.signer(o, api)
@@ -66,6 +67,7 @@ func (a *azure) request(ctx context.Context, path string, q url.Values) (*http.R
 	if a.sas != "" {
 		u.RawQuery = strings.TrimPrefix(u.RawQuery+"&"+a.sas, "&")
 	}
+	// The URL is put in as it is: parsing its text again could escape a name in another way than the signature has it.
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost", nil)
 	if err == nil {
 		r.URL, r.Host = &u, u.Host
@@ -136,6 +138,7 @@ type azureCredentials struct {
 	account string
 }
 
+// env gives a variable. A secret that a file or a CI system provides often ends in a newline.
 func (c *azureCredentials) env(name string) string { return strings.TrimSpace(c.world.Env(name)) }
 
 // signer finds the credentials: a connection string, an account's key, a SAS, then Entra ID by a federated token (workload
@@ -145,6 +148,7 @@ func (c *azureCredentials) signer(o fetch.Options, api *azure) (signer, error) {
 	if text := c.env("AZURE_STORAGE_CONNECTION_STRING"); text != "" {
 		s := connectionString(text)
 		key, sas = s["accountkey"], s["sharedaccesssignature"]
+		// Another account's key would only be refused, with a message that does not say why.
 		if name := s["accountname"]; name != "" && !strings.EqualFold(name, c.account) {
 			return nil, bad(fetch.BadSettings, "azure", "AZURE_STORAGE_CONNECTION_STRING is for the account %s, and the URI names %s", name, c.account)
 		}
@@ -183,7 +187,8 @@ func connectionString(text string) map[string]string {
 
 const storageScope = "https://storage.azure.com/"
 
-// entra gets tokens of Entra ID.
+// entra gets tokens of Entra ID, Azure's directory of users and workloads, by its form for programs (RFC 6749, section 4.4). Azure's
+// libraries try the same three sources in this order.
 func (c *azureCredentials) entra(o fetch.Options) (signer, error) {
 	tenant, client, secret, file := c.env("AZURE_TENANT_ID"), c.env("AZURE_CLIENT_ID"), c.env("AZURE_CLIENT_SECRET"), c.env("AZURE_FEDERATED_TOKEN_FILE")
 	authority := strings.TrimRight(c.env("AZURE_AUTHORITY_HOST"), "/")
@@ -228,7 +233,8 @@ func (c *azureCredentials) entra(o fetch.Options) (signer, error) {
 	return bearer(tokens), nil
 }
 
-// signShared signs a GET without a body by the account's key (Shared Key of Blob Storage).
+// signShared signs a GET without a body by the account's key (Shared Key of Blob Storage). What is signed is a line for each of
+// twelve headers, of which such a request has at most two, then those of Azure's own, the path and the query.
 func signShared(r *http.Request, account string, key []byte) {
 	lines := []string{r.Method, "", "", "", "", "", "", "", r.Header.Get("If-Match"), "", "", r.Header.Get("Range")}
 	var headers []string

@@ -20,12 +20,13 @@ import (
 	"mlenv/resolve/fetch"
 )
 
-// google finds credentials as Google's Application Default Credentials do.
+// google finds credentials as Google's Application Default Credentials do (google.auth.default in Python, which MLflow's client uses).
 type google struct {
 	world   Outside
 	service tokenService
 }
 
+// Nothing but reading is asked for, whatever the account may do besides.
 const (
 	readScope   = "https://www.googleapis.com/auth/devstorage.read_only"
 	googleToken = "https://oauth2.googleapis.com/token"
@@ -64,7 +65,7 @@ type external struct {
 }
 
 // signer finds the credentials: the file of GOOGLE_APPLICATION_CREDENTIALS, that of gcloud, those of the machine in Google's cloud
-// that mlenv runs on. Where there are none, requests go unsigned.
+// that mlenv runs on. A file that is named must be there; the others may be missing, and then requests go unsigned.
 func (g *google) signer(o fetch.Options) (signer, error) {
 	file := strings.TrimSpace(g.world.Env("GOOGLE_APPLICATION_CREDENTIALS"))
 	named := file != ""
@@ -134,7 +135,7 @@ func (g *google) fromFile(data []byte) (signer, error) {
 			return nil, bad(fetch.Unsupported, "gs-file", "the file of Google's credentials names a workload whose token is not in a file")
 		}
 		tokens.fetch = func(ctx context.Context) (string, time.Time, error) { return g.exchange(ctx, f.external) }
-	default:
+	default: // such as a program to be run, or a device's login
 		return nil, bad(fetch.Unsupported, "gs-file", "the file of Google's credentials is of a type that mlenv does not read")
 	}
 	return bearer(tokens), nil

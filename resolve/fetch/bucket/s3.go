@@ -14,7 +14,8 @@ import (
 	"mlenv/resolve/pattern"
 )
 
-// s3 is the API of S3: ListObjectsV2 and GetObject.
+// s3 is the API of S3: ListObjectsV2 and GetObject. MinIO, Ceph and others speak it as well, and are reached by an endpoint; they
+// expect the bucket in the path, as every one of them understands it there.
 type s3 struct {
 	bucket   string
 	endpoint *url.URL // of the user's own, nil for Amazon's
@@ -51,6 +52,7 @@ func openS3(world Outside, o fetch.Options, uri string) (fetch.Store, error) {
 		// Amazon wants the bucket in the host's name, but a name with dots fits no certificate.
 		api.virtual = settings.style != "path" && !strings.Contains(name, ".")
 	}
+	// How MLflow's server is trusted says nothing of how a bucket is.
 	tls := o
 	tls.TLS = settings.tls
 	client, err := fetch.NewClient(tls)
@@ -125,7 +127,7 @@ func (s *s3) request(ctx context.Context, u *url.URL) (*http.Request, error) {
 	if err != nil {
 		return nil, bad(fetch.BadSettings, "s3", "the endpoint of S3 is not a URL such as https://minio.example.com")
 	}
-	r.URL = u // as it was escaped
+	r.URL = u // as it was escaped: the signature is of just this text
 	if s.owner != "" {
 		r.Header.Set("X-Amz-Expected-Bucket-Owner", s.owner)
 	}
@@ -179,7 +181,7 @@ func (s *s3) page(data []byte) (page, error) {
 	return p, nil
 }
 
-// get implements api.
+// get implements api. If-Match makes a bucket refuse what is not the object of the listing any more, in a range as well.
 func (s *s3) get(ctx context.Context, o object, _ int64) (*http.Request, error) {
 	r, err := s.request(ctx, s.url(o.key))
 	if err == nil && o.tag != "" {
