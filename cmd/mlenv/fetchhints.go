@@ -31,6 +31,9 @@ func fetchHint(err error) string {
 		}
 		return "mlenv reads the variables that MLflow reads; docs/sources-of-models.md lists them"
 	case fetch.NotFound:
+		if e.Detail == "deleted" {
+			return "restore it with mlflow runs restore --run-id RUN_ID, or give the models:/ URI of a version that was registered from it"
+		}
 		if hint := cloudHints[e.Detail]; hint != "" {
 			return "check the spelling, and that the credentials may read it: " + hint
 		}

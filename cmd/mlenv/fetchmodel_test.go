@@ -176,6 +176,7 @@ func TestURIInEveryCommand(t *testing.T) {
 func TestFetchHints(t *testing.T) {
 	w := newImageWorld(t)
 	s, _ := serveModel(t, w)
+	s.Runs = append(s.Runs, fetchtest.Run{ID: "r2", Root: "mlflow-artifacts:/0/r2/artifacts", Deleted: true})
 	s.Answer = func(rw http.ResponseWriter, r *http.Request) bool {
 		if name := r.URL.Query().Get("name"); name == "login" {
 			rw.Header().Set("Content-Type", "text/html")
@@ -211,6 +212,7 @@ func TestFetchHints(t *testing.T) {
 		"logged there":  {"models:/m-1", map[string]string{"MLFLOW_TRACKING_URI": "databricks", "DATABRICKS_HOST": "http://127.0.0.1:1", "DATABRICKS_TOKEN": "hunter2"}, "give the models:/ URI of a version"},
 		"http":          {"https://example.com/model", nil, "write models:/NAME/VERSION, and name the server"},
 		"no such model": {"models:/x/1", nil, "check the spelling"},
+		"deleted run":   {"runs:/r2/model", nil, "mlflow runs restore"},
 		"empty":         {"runs:/r1/other", nil, "its files were deleted"},
 		"S3":            {"s3://bucket/x", map[string]string{"MLFLOW_S3_ENDPOINT_URL": bucket, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "hunter2"}, "set AWS_ACCESS_KEY_ID"},
 		"S3 settings":   {"s3://bucket/x", map[string]string{"AWS_REGION": "hunter2!"}, "set AWS_ACCESS_KEY_ID"},

@@ -71,6 +71,7 @@ type loggedModel struct {
 // run is what counts of a run.
 type run struct {
 	Root    string
+	Deleted bool     // it can be restored, until MLflow's garbage collection
 	Outputs []string // IDs of logged models
 }
 
@@ -206,7 +207,8 @@ func (s *server) run(ctx context.Context, id string) (run, error) {
 	var got struct {
 		Run struct {
 			Info struct {
-				Root string `json:"artifact_uri"`
+				Root  string `json:"artifact_uri"`
+				Stage string `json:"lifecycle_stage"`
 			} `json:"info"`
 			Outputs struct {
 				Models []struct {
@@ -219,7 +221,7 @@ func (s *server) run(ctx context.Context, id string) (run, error) {
 	if err = named(err, "%s has no run %s", s.at(), id); err != nil {
 		return run{}, err
 	}
-	out := run{Root: strings.TrimSuffix(got.Run.Info.Root, "/")}
+	out := run{Root: strings.TrimSuffix(got.Run.Info.Root, "/"), Deleted: got.Run.Info.Stage == "deleted"}
 	for _, m := range got.Run.Outputs.Models {
 		out.Outputs = append(out.Outputs, m.ID)
 	}

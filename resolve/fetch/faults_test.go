@@ -69,6 +69,7 @@ func TestFaults(t *testing.T) {
 		"bad stage":      {uri: "models:/churn/Prod", kind: fetch.NotFound, want: `"Prod" is neither a version, nor latest, nor a stage`},
 		"no latest":      {uri: "models:/nope/latest", kind: fetch.NotFound, want: "has no model nope"},
 		"no run":         {uri: "runs:/r9/model", kind: fetch.NotFound, want: "has no run r9"},
+		"deleted run":    {uri: "runs:/r1/model", set: func(s *fetchtest.Server, _ *fetch.Options) { s.Runs[0].Deleted = true }, kind: fetch.NotFound, want: "has the run r1 only as a deleted one"},
 		"no logged":      {uri: "models:/m-9", kind: fetch.NotFound, want: "no logged model m-9"},
 		"no logged era2": {uri: "models:/m-1", set: func(s *fetchtest.Server, _ *fetch.Options) { s.Era2 = true }, kind: fetch.NotFound, want: "came with MLflow 3"},
 		"name alone":     {uri: "models:/churn", kind: fetch.NotFound, want: "ends in a version or an alias"},

@@ -309,3 +309,17 @@ func TestStores(t *testing.T) {
 		t.Errorf("asked for %q", asked)
 	}
 }
+
+// TestVersionOfDeletedRun opens a registered version whose run was deleted since: its files are still there.
+func TestVersionOfDeletedRun(t *testing.T) {
+	s := fetchtest.New(t)
+	s.Churn("s3://bucket/0", 10)
+	s.Runs[0].Deleted = true
+	m, err := fetch.Open(context.Background(), "models:/churn/1", options(t, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+}

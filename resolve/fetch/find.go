@@ -322,6 +322,9 @@ func (f *finder) run(ctx context.Context, uri string, at *Location) (next string
 	if err != nil {
 		return "", err
 	}
+	if r.Deleted { // a version that was registered from it stays, and so do its files
+		return "", &Error{Kind: NotFound, Detail: "deleted", Msg: f.tracking.at() + " has the run " + id + " only as a deleted one"}
+	}
 	root := r.Root + "/" + path
 	at.Root = Shown(root)
 	bottom, err := f.choose(root, func() (Store, error) { return f.tracking.ofRun(id, path), nil })

@@ -39,6 +39,7 @@ type Logged struct {
 type Run struct {
 	ID, Root string
 	Outputs  []string
+	Deleted  bool
 }
 
 // Server is such a server. Its fields are set before it is asked for anything.
@@ -304,7 +305,7 @@ func (s *Server) run(w http.ResponseWriter, id string) {
 		fail(w, 404, "RESOURCE_DOES_NOT_EXIST", "Run with id="+id+" not found")
 		return
 	}
-	run := map[string]any{"info": map[string]any{"run_id": id, "experiment_id": "0", "artifact_uri": r.Root, "lifecycle_stage": "active"}}
+	run := map[string]any{"info": map[string]any{"run_id": id, "experiment_id": "0", "artifact_uri": r.Root, "lifecycle_stage": map[bool]string{false: "active", true: "deleted"}[r.Deleted]}}
 	if !s.Era2 {
 		var outputs []map[string]any
 		for _, m := range r.Outputs {
