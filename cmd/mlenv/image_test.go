@@ -80,6 +80,19 @@ var writeSharedBase = sync.OnceValues(func() (string, error) {
 	return dir, err
 })
 
+// twoPlatforms gives the world a base for two platforms.
+func (w *imageWorld) twoPlatforms(t *testing.T) {
+	t.Helper()
+	both, err := basetest.Index("3.11.9", "amd64", "arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.base = filepath.Join(t.TempDir(), "both")
+	if _, err := sink.Layout(w.base, "").Send(context.Background(), sink.Artifact{Index: both}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (w *imageWorld) args(more ...string) []string {
 	return append([]string{"image", w.model, "--base", "oci:" + w.base, "--index-url", w.index.URL}, more...)
 }
@@ -342,14 +355,7 @@ func TestImagePlatforms(t *testing.T) {
 	if _, errs, code := command(t, w.env, w.args("--platform", "linux/amd64", "--platform", "linux/amd64")...); code != exitFailure || !strings.Contains(errs, "twice") {
 		t.Errorf("exit code %d\n%s", code, errs)
 	}
-	both, err := basetest.Index("3.11.9", "amd64", "arm64")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.base = filepath.Join(t.TempDir(), "both")
-	if _, err := sink.Layout(w.base, "").Send(context.Background(), sink.Artifact{Index: both}); err != nil {
-		t.Fatal(err)
-	}
+	w.twoPlatforms(t)
 	r := w.image(t, "--platform", "linux/amd64", "--platform", "linux/arm64", "--push", w.registry+"/churn:1")
 	ref, err := name.ParseReference(r.References[0])
 	if err != nil {

@@ -177,3 +177,33 @@ func TestImageAttachErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestImageAttachesToIndex attaches to an index and to each of its images; either proves the other's.
+func TestImageAttachesToIndex(t *testing.T) {
+	w := newImageWorld(t)
+	w.twoPlatforms(t)
+	private, public := keyPair(t)
+	r := w.image(t, "--platform", "linux/amd64", "--platform", "linux/arm64", "--push", w.registry+"/churn:1",
+		"--sbom", "spdx-json", "--provenance", "--sign-key", private)
+	subjects := map[string][]string{}
+	for _, a := range r.Attached {
+		subjects[a.Subject] = append(subjects[a.Subject], a.PredicateType)
+	}
+	if len(subjects) != 3 || len(subjects[r.Digest]) != 2 || len(r.Attached) != 8 {
+		t.Errorf("attached %v", subjects)
+	}
+	for subject := range subjects {
+		ref := w.registry + "/churn@" + subject
+		for _, e := range evidence(t, ref, public) {
+			if e.Problem != "" {
+				t.Errorf("%s: %+v", ref, e)
+			}
+		}
+	}
+	for _, platform := range []string{"linux/amd64", "linux/arm64"} {
+		out, errs, code := command(t, w.env, "verify", r.References[0], "--platform", platform, "--key", public, "--rebuild", "--base", "oci:"+w.base, "--index-url", w.index.URL)
+		if code != 0 || !strings.Contains(out, "sbom        proven") {
+			t.Errorf("%s: exit code %d\n%s%s", platform, code, out, errs)
+		}
+	}
+}

@@ -95,6 +95,9 @@ func Rebuild(ctx context.Context, img *image.Image, o Options) (_ []Difference, 
 	}
 	recipe, err := r.recipe(found)
 	if err != nil {
+		if damaged := Damaged(img); len(damaged) > 0 {
+			return damaged, nil // which is why it could not be read
+		}
 		return nil, err
 	}
 	if r.settings.Compiled {

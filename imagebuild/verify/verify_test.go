@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -65,6 +66,8 @@ type place struct {
 	wheels files
 	lock   *pylock.Lock
 	signer signing.Signer
+
+	damaged string // digest of a blob that the registry no longer has as it was
 }
 
 var wheels = []indextest.Dist{
@@ -77,9 +80,21 @@ var wheels = []indextest.Dist{
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	p := &place{t: t, wheels: files{}, signer: newSigner(t)}
+	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && p.damaged != "" && strings.HasSuffix(r.URL.Path, "/blobs/"+p.damaged) {
+			answer := httptest.NewRecorder()
+			inner.ServeHTTP(answer, r)
+			body := answer.Body.Bytes()
+			body[len(body)/2] ^= 1
+			w.Write(body)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	}))
 	t.Cleanup(s.Close)
-	p := &place{t: t, host: strings.TrimPrefix(s.URL, "http://"), wheels: files{}, signer: newSigner(t)}
+	p.host = strings.TrimPrefix(s.URL, "http://")
 	slim, err := basetest.Slim("3.11.9")
 	if err != nil {
 		t.Fatal(err)
@@ -498,5 +513,23 @@ func TestUntried(t *testing.T) {
 	}
 	if r := p.verify(p.host+"/python:3.11-slim", nil); r.err == nil {
 		t.Error("a base was made again")
+	}
+}
+
+// TestDamaged has the registry give other bytes of a layer than it was sent, though under their digest.
+func TestDamaged(t *testing.T) {
+	p := newPlace(t)
+	f := takeApart(t, p.image)
+	last := len(f.blobs) - 1
+	p.damaged = f.manifest.Layers[last].Digest.String()
+	r := p.verify(p.ref, p.signer.Public())
+	if r.err == nil || len(r.differences) != 1 || r.differences[0].Layer != last+1 || !strings.Contains(r.String(), "has other bytes than its digest says") {
+		t.Errorf("%s", r)
+	}
+	// So of a layer that is read for the model alone.
+	at := f.find(alpha)
+	p.damaged = f.manifest.Layers[at].Digest.String()
+	if r := p.verify(p.ref, p.signer.Public()); r.err != nil || len(r.differences) != 1 || r.differences[0].Layer != at+1 {
+		t.Errorf("%s", r)
 	}
 }
