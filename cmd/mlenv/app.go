@@ -11,7 +11,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// app is what the commands share: the outside world.
+// app is what the commands share: the outside world. Tests put in another one, and so run every command
+// within one process, many at once.
 type app struct {
 	lookup         func(key string) (string, bool) // the environment
 	stdin          io.Reader
@@ -37,7 +38,8 @@ func (a *app) bindNetwork(s *flagSet) {
 	s.number(&a.networkTimeout, "network-timeout", "give up a server from which next to nothing comes for `SECONDS`; 0: 30 for package indexes, 120 for registries")
 }
 
-// commands is the list of all commands, in the order of the help.
+// commands is the list of all commands, in the order of the help: as one meets them on the way from a model
+// to a container, what is beside the way last.
 func (a *app) commands() []*cli.Command {
 	return []*cli.Command{
 		resolveCommand(a),
@@ -116,7 +118,8 @@ func (a *app) run(ctx context.Context, args []string) error {
 	return root.RunContext(ctx, append([]string{root.Name}, line.args...))
 }
 
-// clock gives the time.
+// clock gives the time. What it is for, how long something took and how long to look for hints, decides
+// about no file that is written.
 func (a *app) clock() time.Time {
 	if a.now != nil {
 		return a.now()

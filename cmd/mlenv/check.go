@@ -93,7 +93,8 @@ func (a *app) check(ctx context.Context, args []string, o *checkOptions) error {
 	return a.finishCheck(ctx, o, data, found)
 }
 
-// checkOne checks one model, and returns the findings that count and the report.
+// checkOne checks one model, and returns how many findings count and the report. Rules whose inputs are
+// missing, such as a lock, say that they did not run: silence must mean that all is well.
 func (a *app) checkOne(ctx context.Context, args []string, o *checkOptions) (count int, data []byte, err error) {
 	r := &checkRun{app: a, o: o}
 	if err := r.prepare(args); err != nil {

@@ -100,7 +100,7 @@ func (r *checkRun) upgrades(ctx context.Context, in *inputs, client *index.Clien
 }
 
 // solve makes a lock for the check alone, and tells whether there is one. That there is none is a
-// finding.
+// finding, for it is something about the model; that the index could not be asked is an error.
 func (r *checkRun) solve(ctx context.Context, req lockRequest) (bool, error) {
 	req.targets = slices.Clone(r.in.Targets)
 	if len(req.targets) == 0 {
@@ -164,7 +164,8 @@ func (r *checkRun) targets(ctx context.Context, in *inputs) ([]*base.Found, erro
 	return bases, nil
 }
 
-// targetOf is a platform with the C library that the lock names for it, else the default one.
+// targetOf is a platform with the C library that the lock names for it, else the default one: to check a
+// lock for musl as one for glibc would find all its wheels wrong.
 func (r *checkRun) targetOf(p v1.Platform) (dist.Target, error) {
 	t, err := dist.NewTarget(p.OS, p.Architecture, pep440.Version{}, "")
 	if err != nil || r.in.Lock == nil {

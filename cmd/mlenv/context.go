@@ -15,11 +15,13 @@ import (
 	"mlenv/resolve/model"
 )
 
-// writtenByUs is how a Dockerfile of ours begins, so that a directory may be written over.
+// writtenByUs is how a Dockerfile of ours begins, so that a directory may be written over. Everything in
+// the directory goes with it: "-o ." in a project would remove the project.
 const writtenByUs = "# Serves an MLflow Model"
 
 // writeContext writes the build context to a new directory beside dir and then puts it in the
-// place of dir, so that a build never sees half of it.
+// place of dir, so that a build never sees half of it. Beside it is on the same file system, where a
+// rename is one step.
 func (r *dockerfileRun) writeContext(dir string, files []render.File) (err error) {
 	if err := mayReplace(dir); err != nil {
 		return err
@@ -37,7 +39,7 @@ func (r *dockerfileRun) writeContext(dir string, files []render.File) (err error
 			err = errors.Join(err, os.RemoveAll(tmp))
 		}
 	}()
-	if err := os.Chmod(tmp, 0o755); err != nil {
+	if err := os.Chmod(tmp, 0o755); err != nil { // MkdirTemp makes it for the user alone
 		return err
 	}
 	for _, f := range files {

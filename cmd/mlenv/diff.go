@@ -133,7 +133,8 @@ func (a *sideReader) read(ctx context.Context, name string) (diff.Side, error) {
 	return diff.Side{}, &noSide{name, "is neither a file nor a directory, and an image's reference has a tag or a digest"}
 }
 
-// looksLikeReference tells an image from a path that was mistyped.
+// looksLikeReference tells an image from a path that was mistyped. To ask a registry for "modell/" would
+// say "unauthorized" of what is a missing directory.
 func looksLikeReference(name string) bool {
 	if strings.HasPrefix(name, ".") || filepath.IsAbs(name) || strings.HasSuffix(name, ".toml") || strings.Contains(name, `\`) {
 		return false
@@ -148,7 +149,8 @@ func looksLikeReference(name string) bool {
 	return strings.ContainsAny(rest, ":@")
 }
 
-// sideErrors says of each of several errors which side's it is: both may have a file of that name.
+// sideErrors says of each of several errors which side's it is: both may have a file of that name, and
+// mostly do, since they are two versions of one model.
 func sideErrors(name string, err error) error {
 	var out []error
 	for _, e := range split(err) {

@@ -135,7 +135,8 @@ func (a *app) dockerfile(ctx context.Context, args []string, o *dockerfileOption
 	return nil
 }
 
-// prepare gathers all that the Dockerfile depends on.
+// prepare gathers all that the Dockerfile depends on. Nothing is looked up when it is written, so that a
+// failure leaves no half of a build context behind.
 func (r *dockerfileRun) prepare(ctx context.Context, box container) (err error) {
 	spec := r.in.Spec
 	r.out = render.Input{Spec: spec}
@@ -270,7 +271,8 @@ func (r *dockerfileRun) pinBase(ctx context.Context) (string, error) {
 	return digest, nil
 }
 
-// findIndexes tells the installer which indexes the lock was made from, without credentials.
+// findIndexes tells the installer which indexes the lock was made from, without credentials. A Dockerfile
+// is kept in version control; the build gets them as a secret, which is in no layer.
 func (r *dockerfileRun) findIndexes() error {
 	var own []string // the indexes of some packages alone
 	if file := r.o.lockFile; file != "" {
@@ -393,7 +395,8 @@ func (r *dockerfileRun) withoutSources() *inputs {
 	return &in
 }
 
-// lockUV pins the installer, so that not even that may change between two builds.
+// lockUV pins the installer, so that not even that may change between two builds. It is locked for the same
+// platforms and from the same indexes as the model's packages, which a closed network may not leave.
 func (r *dockerfileRun) lockUV(ctx context.Context) (*pylock.Lock, error) {
 	cutoff, err := parseCutoff(r.o.lock.newer)
 	if err != nil {
@@ -425,7 +428,8 @@ func localFiles(l *pylock.Lock, dir, model string) []string {
 }
 
 // ownTemplate parses the built-in templates and those of --template; the name is that of the one
-// to run, "" for the installer's.
+// to run, "" for the installer's. A template of the user's may define parts alone, and the built-in one
+// then has these in the place of its own.
 func ownTemplate(file string) (*template.Template, string, error) {
 	if file == "" {
 		t, err := render.Templates(nil)

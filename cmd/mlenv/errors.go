@@ -11,7 +11,8 @@ import (
 	"mlenv/resolve/model"
 )
 
-// The exit codes. A signal's is 128 and its number.
+// The exit codes. A signal's is 128 and its number, as shells have it. Findings have a code of their own so
+// that a pipeline can go on with them, and never with a failure.
 const (
 	exitOK       = 0
 	exitFailure  = 1 // could not do it
@@ -35,6 +36,8 @@ func (e *findingsError) Error() string {
 	return plural(e.count, "finding") + " at or above the threshold"
 }
 
+// exitCode gives the code of the error that a command ended with. A signal comes before all else: what else
+// went wrong then mostly did because of it.
 func exitCode(err error) int {
 	var findings *findingsError
 	var signal *interruption

@@ -64,7 +64,7 @@ func (s *flagSet) number(to *int, name, usage string) {
 	s.add(&cli.IntFlag{Name: name, Usage: usage, Value: *to}, func(c *cli.Context) { *to = c.Int(name) })
 }
 
-// on declares a flag without a value.
+// on declares a flag without a value. It can only be switched on: there is no default of true to be undone.
 func (s *flagSet) on(to *bool, name, usage string) {
 	first, aliases := names(name)
 	s.add(&cli.BoolFlag{Name: first, Aliases: aliases, Usage: usage, DisableDefaultText: true}, func(c *cli.Context) { *to = c.Bool(first) })
@@ -106,13 +106,15 @@ func (i *implied) Set(s string) error {
 	return i.choice.Set(s)
 }
 
-// given notes whether a flag was on the command line.
+// given notes whether a flag was on the command line, where a value that was chosen means something else
+// than the same value by default.
 func (s *flagSet) given(to *bool, name string) {
 	s.read = append(s.read, func(c *cli.Context) { *to = c.IsSet(name) })
 }
 
 // action gives the cli action that fills the variables and then runs a function of the arguments.
-// A usage error that does not say which command it is about is about this one.
+// A usage error that does not say which command it is about is about this one: below it, nobody knows the
+// command's name, and the message ends with how to get its help.
 func (s *flagSet) action(run func(ctx context.Context, args []string) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		for _, read := range s.read {
@@ -134,11 +136,12 @@ func commandOf(c *cli.Context) string {
 	return strings.TrimSpace(strings.TrimPrefix(c.Command.HelpName, "mlenv"))
 }
 
+// asUsageError makes a usage error of what package cli says of a flag, which it calls by one dash.
 func asUsageError(c *cli.Context, err error, _ bool) error {
 	return &usageError{msg: strings.Replace(err.Error(), "for flag -", "for flag --", 1), command: commandOf(c)}
 }
 
-// noExit keeps package cli from ending the process.
+// noExit keeps package cli from ending the process: deferred functions remove temporary files.
 func noExit(*cli.Context, error) {}
 
 // choice is the value of a flag that takes one of a few words.

@@ -113,7 +113,7 @@ func (f forecast) String() string {
 	return b.String()
 }
 
-// bytesText writes a number of bytes in powers of 1000.
+// bytesText writes a number of bytes in powers of 1000, as registries, pip and disks count them.
 func bytesText(n int64) string {
 	switch {
 	case n < 1e6:

@@ -99,7 +99,8 @@ func imageCommand(a *app) *cli.Command {
 	}
 }
 
-// layering is what layerOptions say, understood.
+// layering is what layerOptions say, understood. All of it is part of what decides about the digest, but
+// for jobs.
 type layering struct {
 	manifest    imagebuild.Manifest
 	compression layer.Compression
@@ -132,7 +133,8 @@ func (o *layerOptions) read() (l layering, err error) {
 
 var sizeText = pattern.New(`^(\d+)\s*(?:([kKmMgGtT])(i?)[bB]?|[bB])?$`)
 
-// parseSize reads "500MB", "8GiB", "8G" (as GiB) or a number of bytes.
+// parseSize reads "500MB", "8GiB", "8G" (as GiB) or a number of bytes. "8G" is what registries and Docker
+// write for 8 GiB.
 func parseSize(text string) (int64, error) {
 	m := sizeText.FindStringSubmatch(text)
 	if m == nil {
@@ -158,7 +160,8 @@ func parseSize(text string) (int64, error) {
 var notInName = pattern.New(`[^a-z0-9]+`)
 
 // imageName gives the name of the image where nobody gave one: the registered model's, else that of the
-// model's directory, or the last part of its URI.
+// model's directory, or the last part of its URI. A name of an image has small letters, digits and few
+// signs between them; all else becomes a dash.
 func imageName(s fetch.Source) (string, error) {
 	name := s.URI
 	switch {
@@ -180,7 +183,8 @@ func imageName(s fetch.Source) (string, error) {
 	return name, nil
 }
 
-// image runs the command: from the model to every sink.
+// image runs the command: from the model to every sink. What can be known to fail is found out first, and
+// the cheaper before the dearer: flags, the model, the sinks, the base, the index, and only then the bytes.
 func (a *app) image(ctx context.Context, args []string, o *imageOptions) (err error) {
 	run := &imageRun{app: a, o: o}
 	if run.target, err = readTarget(o.target); err != nil {

@@ -108,7 +108,8 @@ func (e *notAttached) Error() string {
 
 func (e *notAttached) Unwrap() error { return e.err }
 
-// attach attaches to every repository that the images were pushed to.
+// attach attaches to every repository that the images were pushed to. What is attached refers to a digest
+// within its repository: a registry does not find it from another one.
 func (t *attacher) attach(ctx context.Context, p *imagebuild.Published, recipes []imagebuild.Recipe) error {
 	if len(t.o.attach.sbom) > 0 {
 		var err error

@@ -19,7 +19,9 @@ import (
 	"mlenv/resolve/serving"
 )
 
-// imageHint says what helps against an error of building or sending an image.
+// imageHint says what helps against an error of building or sending an image. Hints are here and not with
+// the errors, because they name flags: a program that uses the libraries has others. The error tells what is
+// wrong by its type and never by its words, which may change.
 func imageHint(err error) string {
 	var (
 		noBase    *base.UnavailableError
@@ -101,7 +103,8 @@ func heldLockHint(err error) string {
 	return ""
 }
 
-// registryHint says what helps against a registry's answer.
+// registryHint says what helps against a registry's answer. What registries say themselves is mostly
+// "unauthorized" or "unknown", for a missing login as well as for a misspelt name.
 func registryHint(err error) string {
 	var (
 		denied *image.DeniedError

@@ -35,7 +35,7 @@ func (r *imageRun) to() []sink.Sink {
 }
 
 // findSinks finds the sinks that the flags name, and makes sure, before anything is built, that they
-// can take an image.
+// can take an image. All that is wrong with them is told at once.
 func (r *imageRun) findSinks(ctx context.Context) error {
 	wanted, err := r.o.base.platforms()
 	if err != nil {
@@ -172,7 +172,8 @@ func (o *outputs) file(text string) {
 	o.sinksFound = append(o.sinksFound, one)
 }
 
-// isPacked gives the directory that goes into the image and has a path in it, "" if none has.
+// isPacked gives the directory that goes into the image and has a path in it, "" if none has. An image in
+// the model's directory would be a file of the model in the next one, which would be larger each time.
 func (o *outputs) isPacked(path string) (string, error) {
 	for _, dir := range append([]string{o.in.dir()}, o.o.model.codePaths...) {
 		at, err := filepath.Abs(dir)
@@ -216,7 +217,7 @@ func (o *outputs) load(ctx context.Context) {
 	o.sinksFound = append(o.sinksFound, namedSink{Sink: d.Load(o.tag)})
 }
 
-// imageReport is what --format json prints.
+// imageReport is what --format json prints. Its keys are an interface: they are added to, and not renamed.
 type imageReport struct {
 	References []string        `json:"references"`
 	Digest     string          `json:"digest,omitempty"` // none where findings kept it from being built
@@ -247,6 +248,8 @@ func (r *imageRun) print(p *imagebuild.Published) error {
 	return nil
 }
 
+// results is where references and reports are printed: on stdout, which a script reads, but for an image
+// that is written there itself.
 func (r *imageRun) results() io.Writer {
 	for _, s := range r.sinks {
 		if s.stdout {

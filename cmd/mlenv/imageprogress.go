@@ -39,7 +39,8 @@ type fetching struct {
 	fetched   bool // some of it came over the network
 }
 
-// leastTask is what a layer counts at least: making even an empty one takes a moment.
+// leastTask is what a layer counts at least: making even an empty one takes a moment. Without it, a bar of
+// many small layers would stand still and then jump.
 const leastTask = 64 << 10
 
 func (a *app) newProgress(quiet bool) *progress {

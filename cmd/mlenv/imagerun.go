@@ -41,7 +41,8 @@ type imageRun struct {
 	attaching *attacher // nil: nothing is attached
 }
 
-// needsBuilding says that the model needs what only running commands can bring.
+// needsBuilding says that the model needs what only running commands can bring. It is a failure and no
+// finding: no severity and no policy makes an image without it right.
 type needsBuilding struct{ msg string }
 
 func (e *needsBuilding) Error() string { return e.msg }
@@ -83,7 +84,8 @@ func (r *imageRun) forecast(ctx context.Context) error {
 	if r.o.out.quiet {
 		return nil
 	}
-	f := forecaster{lock: r.locked.Lock, dir: r.locked.Dir, in: r.in} // asking would cost more than it tells
+	// Without a client: to ask the index for sizes that a lock does not have costs more than it tells.
+	f := forecaster{lock: r.locked.Lock, dir: r.locked.Dir, in: r.in}
 	for _, b := range r.bases {
 		one, err := f.of(ctx, b.Target(), b)
 		if err != nil {
@@ -146,7 +148,8 @@ func (r *imageRun) prepare(ctx context.Context) (err error) {
 	return r.judgeAll(r.findings)
 }
 
-// stops reports whether some of the findings end the command.
+// stops reports whether some of the findings end the command. What a policy excepts until some day depends
+// on today, in UTC, so that it ends at the same moment everywhere.
 func (r *imageRun) stops(found finding.List) bool {
 	threshold := r.o.out.threshold()
 	return threshold != "" && r.o.out.rules.Judge(found, time.Now().UTC()).AtLeast(threshold) > 0
@@ -176,7 +179,8 @@ func (r *imageRun) refused() finding.List {
 	return r.target.Refuses(s)
 }
 
-// review says what was found in the wheels and the layers, before anything is sent.
+// review says what was found in the wheels and the layers, before anything is sent: what a threshold
+// forbids must not be in a registry, where others may pull it meanwhile.
 func (r *imageRun) review(found finding.List) error {
 	before := r.findings
 	err := r.judgeAll(found)

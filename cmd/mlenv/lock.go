@@ -95,7 +95,7 @@ func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (e
 	if err := a.lockTargets(ctx, o, &r); err != nil {
 		return err
 	}
-	defer collectLate()()
+	defer collectLate()() // from here on, most memory is that of pages and metadata
 	began := a.clock()
 	if r.client, err = a.indexClient(o.model.index, in, show.event); err != nil {
 		return err
@@ -121,7 +121,8 @@ func (a *app) lock(ctx context.Context, args []string, o *lockCommandOptions) (e
 	return a.writeLock(ctx, o.output, lockFile{l, r.keep.Lock, old, summary}, show)
 }
 
-// lockFile is a lock to be written, and what is in its file before.
+// lockFile is a lock to be written, and what is in its file before. A file that says the same already is
+// not touched: its time would have make and CI systems build again.
 type lockFile struct {
 	now, before *pylock.Lock
 	text        []byte // of before
@@ -233,7 +234,8 @@ func (a *app) lockTargets(ctx context.Context, o *lockCommandOptions, r *lockReq
 	return nil
 }
 
-// checkLock compares what the lock is with what it would be now.
+// checkLock compares what the lock is with what it would be now. "Now" keeps what the lock has wherever it
+// fits, so that a new release on the index makes no lock out of date.
 func (a *app) checkLock(name string, old, now *pylock.Lock) error {
 	changes := diff.Locks(old, now)
 	if len(changes) == 0 {

@@ -1,5 +1,10 @@
 // Command mlenv turns an MLflow Model into its environment: one merged spec, a lock, a
 // Dockerfile, or an OCI image.
+//
+// This package binds flags to plain structs, supplies what libraries never touch themselves (environment,
+// clock, network, terminal, files outside the model), chooses words, and says by the exit code how it went.
+// What a command does lies in the libraries, one function for each step; a command that needs to decide
+// something about models, locks or images here is a sign that a library lacks it.
 package main
 
 import (

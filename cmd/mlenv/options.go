@@ -24,7 +24,8 @@ import (
 	"mlenv/resolve/serving"
 )
 
-// outputOptions say how much is printed, and which findings end a command.
+// outputOptions say how much is printed, and which findings end a command. How much is printed changes
+// nothing else: neither what is written nor the exit code.
 type outputOptions struct {
 	quiet, verbose, strict bool
 	failOn                 string // "": error
@@ -86,7 +87,8 @@ func (o *outputOptions) threshold() finding.Severity {
 	return finding.Severity(o.failOn)
 }
 
-// modelOptions are what the command line adds to a model.
+// modelOptions are what the command line adds to a model. Every command that reads models has all of them:
+// what was checked, locked and built with the same options is the same environment.
 type modelOptions struct {
 	command      string   // whose options they are
 	extra        []string // requirements beside the model's own
@@ -122,7 +124,8 @@ func (o *modelOptions) bind(s *flagSet, command string) {
 // obey takes over what a policy says of reading models.
 func (o *modelOptions) obey(p *check.Policy) { o.condaAsPip = o.condaAsPip || p != nil && p.CondaAsPip }
 
-// indexOptions say where packages come from.
+// indexOptions say where packages come from. URLs are secret.Texts, since most private indexes are given
+// with a password in them.
 type indexOptions struct {
 	url       secret.Text
 	extra     []secret.Text
@@ -232,7 +235,7 @@ func (o *indexOptions) assigned() ([]index.Assignment, error) {
 	return out, nil
 }
 
-// lockOptions are what decides about versions.
+// lockOptions are what decides about versions, beside the requirements.
 type lockOptions struct {
 	serve      string
 	pre        bool
@@ -265,7 +268,7 @@ func (o *lockOptions) decide() bool {
 	return o.newer != "" || o.pre || len(o.noBinary)+len(o.onlyBinary) > 0
 }
 
-// parseCutoff reads the value of --exclude-newer.
+// parseCutoff reads the value of --exclude-newer, as uv does: a date stands for the end of that day.
 func parseCutoff(s string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
@@ -348,13 +351,15 @@ func (o *containerOptions) bind(s *flagSet) {
 	s.list(&o.annotation, "annotation", "add the annotation `KEY=VALUE`")
 }
 
-// container is what containerOptions say, understood.
+// container is what containerOptions say, understood. It is read before anything is fetched, so that a
+// typing mistake costs no minutes.
 type container struct {
 	choices             serving.Choices
 	labels, annotations map[string]string
 }
 
-// latest is the last second of the last year that a time in a configuration (RFC 3339) can name.
+// latest is the last second of the last year that a time in a configuration (RFC 3339) can name. Go would
+// write a year of five digits, which no reader takes.
 const latest = 253402300799
 
 // container reads the options, with the code that goes with the model and SOURCE_DATE_EPOCH.

@@ -290,7 +290,8 @@ func (r *serveRun) example(m *model.Model) error {
 	return nil
 }
 
-// lastLines keeps the end of a container's log, and may copy all of it.
+// lastLines keeps the end of a container's log, and may copy all of it. Why a server did not start is in its
+// last lines; the whole log of one that ran for a day is not to be kept.
 type lastLines struct {
 	also io.Writer // nil: nobody
 	mu   sync.Mutex

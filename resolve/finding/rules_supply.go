@@ -13,7 +13,7 @@ var supplyRules = []Rule{
 	{HTTPIndex, Supply, Warning, "packages come over a connection without encryption",
 		"Anyone on the network path can replace them. Use https."},
 	{KnownVulnerability, Supply, Error, "a locked package has a known vulnerability",
-		"Move to a version with the fix (mlenv lock --upgrade-package NAME), or except the vulnerability in the policy with a reason and an end date."},
+		"Move to a version with the fix (mlenv lock can upgrade one package alone), or except the vulnerability in the policy with a reason and an end date."},
 	{LockOutOfDate, Supply, Warning, "the lock was made for other requirements than the model has now",
 		"What is deployed is not what the model declares. Run mlenv lock again."},
 	{LockPythonDiffers, Supply, Error, "the lock was made for another Python than the model's",
