@@ -317,7 +317,7 @@ def model_from_code(path):
     mlflow.pyfunc.save_model(path, python_model=code, input_example=pd.DataFrame({"a": [1]}))
 
 
-@kind(since=(2, 13))
+@kind(since=(2, 13), ask={"messages": [{"role": "user", "content": "Hello!"}]})
 def chat_model(path):
     # Called ChatResponse, with more that has to be given, before MLflow 2.17.
     response = "ChatCompletionResponse" if VERSION >= (2, 17) else "ChatResponse"
