@@ -251,7 +251,9 @@ func (w *workspace) listCatalog(ctx context.Context, root, dir string, add func(
 				return nil, badListing("lists %q in the directory %q", c.Path, dir)
 			}
 			if c.Size != nil {
-				f.Size = *c.Size
+				if f.Size = *c.Size; f.Size < 0 {
+					return nil, badListing("lists %q with a size of %d bytes", c.Path, f.Size)
+				}
 			}
 			if err := add(f); err != nil {
 				return nil, err

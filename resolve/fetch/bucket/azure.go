@@ -123,7 +123,7 @@ func (a *azure) page(data []byte) (page, error) {
 }
 
 // get implements api.
-func (a *azure) get(ctx context.Context, o object, _ int64) (*http.Request, error) {
+func (a *azure) get(ctx context.Context, o object) (*http.Request, error) {
 	r, err := a.request(ctx, "/"+o.key, nil)
 	if err == nil && o.tag != "" {
 		r.Header.Set("If-Match", o.tag)

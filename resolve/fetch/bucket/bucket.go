@@ -77,8 +77,8 @@ type api interface {
 	list(ctx context.Context, prefix, token string) (*http.Request, error)
 	// page reads the answer.
 	page(data []byte) (page, error)
-	// get asks for an object as it was listed, from the byte at offset on.
-	get(ctx context.Context, o object, offset int64) (*http.Request, error)
+	// get asks for an object as it was listed.
+	get(ctx context.Context, o object) (*http.Request, error)
 }
 
 // signer adds the credentials to a request.
@@ -142,6 +142,9 @@ func (s *store) add(o object, add func(fetch.File) error) error {
 	if !below {
 		return &fetch.Error{Kind: fetch.BadListing, Msg: fmt.Sprintf("the store lists %q, which was not asked for", o.key)}
 	}
+	if o.size < 0 { // which would stand for a size that is not known
+		return &fetch.Error{Kind: fetch.BadListing, Msg: fmt.Sprintf("the store lists %q with a size of %d bytes", o.key, o.size)}
+	}
 	if dir, ok := strings.CutSuffix(name, "/"); ok && o.size == 0 {
 		name, o.dir = dir, true
 	}
@@ -155,7 +158,7 @@ func (s *store) add(o object, add func(fetch.File) error) error {
 func (s *store) Open(ctx context.Context, f fetch.File, offset int64) (*fetch.Body, error) {
 	o := object{key: s.prefix + f.Path, size: f.Size, tag: f.Tag}
 	resp, err := s.send(f.Size, func() (*http.Request, error) {
-		r, err := s.api.get(ctx, o, offset)
+		r, err := s.api.get(ctx, o)
 		if err == nil && offset > 0 {
 			r.Header.Set("Range", "bytes="+strconv.FormatInt(offset, 10)+"-")
 		}
@@ -173,7 +176,7 @@ func (s *store) Open(ctx context.Context, f fetch.File, offset int64) (*fetch.Bo
 
 // Name implements fetch.Named. Two names of a bucket, such as by way of two regions, are two stores.
 func (s *store) Name(f fetch.File) string {
-	r, err := s.api.get(context.Background(), object{key: s.prefix + f.Path}, 0)
+	r, err := s.api.get(context.Background(), object{key: s.prefix + f.Path})
 	if err != nil {
 		return ""
 	}

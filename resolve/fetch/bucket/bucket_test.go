@@ -224,6 +224,24 @@ func TestEndless(t *testing.T) {
 	}
 }
 
+// TestSizes refuses a listing with sizes that no file has, or with none.
+func TestSizes(t *testing.T) {
+	for name, pages := range map[string][]string{
+		"s3":    {`<ListBucketResult><Contents><Key>m/a</Key><Size>-1</Size></Contents></ListBucketResult>`, `<ListBucketResult><Contents><Key>m/a</Key></Contents></ListBucketResult>`},
+		"gs":    {`{"items":[{"name":"m/a","size":"-1"}]}`, `{"items":[{"name":"m/a"}]}`},
+		"azure": {`<EnumerationResults><Blobs><Blob><Name>m/a</Name><Properties><Content-Length>-1</Content-Length></Properties></Blob></Blobs></EnumerationResults>`, `<EnumerationResults><Blobs><Blob><Name>m/a</Name></Blob></Blobs></EnumerationResults>`},
+	} {
+		for i, body := range pages {
+			f := newFake(t, clouds[name].serve)
+			f.answer = func(w http.ResponseWriter, _ *http.Request) bool { fmt.Fprint(w, body); return true }
+			_, err := clouds[name].open(t, f, "m", options(t))
+			if want := []string{"with a size of -1 bytes", "but not as the store of"}[i]; err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", name, err, want)
+			}
+		}
+	}
+}
+
 // TestURIs refuses what names no bucket, or a host that is not one of the cloud's.
 func TestURIs(t *testing.T) {
 	for uri, want := range map[string]fetch.Kind{

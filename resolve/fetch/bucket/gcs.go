@@ -89,7 +89,7 @@ func (g *gcs) page(data []byte) (page, error) {
 }
 
 // get implements api. The generation is asked for by its number: what was written since is not sent.
-func (g *gcs) get(ctx context.Context, o object, _ int64) (*http.Request, error) {
+func (g *gcs) get(ctx context.Context, o object) (*http.Request, error) {
 	q := url.Values{"alt": {"media"}}
 	if o.tag != "" {
 		q.Set("ifGenerationMatch", o.tag)

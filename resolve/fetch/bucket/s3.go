@@ -182,7 +182,7 @@ func (s *s3) page(data []byte) (page, error) {
 }
 
 // get implements api. If-Match makes a bucket refuse what is not the object of the listing any more, in a range as well.
-func (s *s3) get(ctx context.Context, o object, _ int64) (*http.Request, error) {
+func (s *s3) get(ctx context.Context, o object) (*http.Request, error) {
 	r, err := s.request(ctx, s.url(o.key))
 	if err == nil && o.tag != "" {
 		r.Header.Set("If-Match", o.tag)
