@@ -278,9 +278,12 @@ func (s *explanation) derived(terms []pubgrub.Term) string {
 		var out []string
 		for _, t := range terms {
 			who := s.subject(t.Package, t.Versions)
-			if pr := s.f.p.projects[t.Package]; t.Negative && pr.phrase(t.Versions) == "" && t.Versions.Len() < len(pr.versions) {
-				// What must be used is not every version, though it may be every one that counts.
-				who = s.name(t.Package) + " " + pr.phraseBy(t.Versions, func(int) bool { return true })
+			if pr := s.f.p.projects[t.Package]; t.Negative && pr.phrase(t.Versions) == "" {
+				who = s.name(t.Package) // in any version
+				if t.Versions.Len() < len(pr.versions) {
+					// What must be used is not every version, though it may be every one that counts.
+					who += " " + pr.phraseBy(t.Versions, func(int) bool { return true })
+				}
 			}
 			out = append(out, who)
 		}
