@@ -234,15 +234,15 @@ func (w *targetView) given(r *pep508.Requirement) bool {
 	return have == want
 }
 
-// patient is how many versions of a package are tried before it takes more than that to read ahead
-// what another one requires.
-const patient = 2
+// fewTries is how many versions of a package may be tried before it is doubtful that the next one will be
+// taken.
+const fewTries = 2
 
 // readAhead has what a version requires read in the background. Once several versions of a package were
 // tried, the next one will most likely fail too, and what it alone requires (the botocore that goes with
 // each aiobotocore) is needed by nobody: then only the pages are read, which all versions share.
 func (p *provider) readAhead(id int, rs []*pep508.Requirement) {
-	if p.tried[id] > patient {
+	if p.tried[id] > fewTries {
 		p.waiting = waiting{id, rs}
 		for _, r := range rs {
 			p.w.prefetchPage(r.Name)

@@ -56,7 +56,7 @@ type targetView struct {
 
 	mu       sync.Mutex
 	projects map[pep508.Name]*building
-	crawled  map[string]bool
+	prefetched  map[string]bool
 }
 
 // nameSet is the value of an option that takes names, or ":all:".
@@ -116,7 +116,7 @@ type building struct {
 func (s *session) view(t dist.Target, env pep508.Environment, keep map[pep508.Name]pep440.Version) *targetView {
 	w := &targetView{
 		session: s, p: s.p, target: t, tags: t.TagSet(), env: env,
-		asked: map[pep508.Name]*asked{}, noBinary: newNameSet(s.p.Limits.NoBinary), onlyBinary: newNameSet(s.p.Limits.OnlyBinary), keep: keep, projects: map[pep508.Name]*building{}, crawled: map[string]bool{},
+		asked: map[pep508.Name]*asked{}, noBinary: newNameSet(s.p.Limits.NoBinary), onlyBinary: newNameSet(s.p.Limits.OnlyBinary), keep: keep, projects: map[pep508.Name]*building{}, prefetched: map[string]bool{},
 	}
 	for k, list := range [][]Root{s.p.Roots, s.p.Constraints} {
 		for i := range list {
@@ -196,8 +196,8 @@ func (w *targetView) prefetch(r *pep508.Requirement) {
 	}
 	key := b.String()
 	w.mu.Lock()
-	seen := w.crawled[key]
-	w.crawled[key] = true
+	seen := w.prefetched[key]
+	w.prefetched[key] = true
 	w.mu.Unlock()
 	if seen || w.ctx.Err() != nil || !w.spend() {
 		return
