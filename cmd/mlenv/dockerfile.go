@@ -428,8 +428,8 @@ func localFiles(l *pylock.Lock, dir, model string) []string {
 }
 
 // ownTemplate parses the built-in templates and those of --template; the name is that of the one
-// to run, "" for the installer's. A template of the user's may define parts alone, and the built-in one
-// then has these in the place of its own.
+// to run, "" for the installer's. A file is run in the place of the installer's, and may call its parts;
+// of a directory, the templates that it has replace the built-in ones of the same name.
 func ownTemplate(file string) (*template.Template, string, error) {
 	if file == "" {
 		t, err := render.Templates(nil)
