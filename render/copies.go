@@ -9,23 +9,23 @@ import (
 	"strings"
 )
 
-// Tree is a file or a directory that a build context holds a copy of.
+// Tree is a file or directory that is copied into the build context.
 type Tree struct {
 	FS   fs.FS
 	Root string // its path in FS, slash-separated; its last element is its name in the context
 }
 
-// Copies are what a build context holds copies of, beside the files that are written for it.
+// Copies are the files that are copied into the build context, as opposed to those that are generated.
 type Copies struct {
-	Model     fs.FS    // the model, of which all files count, see model.Files; nil: none
-	ModelCode []string // directories of code in it, which change less often and have a place of their own
+	Model     fs.FS    // the model's files, see model.Files; nil if there is no model
+	ModelCode []string // directories of code in it; they change less often than the rest and are copied separately, so that they stay cached
 	ExtraCode []Tree   // code that is not the model's own
 	Wheels    []Tree
 	Sources   []Tree // source trees and archives that are built with the image
 }
 
-// Files lists the directories and files in the order in which they can be written: a directory
-// comes before what is in it. Nothing is read but directories. Symbolic links are followed; what is
+// Files lists the directories and files in the order in which they can be written: each directory
+// before its contents. Only directories are read. Symbolic links are followed; anything that is
 // neither a file nor a directory is an error.
 func (c Copies) Files() ([]File, error) {
 	var out []File
@@ -58,7 +58,7 @@ func (c Copies) Files() ([]File, error) {
 	return out, nil
 }
 
-// treeFiles lists a tree as it lies below at in the context, less what skip says.
+// treeFiles lists a tree with its paths below at in the context, without what skip matches.
 func treeFiles(t Tree, at string, skip func(name string) bool) ([]File, error) {
 	var out []File
 	err := fs.WalkDir(t.FS, t.Root, func(name string, d fs.DirEntry, err error) error {

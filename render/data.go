@@ -22,14 +22,14 @@ const (
 	explicitFile   = "conda-explicit.txt"
 )
 
-// Data is what a template is given. It embeds the runtime contract: .Entrypoint, .Launcher, .Env (a
+// Data is the data of a template. It embeds the runtime contract: .Entrypoint, .Launcher, .Env (a
 // list of .Name and .Value), .PathPrefix, .Port, .Healthcheck, .StopSignal, .User and .WorkingDir.
 type Data struct {
 	serving.Runtime
 
-	Title        string     // what the model is called, "" if unknown
+	Title        string     // the model's name, "" if unknown
 	Base         string     // image reference
-	BuildCommand string     // the line that builds the image
+	BuildCommand string     // the command that builds the image
 	Notes        [][]string // paragraphs for the comment at the top
 
 	SystemPackages []resolve.SystemPackage
@@ -38,37 +38,37 @@ type Data struct {
 	Paths
 	Files
 
-	NetworkSecret bool   // an index other than the default is asked, maybe with credentials
+	NetworkSecret bool   // packages come from an index other than the default, which may need credentials
 	SecretMount   string // the RUN option that mounts the credentials, with a space before it
 
 	Health
 }
 
-// Paths say where things lie in the image, and in the context.
+// Paths are the locations of files in the image and in the context.
 type Paths struct {
 	Venv, ModelPath, CodePath string
-	LauncherName              string // the context has it where .Launcher is not empty; it goes into bin of Venv
+	LauncherName              string // file name in the context, if .Launcher is not empty; it is copied to Venv's bin
 	ModelCode                 bool   // the context has model-code/, laid out as below ModelPath
 	ExtraCode                 bool   // the context has extra-code/
 }
 
-// Files are those of the context that the installer reads.
+// Files are the files in the context that the installer reads.
 type Files struct {
 	Locked          bool   // versions and hashes are pinned
-	LockFile        string // what the installer reads; "" where conda reads it all
+	LockFile        string // what the installer reads; "" if conda installs everything
 	BuildFile       string // build dependencies, "" if none
-	InstallerFile   string // what brings uv
+	InstallerFile   string // requirements that install uv
 	InstallerLocked bool   // InstallerFile has hashes
-	SourceFile      string // requirements that come as source, "" if none
+	SourceFile      string // requirements that must be built from source, "" if none
 	SourceTrees     bool   // the context has source/
-	SSH             bool   // some of SourceFile is fetched over ssh
-	ConstraintFile  string // keeps SourceFile from moving what is locked, "" if not locked
+	SSH             bool   // some requirements in SourceFile are fetched over ssh
+	ConstraintFile  string // constraints that keep SourceFile from changing locked versions, "" if nothing is locked
 	LocalWheels     bool   // the context has wheels/
 	CondaFile       string
 	CondaExplicit   string // an explicit lock, "" if none
 }
 
-// Health says how the container is asked whether it is well.
+// Health describes the health check of the container.
 type Health struct {
 	HealthInterval, HealthTimeout, HealthStartPeriod, HealthRetries int
 }

@@ -10,8 +10,9 @@ import (
 	"unicode"
 )
 
-// functions are what the templates can call. Everything that comes from a model or a flag passes
-// through one of them, for nothing but them knows how Dockerfiles quote.
+// functions are the functions that templates can call. Everything that comes from a model or a flag
+// must pass through one of them, because a Dockerfile has several syntaxes with different quoting:
+// a newline in a name would otherwise start an instruction.
 var functions = template.FuncMap{
 	"comment":    comment,
 	"json":       execForm,
@@ -21,7 +22,7 @@ var functions = template.FuncMap{
 	"debianName": debianName,
 }
 
-// comment makes text fit for one comment line: control characters, line breaks among them, become
+// comment makes text fit for a comment on one line: control characters, including line breaks, become
 // spaces.
 func comment(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -64,15 +65,15 @@ var (
 	debianForm   = pattern.New(`^[a-z0-9][a-z0-9+.-]+$`)
 )
 
-// word lets through an image reference or a user, which stand unquoted.
+// word accepts an image reference or a user, which are not quoted, and rejects anything else.
 func word(s string) (string, error) { return matching(wordForm, "an image reference or user", s) }
 
-// variable lets through the name of an environment variable.
+// variable accepts the name of an environment variable, and rejects anything else.
 func variable(s string) (string, error) {
 	return matching(variableForm, "the name of an environment variable", s)
 }
 
-// debianName lets through a package name (Debian policy, 5.6.7).
+// debianName accepts the name of a package (Debian policy, 5.6.7), and rejects anything else.
 func debianName(s string) (string, error) {
 	return matching(debianForm, "the name of a Debian package", s)
 }

@@ -21,7 +21,7 @@ func requirementFiles(in Input) ([]File, error) {
 	}
 	if in.Installer == UV {
 		uv := in
-		uv.Copies.Wheels = nil // they are not there yet when uv is installed
+		uv.Copies.Wheels = nil // they are not copied yet when uv is installed
 		if in.InstallerLock == nil {
 			add(installerFile, indexLines(uv)+"uv\n")
 		} else {
@@ -40,7 +40,7 @@ func requirementFiles(in Input) ([]File, error) {
 		if len(spec.BuildDependencies) > 0 {
 			add(buildFile, indexLines(in)+lockedLines(lock, build))
 		}
-		// uv fetches what a pylock.toml names by its URL, and does not ask the index for it.
+		// uv downloads the files in a pylock.toml from their URLs without asking the index.
 		if in.Installer == Pip || in.Lock.Signed() {
 			add(lockedFile, indexLines(in)+lockedLines(lock, nil))
 		}
@@ -87,7 +87,7 @@ func indexLines(in Input) string {
 	return b.String()
 }
 
-// openFileText is a requirements file that leaves the choice of versions to the installer.
+// openFileText returns a requirements file that leaves the choice of versions to the installer.
 func openFileText(in Input, spec *resolve.Spec, reqs []resolve.Requirement) string {
 	part := *spec
 	part.Requirements = reqs
@@ -160,7 +160,7 @@ func pinLines(l *pylock.Lock) string {
 	return b.String()
 }
 
-// isSource reports a requirement that only building can install.
+// isSource reports whether a requirement can only be installed by building it.
 func isSource(r resolve.Requirement) bool {
 	if r.Editable {
 		return true
@@ -176,8 +176,8 @@ func isSource(r resolve.Requirement) bool {
 	return !strings.HasSuffix(where, ".whl")
 }
 
-// splitSources gives the requirements that come as source: version control, directories and
-// source archives.
+// splitSources returns the requirements that must be built: those in version control, directories
+// and source archives.
 func splitSources(s *resolve.Spec) []resolve.Requirement {
 	var out []resolve.Requirement
 	for _, r := range s.Requirements {
@@ -188,18 +188,18 @@ func splitSources(s *resolve.Spec) []resolve.Requirement {
 	return out
 }
 
-// SourceTrees lists the directories and archives of the model that the context needs in source/.
+// SourceTrees lists the directories and archives in the model that must be copied to source/.
 func SourceTrees(s *resolve.Spec) []string {
 	return localPaths(s, isSource)
 }
 
-// LocalWheels lists the wheels that the context needs in wheels/, where there is no lock: with
-// one, the lock's files say it.
+// LocalWheels lists the wheels that must be copied to wheels/ if there is no lock. If there is one,
+// it lists them itself.
 func LocalWheels(s *resolve.Spec) []string {
 	return localPaths(s, func(r resolve.Requirement) bool { return !isSource(r) })
 }
 
-// WithoutSources gives the requirements that can be locked: those that do not come as source.
+// WithoutSources returns the requirements that can be locked: those that need not be built.
 func WithoutSources(s *resolve.Spec) []resolve.Requirement {
 	return slices.DeleteFunc(slices.Clone(s.Requirements), isSource)
 }
@@ -215,7 +215,7 @@ func localPaths(s *resolve.Spec, keep func(resolve.Requirement) bool) []string {
 	return slices.Compact(out)
 }
 
-// inContext gives the Spec as it reads inside the build context, where local wheels lie in wheels/
+// inContext returns the Spec with the paths of the build context, where local wheels are in wheels/
 // and source trees in source/.
 func inContext(s *resolve.Spec) *resolve.Spec {
 	c := *s
@@ -229,7 +229,7 @@ func inContext(s *resolve.Spec) *resolve.Spec {
 				}
 				reqs[i].Path = path.Join(dir, path.Base(reqs[i].Path))
 			}
-			// An editable install would point into the build stage.
+			// An editable install would refer to files of the build stage, which are not in the image.
 			reqs[i].Editable = false
 		}
 		return reqs

@@ -26,8 +26,8 @@ const (
 	Conda Installer = "conda" // micromamba, for packages that only conda has
 )
 
-// ParseInstaller reads the name of an installer. "" chooses: conda where the Spec has conda
-// packages, else uv.
+// ParseInstaller parses the name of an installer. "" means conda if the Spec has conda packages, and
+// uv otherwise.
 func ParseInstaller(s string, spec *resolve.Spec) (Installer, error) {
 	switch i := Installer(s); i {
 	case UV, Pip, Conda:
@@ -45,30 +45,30 @@ func ParseInstaller(s string, spec *resolve.Spec) (Installer, error) {
 type Input struct {
 	Installer     Installer
 	Base          string        // image reference, with its digest where it is known
-	Title         string        // what the model is called, for the comment at the top
+	Title         string        // the model's name, for the comment at the top
 	Spec          *resolve.Spec // the merged environment
-	Lock          *pylock.Lock  // nil leaves the versions to the installer
-	InstallerLock *pylock.Lock  // of uv itself; nil leaves its version open
+	Lock          *pylock.Lock  // if nil, the installer chooses the versions
+	InstallerLock *pylock.Lock  // of uv itself; if nil, any version of uv is installed
 	CondaExplicit []byte        // an explicit conda lock ("@EXPLICIT"), nil if none
 	Index         string        // Simple index, without credentials; "": the installer's default
 	ExtraIndexes  []string
-	FindLinks     []string // pages; a folder of this machine is of no use in a build
+	FindLinks     []string // pages; folders of this machine do not exist in a build
 	Runtime       *serving.Runtime
 	Labels        []serving.Var
-	Build         []resolve.Requirement // of packages that the lock leaves out: an index has them as source only
-	Copies        Copies                // what the context holds besides, which is installed or copied into the image
+	Build         []resolve.Requirement // packages that are not in the lock because an index has only their source
+	Copies        Copies                // files that are copied into the context and installed or copied into the image
 }
 
-// File is one file of a build context: its bytes, or where they come from.
+// File is one file of a build context, with its contents or a function that opens them.
 type File struct {
 	Name string // relative to the context, slash-separated
 	Data []byte
-	Open func() (io.ReadCloser, error) // gives the bytes; nil: they are Data
-	Exec bool                          // it is a program: its mode is 0755, else 0644
+	Open func() (io.ReadCloser, error) // opens the contents; if nil, they are in Data
+	Exec bool                          // the mode is 0755 instead of 0644
 	Dir  bool                          // it is a directory
 }
 
-// The directories of a build context that hold copies.
+// The directories of a build context for copied files.
 const (
 	modelDir     = "model"
 	modelCodeDir = "model-code"
@@ -77,8 +77,8 @@ const (
 	sourceDir    = "source"
 )
 
-// Templates gives the built-in templates; the files of override replace those of the same name
-// and may add others. Its data is Data.
+// Templates returns the built-in templates. Files in override replace those with the same name, and
+// may add others. Templates are executed with a Data.
 func Templates(override fs.FS) (*template.Template, error) {
 	t, err := template.New("").Funcs(functions).ParseFS(templates.FS, "*.tmpl")
 	if err != nil {
@@ -105,8 +105,8 @@ func Dockerfile(in Input, t *template.Template, name string) ([]byte, error) {
 	return tidy(b.Bytes()), nil
 }
 
-// Context gives every file of the build context: the Dockerfile, its .dockerignore and what the
-// installer reads, and the copies.
+// Context returns all files of the build context: the Dockerfile, its .dockerignore, the files that
+// the installer reads, and the copies.
 func Context(in Input, t *template.Template, name string) ([]File, error) {
 	dockerfile, err := Dockerfile(in, t, name)
 	if err != nil {
@@ -126,7 +126,8 @@ func Context(in Input, t *template.Template, name string) ([]File, error) {
 	return append(files, copies...), err
 }
 
-// dockerignore lets in what the Dockerfile copies and nothing that came to lie beside it.
+// dockerignore excludes everything from the context except what the Dockerfile copies, so that other
+// files in the directory are neither sent to the builder nor break its cache.
 func dockerignore(files []File) []byte {
 	var b strings.Builder
 	b.WriteString("*\n")
@@ -142,7 +143,8 @@ func dockerignore(files []File) []byte {
 	return []byte(b.String())
 }
 
-// tidy takes out the blank lines that templates leave: never two in a row, none at either end.
+// tidy removes superfluous blank lines that templates leave: at most one in a row, and none at either
+// end.
 func tidy(data []byte) []byte {
 	var out []string
 	for line := range strings.Lines(string(data)) {

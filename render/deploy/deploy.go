@@ -14,17 +14,17 @@ import (
 	"mlenv/templates"
 )
 
-// Targets are the platforms that are told what to run by a file, sorted.
+// Targets returns the platforms that are configured by a file, sorted.
 func Targets() []string { return []string{"cloudrun", "compose", "kserve", "kubernetes"} }
 
 // Input is what a manifest depends on.
 type Input struct {
-	Name       string // of what is made, see Name
+	Name       string // of the service, see Name
 	Image      string // reference
 	Port       int
 	Workers    int
 	UID, GID   uint32
-	Variables  []string // that the model wants, sorted; their values come from a secret
+	Variables  []string // environment variables that the model needs, sorted; their values come from a secret
 	ModelBytes int64    // of the model's files; 0: unknown
 	MLServer   bool     // the server speaks the Open Inference Protocol (V2) too
 }
@@ -32,8 +32,8 @@ type Input struct {
 // Secret is the name of the Secret with the values of the variables.
 func (in Input) Secret() string { return in.Name + "-env" }
 
-// What a worker is taken to need, in MiB: Python with MLflow's libraries, and the model twice, since
-// loading often holds the file and the object at once. Rounded up to a step.
+// The estimated memory of a worker in MiB: Python with MLflow's libraries, and the model twice, because
+// loading often needs the file and the object at once. It is rounded up to a step.
 const (
 	workerMiB = 512
 	stepMiB   = 256
@@ -59,8 +59,8 @@ var (
 	nameForm     = pattern.New(`^[a-z]([-a-z0-9]{0,57}[a-z0-9])?$`)
 )
 
-// Name makes of any text a name that all platforms take: that of a service in DNS (RFC 1035), short
-// enough for the Secret's to fit as well.
+// Name turns any text into a name that all platforms accept: a DNS label (RFC 1035) that is short
+// enough for the name of the Secret, too.
 func Name(text string) string {
 	name := strings.Trim(notInName.ReplaceAllString(strings.ToLower(text), "-"), "-")
 	if name == "" || name[0] < 'a' {
@@ -69,7 +69,7 @@ func Name(text string) string {
 	return strings.TrimRight(name[:min(len(name), 58)], "-")
 }
 
-// Manifest writes what runs an image on one of Targets.
+// Manifest returns the manifest that runs an image on one of Targets.
 func Manifest(target string, in Input) ([]byte, error) {
 	switch {
 	case !slices.Contains(Targets(), target):

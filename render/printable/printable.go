@@ -1,12 +1,12 @@
-// Package printable makes text that came from outside fit for a terminal and for the log of a CI
-// system: names in a model, a registry's answers, file names of a base.
+// Package printable escapes text from outside, such as names in a model, answers of a registry, and
+// file names in a base, for output on a terminal and in the log of a CI system.
 //
 // Such text must not move a cursor or change colours (control characters, ECMA-48), must not look
-// like other text (bidirectional formatting, Unicode UAX #9), and must not give orders to the system
-// that reads the log: GitHub Actions obeys "::add-mask::" and "::stop-commands::" at the beginning
-// of a line, and GitHub, Azure Pipelines and TeamCity obey "##[…]" and "##word[…]" anywhere. What
-// cannot be shown is shown as Go would write it in quotation marks, so that it can still be told what
-// was there. Machine-readable formats escape by themselves, and are not to pass through here.
+// like other text (bidirectional formatting, Unicode UAX #9), and must not contain commands for the
+// system that reads the log: GitHub Actions interprets "::add-mask::" and "::stop-commands::" at the beginning
+// of a line, and GitHub, Azure Pipelines and TeamCity interpret "##[…]" and "##word[…]" anywhere. What
+// cannot be printed is replaced by its escape sequence in Go, so that readers still see what was
+// there. Machine-readable formats have their own escaping and must not use this package.
 package printable
 
 import (
@@ -16,10 +16,10 @@ import (
 	"unicode/utf8"
 )
 
-// Line gives a text as one line.
+// Line returns a text as one printable line.
 func Line(text string) string { return escape(text, false) }
 
-// Text gives a text that may have several lines. Those after the first are indented, so that none
+// Text returns a text that may have several printable lines. Those after the first are indented, so that none
 // can pass for a message of its own.
 func Text(text string) string {
 	text = escape(text, true)
@@ -45,7 +45,7 @@ func order(line string) string {
 	return line[:len(line)-len(trimmed)] + `\` + trimmed
 }
 
-// logCommand is what begins an order to a CI system in the middle of a line: "##[group]",
+// logCommand matches the start of a command to a CI system in the middle of a line: "##[group]",
 // "##vso[task.setvariable …]", "##teamcity[…]".
 var logCommand = regexp.MustCompile(`##([A-Za-z]*\[)`)
 
@@ -81,7 +81,7 @@ func hex(c byte) string {
 	return string([]byte{digits[c>>4], digits[c&15]})
 }
 
-// plain reports printable ASCII, which most text is.
+// plain reports whether a text is printable ASCII, as most is, so that it need not be copied.
 func plain(text string) bool {
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {

@@ -20,16 +20,16 @@ type Report struct {
 	Excepted []check.Excepted
 	FailOn   finding.Severity // the threshold; "" if nothing fails
 	Rules    []finding.Rule   // all rules that were checked
-	// Ran tells, where its Rules are more than 0, how many rules were applied.
+	// Ran is how many rules were applied; if its Rules is 0, the report does not mention it.
 	Ran Ran
 	// Outside are the files of origins that are not in the model, such as the lock.
 	Outside []string
 }
 
-// Ran tells how many rules there were to be applied, and how many of them could not be.
+// Ran is how many rules there are, and how many of them could not be applied.
 type Ran struct {
 	Rules, NotRun int
-	Needs         []string // what would have let them run, in the words of whoever asks for the report
+	Needs         []string // what the rules that were not run need, in the caller's words
 }
 
 // Formats lists the names that Format takes; the first is the default.
