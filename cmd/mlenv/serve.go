@@ -56,7 +56,7 @@ func serveCommand(a *app) *cli.Command {
 
 // bindBuild declares the flags of a build whose image is for the engine of this machine alone.
 func (o *imageOptions) bindBuild(s *flagSet) {
-	o.layers = layerOptions{jobs: 4, compression: "splice", manifest: "oci"}
+	o.layers = layerOptions{jobs: 4, compression: "splice", manifest: "oci", compile: compileNot}
 	o.container = containerOptions{port: serving.DefaultPort, workers: 1, user: serving.DefaultUser}
 	o.sinks.load, o.format = true, "text"
 	s.on(&o.out.quiet, "quiet, q", "no progress output, and no log of the container")
