@@ -9,7 +9,9 @@ import (
 	"strings"
 )
 
-// matchSpec is conda's specification of a package.
+// matchSpec is conda's specification of a package. There is no grammar of it but conda's own code, which has
+// taken in several forms over the years. What is read here is compared with what rattler, the other reader,
+// makes of it (TestAgainstRattler).
 type matchSpec struct {
 	channel, subdir string
 	name            string // lower case
@@ -54,7 +56,7 @@ func parseMatchSpec(text string) (matchSpec, error) {
 	} else if strings.ContainsAny(text, "[]") {
 		return m, errors.New("a bracket is not closed, or there is text after it")
 	}
-	text = strings.TrimSpace(parensEnd.ReplaceAllString(text, ""))
+	text = strings.TrimSpace(parensEnd.ReplaceAllString(text, "")) // of an old form, which conda passes over
 	if i := strings.LastIndex(text, ":"); i >= 0 {
 		// channel::name or channel:namespace:name
 		channel := text[:i]
@@ -138,7 +140,7 @@ func (m *matchSpec) brackets(text string) error {
 	return nil
 }
 
-// setChannel splits "channel/subdir". Channels may contain slashes themselves, so the last part
+// setChannel splits "channel/subdir". Channels may contain slashes themselves ("pkgs/main"), so the last part
 // must be the name of a platform.
 func (m *matchSpec) setChannel(text string) {
 	m.channel = text
@@ -148,7 +150,7 @@ func (m *matchSpec) setChannel(text string) {
 }
 
 // splitBuild splits "1.2 py27_0" and "=1.2=py27_0" into version and build. Spaces around
-// comparisons do not matter.
+// comparisons do not matter: in ">=1.2, <2" what follows the space is no build, since a comparison is before it.
 func splitBuild(text string) (version, build string) {
 	version = text
 	for i := 1; i < len(text)-1; i++ {
@@ -180,7 +182,8 @@ func normalVersion(version string, hasBuild bool) string {
 	return fuzzy + ".*"
 }
 
-// String returns the canonical form, as conda prints it.
+// String returns the canonical form, as conda prints it. What the bare form would be read otherwise as, such
+// as ">=1.2,<2" with a build behind it, goes into brackets.
 func (m matchSpec) String() string {
 	if m.url != "" {
 		return m.url
@@ -242,7 +245,8 @@ var condaVersion = pattern.New(`^(==|!=|~=|<=|>=|<|>|=)?([0-9A-Za-z!+._-]+?)(\.?
 
 // pep440 returns the version as PEP 440 expresses it. If conda names a single version, exactly or
 // by its first parts, the result is a plain version and plain is true; else it is a set of
-// specifiers. ok is false if PEP 440 cannot express it.
+// specifiers. ok is false if PEP 440 cannot express it: it has no "or" ("1.2|1.4") and no regular
+// expressions ("^1.*$"), and conda's versions may have letters anywhere.
 func (m matchSpec) pep440() (text string, plain, ok bool) {
 	if m.version == "" || m.version == "*" {
 		return "", false, true
@@ -254,6 +258,7 @@ func (m matchSpec) pep440() (text string, plain, ok bool) {
 			return "", false, false
 		}
 		op, version, star := p[1], p[2], p[3] != ""
+		// "1.2" is exactly 1.2 to conda, where a "*" or a single "=" does not make it fuzzy.
 		if len(clauses) == 1 && (op == "" || op == "=" || op == "==") {
 			return version, true, true
 		}

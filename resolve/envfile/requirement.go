@@ -15,7 +15,8 @@ import (
 	"mlenv/resolve/secret"
 )
 
-// urlScheme returns the scheme, in lower case, of something that pip treats as a URL, or "".
+// urlScheme returns the scheme, in lower case, of something that pip treats as a URL, or "". Other words
+// before a colon, such as the drive of a Windows path, make no URL for it.
 func urlScheme(text string) string {
 	scheme, _, ok := strings.Cut(text, ":")
 	scheme = strings.ToLower(scheme)
@@ -32,7 +33,8 @@ func urlScheme(text string) string {
 	return ""
 }
 
-// isVCS reports whether a scheme is that of a version control system, such as "git+https".
+// isVCS reports whether a scheme is that of a version control system, such as "git+https", or one that
+// pip lists with them.
 func isVCS(scheme string) bool {
 	vcs, _, _ := strings.Cut(scheme, "+")
 	switch vcs {
@@ -43,13 +45,16 @@ func isVCS(scheme string) bool {
 }
 
 var (
-	direct    = pattern.New(`^\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*@`)
-	archive   = pattern.New(`(?i)\.(?:whl|zip|tgz|tbz|txz|tlz|tar|tar\.(?:gz|bz2|xz|lz|lzma))$`)
+	// What is before the "@" of a direct reference (PEP 508). An "@" elsewhere is part of a path or URL.
+	direct  = pattern.New(`^\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*@`)
+	archive = pattern.New(`(?i)\.(?:whl|zip|tgz|tbz|txz|tlz|tar|tar\.(?:gz|bz2|xz|lz|lzma))$`)
+	// pip takes extras behind paths, "./dir[test]", which no standard does.
 	extrasEnd = pattern.New(`^(.+)(\[[^\]]+\])$`)
 	eggPart   = pattern.New(`[#&]egg=([^&]*)`)
 	hashPart  = pattern.New(`[#&](sha256|sha384|sha512)=([0-9a-fA-F]+)`)
 	hashValue = pattern.New(`^(sha256|sha384|sha512):([0-9a-fA-F]+)$`)
-	hashSize  = map[string]int{"sha256": 64, "sha384": 96, "sha512": 128}
+	// What pip calls strong. MD5 and SHA-1 it refuses in requirements files, for a file can be made to fit them.
+	hashSize = map[string]int{"sha256": 64, "sha384": 96, "sha512": 128}
 )
 
 // requirement reads the part of a line before its options.
@@ -115,7 +120,8 @@ func (r *reader) marker(req *Requirement, text string) bool {
 	return true
 }
 
-// named reads a PEP 508 requirement.
+// named reads a PEP 508 requirement. If it is a direct reference to a wheel, the wheel's name must be the
+// one before the "@": pip finds that out after the download.
 func (r *reader) named(req *Requirement, text string) bool {
 	parsed, err := pep508.Parse(text)
 	if err != nil {
@@ -153,6 +159,8 @@ var singleEquals = pattern.New(`^\s*[\w.-]+(?:\[[^\]]*\])?\s*=[^=]`)
 // placeholder matches what other tools replace: $VAR, %VAR%, {{ var }} and <var>.
 var placeholder = pattern.New(`\$\w+|%\w+%|\{\{.*\}\}|[=\s]<\w+>`)
 
+// requirementHint says what somebody may have meant who wrote what is no requirement, "" if that is not
+// known.
 func requirementHint(text string) string {
 	switch {
 	case environmentVariable.MatchString(text):
@@ -184,7 +192,7 @@ func (r *reader) local(req *Requirement, name string) bool {
 	return r.path(req, p) && r.identity(req, req.Path, fragment)
 }
 
-// path sets the path of a requirement.
+// path sets the path of a requirement. On the command line it may lead anywhere: who types it may read it.
 func (r *reader) path(req *Requirement, name string) bool {
 	if !r.confined {
 		req.Path = path.Clean(name)
@@ -220,7 +228,8 @@ func pathHint(name pep508.Name, where string) string {
 	return "conda built the package there, and pip freeze wrote it down: write " + string(name) + "==" + version
 }
 
-// filePath returns the path in a file: URL. ok is false if the URL is for another machine.
+// filePath returns the path in a file: URL (RFC 8089). ok is false if the URL is for another machine, as
+// "file://server/share/x.whl" is.
 func filePath(text string) (string, bool) {
 	if urlScheme(text) != "file" {
 		return "", false
@@ -240,7 +249,8 @@ func filePath(text string) (string, bool) {
 	return p, true
 }
 
-// url reads the URL of a file, an archive or a repository.
+// url reads the URL of a file, an archive or a repository. One of a file on this machine becomes a path, with
+// all that holds for paths.
 func (r *reader) url(req *Requirement, text string) bool {
 	clean, found := secret.Scrub(text)
 	if found {
@@ -276,7 +286,7 @@ func (r *reader) url(req *Requirement, text string) bool {
 }
 
 // identity sets the name, from the file name of a wheel or the fragment of a URL, and the hash,
-// from the fragment.
+// from the fragment. "#egg=NAME" is older than "NAME @ URL", and pip still reads it.
 func (r *reader) identity(req *Requirement, file, fragment string) bool {
 	if m := hashPart.FindStringSubmatch(fragment); m != nil && !r.hash(req, m[1]+":"+m[2]) {
 		return false
@@ -321,7 +331,8 @@ func wheelName(file string) (string, pep440.Specifiers, bool) {
 	return parts[0], s, err == nil
 }
 
-// editable reads the value of -e.
+// editable reads the value of -e. A requirement that is editable in the author's folder can only be copied
+// into an image; later stages decide about that, so that all of them are read here.
 func (r *reader) editable(text string, o finding.Origin, constraint bool) {
 	req := Requirement{Editable: true, From: o}
 	if vcs, _, ok := strings.Cut(strings.ToLower(text), ":"); ok && slices.Contains([]string{"git", "hg", "svn", "bzr"}, vcs) {
