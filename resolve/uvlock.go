@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -60,6 +61,9 @@ func parseUVLock(data []byte) (*uvLock, error) {
 	var l uvLock
 	if err := toml.Unmarshal(data, &l); err != nil {
 		return nil, err
+	}
+	if key, line, ok := modelfile.FoldedKey(data, reflect.TypeFor[uvLock]()); ok {
+		return nil, fmt.Errorf("line %d: keys are case-sensitive, and %s is written %s", line, key, strings.ToLower(key))
 	}
 	// The n-th [[package]] of the text is the n-th of the list.
 	lines, n := bufio.NewScanner(bytes.NewReader(data)), 0

@@ -111,7 +111,7 @@ var packages = []struct {
 	{"resolve/pubgrub", "Picks one version of every package, or explains why none fits; knows nothing of Python.",
 		""},
 	{"resolve/pylock", "Reads and writes pylock.toml; Select is the only chooser of what is installed.",
-		"resolve/dist resolve/pep440 resolve/pep508 resolve/secret"},
+		"resolve/dist resolve/internal/source resolve/pep440 resolve/pep508 resolve/secret"},
 	{"resolve/secret", "Keeps passwords and tokens out of what is shown and stored.",
 		"resolve/pattern"},
 	{"resolve/serving", "What a server needs and how it is started: the runtime contract, once.",

@@ -68,11 +68,7 @@ func ParsePyProject(fsys fs.FS, path string) (*File, error) {
 	if e := source.CheckUTF8(path, data); e != nil {
 		return nil, e
 	}
-	var doc struct {
-		Project struct {
-			RequiresPython any `toml:"requires-python"`
-		} `toml:"project"`
-	}
+	var doc map[string]any // the fields of a struct would be filled from keys in any case
 	if err := toml.Unmarshal(data, &doc); err != nil {
 		var at *toml.DecodeError
 		e := &Error{File: path, Msg: "is not TOML: " + strings.TrimPrefix(err.Error(), "toml: ")}
@@ -82,10 +78,12 @@ func ParsePyProject(fsys fs.FS, path string) (*File, error) {
 		e.Msg, _ = secret.Scrub(e.Msg)
 		return nil, e
 	}
-	if doc.Project.RequiresPython == nil {
+	project, _ := doc["project"].(map[string]any)
+	given, ok := project["requires-python"]
+	if !ok {
 		return r.file, nil
 	}
-	value, ok := doc.Project.RequiresPython.(string)
+	value, ok := given.(string)
 	o := finding.Origin{File: path, Line: requiresPythonLine(data)}
 	if !ok {
 		r.fail(o, "", "requires-python must be text")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -12,6 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"mlenv/resolve/dist"
+	"mlenv/resolve/internal/source"
 	"mlenv/resolve/pep440"
 	"mlenv/resolve/pep508"
 	"mlenv/resolve/secret"
@@ -145,6 +147,9 @@ func Parse(name string, data []byte) (*Lock, error) {
 			}
 		}
 		return nil, e
+	}
+	if key, line, ok := source.FoldedKey(data, reflect.TypeFor[rawLock]()); ok {
+		return nil, &Error{File: name, Line: line, Msg: fmt.Sprintf("%s: keys are case-sensitive, and this one is written %s", key, strings.ToLower(key))}
 	}
 	l, err := raw.lock()
 	if f := (*fault)(nil); errors.As(err, &f) {

@@ -230,3 +230,10 @@ func TestValidFileName(t *testing.T) {
 		}
 	}
 }
+// TOML's keys are case-sensitive: other installers do not see what is written Packages.
+func TestKeysInOtherCase(t *testing.T) {
+	_, err := Parse("pylock.toml", []byte("lock-version = '1.0'\ncreated-by = 'x'\n\n[[Packages]]\nname = 'x'\nversion = '1'\n"))
+	if err == nil || err.Error() != "pylock.toml:4: Packages: keys are case-sensitive, and this one is written packages" {
+		t.Errorf("%v", err)
+	}
+}
