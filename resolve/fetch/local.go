@@ -140,7 +140,7 @@ func (s *fileStore) latest(name, stage string) (string, error) {
 	return "", &Error{Kind: NotFound, Msg: fmt.Sprintf("the model %s of the file store %s has no versions", name, s.dir)}
 }
 
-// experiments finds a directory that some experiment has below it, such as a run's.
+// experiment finds the experiment that has a directory below it, such as a run's.
 func (s *fileStore) experiment(missing string, parts ...string) (string, error) {
 	for _, p := range parts {
 		if err := plain(p); err != nil {

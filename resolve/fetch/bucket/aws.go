@@ -147,6 +147,10 @@ func (a aws) keys(o fetch.Options, region string) (*renewed[awsKeys], error) {
 		}
 	}
 	if full, relative := a.env("AWS_CONTAINER_CREDENTIALS_FULL_URI"), a.env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"); full != "" || relative != "" {
+		o.Proxy = fetch.Proxy{} // which does not know the way to the host itself
+		if services.client, err = fetch.NewClient(o); err != nil {
+			return nil, err
+		}
 		return services.renewed(func(ctx context.Context) (awsKeys, error) { return services.container(ctx, full, relative) }), nil
 	}
 	if strings.EqualFold(a.env("AWS_EC2_METADATA_DISABLED"), "true") {
