@@ -76,6 +76,7 @@ func unescape(b *strings.Builder, s string) int {
 	return start + size
 }
 
+// copyRune copies the first character of s, and returns its length.
 func copyRune(b *strings.Builder, s string) int {
 	_, n := utf8.DecodeRuneInString(s)
 	b.WriteString(s[:n])

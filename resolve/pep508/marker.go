@@ -5,11 +5,13 @@ import (
 	"strings"
 )
 
-// Marker is an environment marker. The zero Marker is always true.
+// Marker is an environment marker. The zero Marker is always true. A Marker never changes, so that copies may
+// share what it holds.
 type Marker struct{ expr *expression }
 
 // expression is a disjunction of conjunctions, as written: a parenthesized expression with more
-// than one part is a single term.
+// than one part is a single term. It is not multiplied out, which could make it exponentially longer, and
+// would be another text than the author's.
 type expression struct {
 	groups [][]term
 	text   string // canonical
@@ -128,7 +130,8 @@ func (m Marker) UsesExtra() bool {
 	return uses
 }
 
-// UsesPatch reports whether m names a variable that tells patch releases of Python apart.
+// UsesPatch reports whether m names a variable that tells patch releases of Python apart. A lock for all
+// patch releases of a minor version cannot be decided by the one at hand then.
 func (m Marker) UsesPatch() bool {
 	uses := false
 	if m.expr != nil {

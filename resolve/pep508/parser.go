@@ -10,7 +10,7 @@ import (
 )
 
 // parser reads requirements and markers by recursive descent. The first error is kept, and no
-// method does anything after it.
+// method does anything after it: the position is at the end of the input, where nothing more is found.
 type parser struct {
 	in    string
 	pos   int
@@ -18,7 +18,8 @@ type parser struct {
 	err   error
 }
 
-// maxDepth limits the nesting of parentheses in a marker, and so the depth of the recursion.
+// maxDepth limits the nesting of parentheses in a marker, and so the depth of the recursion: a goroutine
+// whose stack outgrows its bound ends the process, and nothing can catch that.
 const maxDepth = 100
 
 func (p *parser) failAt(pos int, problem string) {

@@ -42,7 +42,7 @@ func (w *writer) str(key, value string) {
 	}
 }
 
-// list writes an array over several lines.
+// list writes an array over several lines, so that a change of one element is a change of one line.
 func (w *writer) list(key string, n int, element func(i int) string) {
 	if n == 0 {
 		return
@@ -220,7 +220,8 @@ func key(s string) string {
 	return s
 }
 
-// quote writes a TOML basic string.
+// quote writes a TOML basic string. It escapes what TOML requires and no more: names in other scripts stay
+// legible.
 func quote(s string) string {
 	b := []byte{'"'}
 	for _, r := range s {

@@ -6,7 +6,8 @@ import (
 	"mlenv/resolve/pep508"
 )
 
-// Needs is what the packages that a target installs can rely on: which others there are.
+// Needs is what the packages that a target installs can rely on: which others there are. It is for comparing
+// a wheel with the lock once the wheel is at hand: the lock was made of what an index said of it.
 type Needs struct {
 	env      pep508.Environment
 	versions map[pep508.Name]pep440.Version

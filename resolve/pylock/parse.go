@@ -33,7 +33,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
 }
 
-// The raw types mirror the file. Values with a syntax of their own are still strings here.
+// The raw types mirror the file. Values with a syntax of their own are still strings here, and what must be
+// there is a pointer, by which a missing key is told from an empty one.
 type rawLock struct {
 	LockVersion      *string      `toml:"lock-version"`
 	Environments     []string     `toml:"environments"`
@@ -318,7 +319,8 @@ func dependency(d map[string]any) (Dependency, error) {
 	return dep, nil
 }
 
-// sources reads where the package comes from, and checks which sources may be combined.
+// sources reads where the package comes from, and checks which sources may be combined: a lock that left a
+// choice between a wheel and a repository would not say what is installed.
 func (r *rawPackage) sources(p *Package) (err error) {
 	direct := 0
 	if v := r.VCS; v != nil {
@@ -368,7 +370,8 @@ func (r *rawPackage) sources(p *Package) (err error) {
 	return nil
 }
 
-// wheels reads the package's wheels, whose names must fit it.
+// wheels reads the package's wheels, whose names must fit it: what is installed is chosen by the name of a
+// wheel, and what is checked and reported by that of the package.
 func (r *rawPackage) wheels(p *Package) error {
 	for i := range r.Wheels {
 		f, err := r.Wheels[i].withName("wheels")

@@ -2,6 +2,12 @@
 //
 // A Lock holds what mlenv uses. Other keys (attestation-identities, tables of other tools) are
 // ignored, as the standard allows, so locks from pip or uv can be used like those from mlenv.
+//
+// What a lock of mlenv says beyond the standard is in [tool.mlenv]: what it was made for and from, so that it
+// can be told whether it still fits, and so that the next lock of the same model keeps to it.
+//
+// Locks are kept in version control and in images, so that no URL in one may have what gives access to it.
+// Parse takes credentials off the URLs of locks that other tools have written; see File.Address.
 package pylock
 
 import (
@@ -18,7 +24,8 @@ import (
 )
 
 // ValidFileName reports whether the last part of a path is a name that the standard allows for lock
-// files, and installers require: pylock.toml or pylock.NAME.toml.
+// files, and installers require: pylock.toml or pylock.NAME.toml. By it they tell a lock from a requirements
+// file.
 func ValidFileName(file string) bool {
 	name, ok := strings.CutPrefix(filepath.Base(file), "pylock.")
 	if name == "toml" {
@@ -60,7 +67,8 @@ type Package struct {
 	Wheels         []File
 }
 
-// Dependency refers to another package in the lock (PEP 751, packages.dependencies).
+// Dependency refers to another package in the lock (PEP 751, packages.dependencies). It is there for people
+// and for audits: installers must not go by it, since the lock says of each package itself where it is for.
 type Dependency struct {
 	Name    pep508.Name
 	Version pep440.Version // zero if the name is enough
