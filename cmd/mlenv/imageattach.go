@@ -70,6 +70,7 @@ func (r *imageRun) attacher() (*attacher, error) {
 	if len(r.o.sinks.push) == 0 {
 		return nil, &usageError{msg: "--sbom, --provenance, --vex and --sign-key attach to an image in a registry, and there is no --push"}
 	}
+	// All that can be wrong is found before anything is built: a build may take an hour.
 	for _, f := range o.sbom {
 		if !slices.Contains(sbom.Formats(), f) {
 			return nil, &usageError{msg: fmt.Sprintf("--sbom %s: want %s", f, oneOf(sbom.Formats()))}
@@ -121,6 +122,7 @@ func (t *attacher) attach(ctx context.Context, p *imagebuild.Published, recipes 
 	if err != nil {
 		return err
 	}
+	// That one registry refuses keeps no other from its documents.
 	var errs []error
 	for _, ref := range t.o.sinks.push {
 		sent := slices.IndexFunc(p.Sent, func(s sink.Sent) bool {
@@ -289,6 +291,7 @@ func (t *attacher) provenance(images []*imagebuild.Image, recipes []imagebuild.R
 // files together, so that it can be compared with a signature's.
 func (t *attacher) modelOrigin(img *imagebuild.Image) provenance.Model {
 	m := provenance.Model{ID: t.in.Spec.Model.ModelID, RunID: t.in.Spec.Model.RunID, Signature: t.in.signed}
+	// The path of a directory is of this machine, and tells nobody else anything.
 	if t.in.Source != nil {
 		m.URI = t.in.Name
 	}

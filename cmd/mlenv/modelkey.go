@@ -35,6 +35,7 @@ func (o *keyOptions) verify(fsys fs.FS) (digest string, found finding.List, err 
 		return "", nil, err
 	}
 	var bundle []byte
+	// The signature may be kept where whoever writes the model cannot replace it.
 	if o.signature != "" {
 		bundle, err = os.ReadFile(o.signature)
 	} else {

@@ -94,6 +94,7 @@ func (a *app) sbom(ctx context.Context, args []string, o *sbomOptions) (err erro
 	r.in = sbom.Input{
 		Subject: sbom.Subject{Platform: r.platform.String()}, Public: index.IsDefault, Tool: sbom.Tool{Name: "mlenv", Version: versionNumber()},
 	}
+	// As mlenv diff tells its sides apart: what exists is a file, and a reference has a tag or a digest.
 	info, statErr := os.Stat(name)
 	switch {
 	case image.IsFile(name):
@@ -114,6 +115,7 @@ func (a *app) sbom(ctx context.Context, args []string, o *sbomOptions) (err erro
 	return r.write(ctx)
 }
 
+// close releases the model, if there is one.
 func (r *sbomRun) close() error {
 	if r.inputs.opened == nil {
 		return nil
@@ -142,6 +144,7 @@ func (r *sbomRun) write(ctx context.Context) error {
 	return writeOutput(ctx, r.o.output, text)
 }
 
+// licences reads the metadata of the packages, which is in the cache if they were locked on this machine.
 func (r *sbomRun) licences(ctx context.Context) error {
 	r.o.model.index.keep(r.in.Lock)
 	client, err := r.indexClient(r.o.model.index, r.inputs, r.show.event)
@@ -170,6 +173,7 @@ func (r *sbomRun) ofLock(ctx context.Context, name string) error {
 	if r.in.Created, err = r.sourceDate(); err != nil {
 		return err
 	}
+	// A lock does not say when it was made, and the time of this run would make every document another.
 	if r.in.Created.IsZero() {
 		r.in.Created = serving.Epoch
 	}
@@ -197,6 +201,7 @@ func targetIn(l *pylock.Lock, p v1.Platform) dist.Target {
 	return t
 }
 
+// openBase adds the base that --base names.
 func (r *sbomRun) openBase(ctx context.Context, python pep440.Version) error {
 	bases, _, err := r.openBases(ctx, r.o.base, python)
 	if err != nil {
@@ -303,6 +308,7 @@ func (r *sbomRun) ofImage(ctx context.Context, name string) error {
 	if r.in.Lock, err = pylock.Parse("the lock of "+name, in.Lock); err != nil {
 		return err
 	}
+	// The base need not be pulled, or even be there any more: its layers are in the image.
 	below, err := image.Below(img)
 	if err != nil {
 		return err
@@ -312,13 +318,14 @@ func (r *sbomRun) ofImage(ctx context.Context, name string) error {
 		return fmt.Errorf("inspecting the base of %s: %w", name, err)
 	}
 	labels := in.Config.Config.Labels
-	b.Digest = labels["org.opencontainers.image.base.digest"]
+	b.Digest = labels["org.opencontainers.image.base.digest"] // Inspect has given it the image's own
 	r.setBase(b, labels["org.opencontainers.image.base.name"])
 	r.in.Subject = imageSubject(img, in.Config)
 	if r.in.Subject.Name == "" {
 		r.in.Subject.Name = path.Base(filepath.ToSlash(name))
 	}
 	r.dir, r.in.Created = ".", in.Config.Created.UTC()
+	// Other tools leave the time out, which reads as the year 1.
 	if r.in.Created.Before(time.Unix(0, 0)) {
 		r.in.Created = serving.Epoch
 	}

@@ -104,6 +104,7 @@ func (a *app) verify(ctx context.Context, args []string, o *verifyOptions) error
 	if r.img, err = image.Open(ctx, name, platform, a.remote()); err != nil {
 		return err
 	}
+	// A Docker tarball has no manifest, so there is nothing that a signature or a rebuild could have.
 	if r.img.Digest == "" {
 		return &usageError{msg: name + " has no digest that could be verified: it is a Docker tarball"}
 	}
@@ -127,6 +128,7 @@ func (r *verifyRun) demands() (err error) {
 	if r.key, err = publicKey(r.o.key); err != nil {
 		return err
 	}
+	// Labels cost nothing to check, and one that names another lock is always a sign of tampering.
 	r.demanded = []string{verify.Labels}
 	if r.key != nil {
 		r.demanded = append(r.demanded, verify.Signature)
@@ -139,6 +141,7 @@ func (r *verifyRun) demands() (err error) {
 	}
 	slices.Sort(r.demanded)
 	r.demanded = slices.Compact(r.demanded)
+	// A policy may demand rebuilding that no flag asks for.
 	r.o.rebuild = slices.Contains(r.demanded, verify.Rebuilt)
 	switch {
 	case len(r.demanded) == 1:
@@ -153,6 +156,8 @@ func (r *verifyRun) demands() (err error) {
 func (r *verifyRun) check(ctx context.Context) (untried error, err error) {
 	in, err := image.Read(r.img)
 	if err != nil {
+		// A layer whose bytes were changed in the registry cannot even be read. That is no reason to say
+		// that nothing could be tried.
 		if damaged := verify.Damaged(r.img); len(damaged) > 0 {
 			r.report.Differences = damaged
 			r.add(verify.Check{Name: verify.Rebuilt, Status: verify.Failed, Detail: damaged[0].String()})
@@ -203,12 +208,15 @@ func (r *verifyRun) rebuild(ctx context.Context) (err error) {
 	r.report.Differences, err = verify.Rebuild(ctx, r.img, verify.Options{
 		Compiler: compiler,
 		Base:     r.o.base, Bases: base.Options{Remote: r.remote(), Cache: cacheDir, HostDirs: r.pythonDirs()},
+		// The wheels' URLs are in the lock; the index's settings serve for the credentials alone. The image's
+		// own settings have no say in where this machine asks.
 		Files: func(l *pylock.Lock) (imagebuild.Files, error) {
 			r.o.index.keep(l)
 			return r.indexClient(r.o.index, &inputs{Spec: &resolve.Spec{}}, r.progress.index)
 		},
 		Dir: dir, Jobs: r.o.jobs, Progress: r.progress.build,
 	})
+	// That it could not be tried is a result too: the report shows it beside the other checks.
 	c := verify.Check{Name: verify.Rebuilt, Status: verify.Proven, Detail: "making it again gives the same bytes"}
 	switch {
 	case err != nil:
@@ -234,12 +242,14 @@ func (r *verifyRun) finish(untried error) error {
 	if err := r.print(); err != nil {
 		return err
 	}
+	// What is proven wrong weighs more than what could not be tried.
 	if failed > 0 {
 		return &findingsError{count: failed}
 	}
 	return untried
 }
 
+// print writes the report to stdout.
 func (r *verifyRun) print() error {
 	if r.o.format == "json" {
 		text, err := json.MarshalIndent(r.report, "", "  ")

@@ -65,6 +65,7 @@ func compare(have *image.Image, made *imagebuild.Image) ([]Difference, error) {
 	return out, nil
 }
 
+// compareLayers returns the layers that differ.
 func compareLayers(have *image.Image, made *imagebuild.Image) (out []Difference, err error) {
 	is, err := have.Layers()
 	if err != nil {
@@ -274,6 +275,7 @@ func compareJSON(prefix string, is, want []byte, skip map[string]bool) ([]Differ
 	return out, nil
 }
 
+// compareValues descends into objects, so that a difference is named by its field.
 func compareValues(at string, is, want any, out *[]Difference) {
 	if reflect.DeepEqual(is, want) {
 		return

@@ -24,6 +24,7 @@ func extract(img *image.Image, config *v1.ConfigFile, to map[string]string) (any
 	if err != nil {
 		return false, err
 	}
+	// A model may lack code and code a model: both directories are there for whoever reads them.
 	for _, dir := range to {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return false, err
@@ -39,6 +40,7 @@ func extract(img *image.Image, config *v1.ConfigFile, to map[string]string) (any
 	return any, nil
 }
 
+// extractLayer writes the files of one layer. A later layer replaces the files of an earlier one.
 func extractLayer(l v1.Layer, to map[string]string) (any bool, err error) {
 	stream, err := l.Uncompressed()
 	if err != nil {
@@ -68,6 +70,7 @@ func extractLayer(l v1.Layer, to map[string]string) (any bool, err error) {
 	}
 }
 
+// write writes a file below a directory. An os.Root keeps it there whatever links there are.
 func write(dir, rel string, mode fs.FileMode, content io.Reader) (err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -77,6 +80,7 @@ func write(dir, rel string, mode fs.FileMode, content io.Reader) (err error) {
 	if err := root.MkdirAll(path.Dir(rel), 0o755); err != nil {
 		return err
 	}
+	// Of the mode only whether it can be executed reaches an image, and it must stay readable here.
 	f, err := root.OpenFile(rel, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode|0o600)
 	if err != nil {
 		return err

@@ -42,16 +42,19 @@ type cdxComponent struct {
 	ModelCard   *cdxModelCard  `json:"modelCard,omitempty"`
 }
 
+// cdxHash is a hash with its name in the specification's own list.
 type cdxHash struct {
 	Algorithm string `json:"alg"`
 	Content   string `json:"content"`
 }
 
+// cdxExpression is an SPDX expression; a component has no other licences beside one.
 type cdxExpression struct {
 	Expression      string `json:"expression"`
 	Acknowledgement string `json:"acknowledgement"`
 }
 
+// cdxNamed is a licence that is no SPDX expression, in the package's own words.
 type cdxNamed struct {
 	Licence struct {
 		Name            string `json:"name"`
@@ -71,6 +74,8 @@ type property struct {
 	Value string `json:"value"`
 }
 
+// cdxModelCard is what the specification has for models, of which mlenv knows only the signature: what
+// a model was trained on, and how well it does, is nowhere in its files.
 type cdxModelCard struct {
 	Parameters cdxParameters `json:"modelParameters"`
 }
@@ -84,6 +89,8 @@ type cdxFormat struct {
 	Format string `json:"format"`
 }
 
+// cdxDependency says what one component needs. A component without needs has one too: it is known to
+// need nothing, and not just unknown.
 type cdxDependency struct {
 	Ref       string   `json:"ref"`
 	DependsOn []string `json:"dependsOn,omitempty"`
@@ -93,6 +100,7 @@ func (d *cdxDocument) setID(sum [sha256.Size]byte) { d.Serial = "urn:uuid:" + uu
 
 func (inv *inventory) cycloneDX() *cdxDocument {
 	d := &cdxDocument{
+		// The schema's name is http, as its own $id has it.
 		Schema: "http://cyclonedx.org/schema/bom-1.6.schema.json", Format: "CycloneDX", SpecVersion: "1.6", Version: 1,
 		Metadata: cdxMetadata{
 			Timestamp: inv.in.created(),
@@ -136,6 +144,8 @@ func (i *item) cycloneDX() cdxComponent {
 	return c
 }
 
+// cdxType returns the type of a component. A model or a lock of which there is no image yet is an
+// application.
 func (i *item) cdxType() string {
 	switch {
 	case i.kind == base, i.kind == root && i.purl != "":
