@@ -9,7 +9,7 @@ FUZZTIME ?= 20s
 # The race detector needs cgo and a C compiler.
 RACE := $(shell test "$$($(GO) env CGO_ENABLED)" = 1 && command -v "$$($(GO) env CC)" >/dev/null && echo -race)
 
-.PHONY: e2e bench-scale bench-image bench-start bench-memory build demo test dockerfiles soak lint fuzz golden cross bench-resolve bench-lock oracle oracle-kinds oracle-lock oracle-trust clean
+.PHONY: e2e bench-scale bench-memo bench-image bench-start bench-memory build demo test dockerfiles soak lint fuzz golden cross bench-resolve bench-lock oracle oracle-kinds oracle-lock oracle-trust clean
 
 build: ## the static binary ./mlenv
 	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '$(LDFLAGS)' -o mlenv ./cmd/mlenv
@@ -30,6 +30,7 @@ dockerfiles: ## the Dockerfiles of the golden files, read by BuildKit's own pars
 
 soak: ## 250 image builds against servers that fail at random; 500 hostile inputs, always the same, a tenth of them all right; a base with 3 GB of zeros; every command with secrets everywhere; answers that want gigabytes
 	$(GO) test ./cmd/mlenv -run '^TestImageChaos$$' -count=1 -v
+	MLENV_TEST_NOTES=200 $(GO) test ./imagebuild/memo -run '^TestNotesChaos$$' -count=1 -v
 	MLENV_TEST_HOSTILE=100 $(GO) test ./cmd/mlenv -run '^(TestHostile|TestHostileStatus|TestCredentialsGoNowhere)$$' -count=1 -v -timeout 60m
 	$(GO) test ./resolve/index -run '^TestHostileAnswersTakeLittleMemory$$' -count=1 -timeout 30m
 
@@ -93,6 +94,9 @@ bench-memory: ## peak memory with a wheel of 3 GB and a model of 10 GB; root on 
 
 bench-image: ## mlenv image beside uv + tar + gzip and docker build; MODEL, MLFLOW; root on Debian
 	.ci/bench-image $(or $(MODEL),examples/sklearn) $(MLFLOW)
+
+bench-memo: ## builds with an empty cache by notes in the registry, and 100 images on another base; root on Debian
+	.ci/bench-memo $(or $(MODEL),examples/sklearn)
 
 e2e: ## real models, a real registry, real engines; root on Debian, installs what it needs
 	.ci/e2e/run $(MODELS)

@@ -2,8 +2,8 @@ package imagebuild
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -53,17 +53,17 @@ type carriedNote struct {
 func (i *assembled) annotate(done []made, base int, more []Carried) error {
 	at := base
 	for _, m := range done {
-		for j, sum := range m.sums {
+		for j := range m.sums {
 			if m.carried.Hash != "" {
 				d := &i.manifest.Layers[at]
 				if d.Annotations == nil {
 					d.Annotations = map[string]string{}
 				}
-				d.Annotations[image.LayerKey] = m.carried.Hash
-				d.Annotations[image.LayerUnpacked] = strconv.FormatInt(sum.Unpacked, 10)
-				if rest := m.carried.rest(); j == 0 && rest != "" {
-					d.Annotations[image.LayerNote] = rest
+				text, err := m.carried.layerNote(j)
+				if err != nil {
+					return err
 				}
+				d.Annotations[image.LayerKey], d.Annotations[image.LayerNote] = m.carried.Hash, text
 			}
 			at++
 		}
@@ -103,18 +103,26 @@ func SumsIn(kind string, n cache.Note) []layer.Sum {
 	return r.Sums
 }
 
-// rest is what a layer's note says beside the sums, "" where that is nothing.
-func (c Carried) rest() string {
-	var r remembered
-	if !c.Note.Decode(&r) {
-		return ""
+// layerNote is what is noted of a layer beside what its descriptor and the configuration say. Of several
+// layers with one key the first has what is known of their content. It is one piece of JSON, so that one
+// that was cut short is none.
+type layerNote struct {
+	Unpacked int64 `json:"unpacked"` // bytes of the tar stream
+	remembered
+}
+
+// layerNote is the annotation of one of the layers that the note is about.
+func (c Carried) layerNote(at int) (string, error) {
+	var n layerNote
+	if !c.Note.Decode(&n.remembered) {
+		return "", fmt.Errorf("the note %s of layers cannot be read", c.Hash)
 	}
-	r.Sums = nil
-	text, err := json.Marshal(r)
-	if err != nil || string(text) == "{}" {
-		return ""
+	n.Unpacked, n.Sums = n.Sums[at].Unpacked, nil
+	if at > 0 {
+		n.remembered = remembered{}
 	}
-	return string(text)
+	text, err := json.Marshal(n)
+	return string(text), err
 }
 
 // Carries reports whether a manifest has notes.
@@ -152,19 +160,18 @@ func CarriedBy(m *v1.Manifest, c *v1.ConfigFile) []Carried {
 // readLayers reads the note of the layers from one on that have the same key, and gives the next layer.
 func readLayers(m *v1.Manifest, c *v1.ConfigFile, at int) (int, *Carried) {
 	key, end := m.Layers[at].Annotations[image.LayerKey], at
-	var r remembered
-	if text := m.Layers[at].Annotations[image.LayerNote]; text != "" && json.Unmarshal([]byte(text), &r) != nil {
-		key = ""
-	}
-	r.Sums = nil
 	one := Carried{Kind: LayersMemo, Hash: key}
-	for ; end < len(m.Layers) && m.Layers[end].Annotations[image.LayerKey] == m.Layers[at].Annotations[image.LayerKey]; end++ {
+	var r remembered
+	for ; end < len(m.Layers) && m.Layers[end].Annotations[image.LayerKey] == one.Hash; end++ {
 		d := m.Layers[end]
-		unpacked, err := strconv.ParseInt(d.Annotations[image.LayerUnpacked], 10, 64)
-		if err != nil {
+		var n layerNote
+		if json.Unmarshal([]byte(d.Annotations[image.LayerNote]), &n) != nil {
 			key = ""
 		}
-		r.Sums = append(r.Sums, layer.Sum{Digest: d.Digest, DiffID: c.RootFS.DiffIDs[end], Size: d.Size, Unpacked: unpacked, MediaType: d.MediaType})
+		if end == at {
+			r.Wheels, r.Findings = n.Wheels, n.Findings
+		}
+		r.Sums = append(r.Sums, layer.Sum{Digest: d.Digest, DiffID: c.RootFS.DiffIDs[end], Size: d.Size, Unpacked: n.Unpacked, MediaType: d.MediaType})
 		one.Layers = append(one.Layers, d.Digest)
 	}
 	if key == "" {

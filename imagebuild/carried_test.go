@@ -136,7 +136,10 @@ func TestCarriedByStrange(t *testing.T) {
 			m.Annotations[image.Notes] = `[{"kind":"layers","key":"x","value":{}}]`
 			return all - 2
 		},
-		"a size in words":    func(m *v1.Manifest, c *v1.ConfigFile) int { noted(m)[image.LayerUnpacked] = "many"; return all - 1 },
+		"a size in words": func(m *v1.Manifest, c *v1.ConfigFile) int {
+			noted(m)[image.LayerNote] = `{"unpacked":"many"}`
+			return all - 1
+		},
 		"a list for a note":  func(m *v1.Manifest, c *v1.ConfigFile) int { noted(m)[image.LayerNote] = "[]"; return all - 1 },
 		"no key":             func(m *v1.Manifest, c *v1.ConfigFile) int { delete(noted(m), image.LayerKey); return all - 1 },
 		"nothing is changed": func(m *v1.Manifest, c *v1.ConfigFile) int { return all },

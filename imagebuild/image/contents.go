@@ -63,11 +63,10 @@ const KindAnnotation = "io.mlenv.layer.kind"
 
 // The annotations by which an image tells the next build what is known of its layers.
 const (
-	LayerKey      = "io.mlenv.layer.key"      // of a layer's descriptor: hash of all that its bytes depend on
-	LayerUnpacked = "io.mlenv.layer.unpacked" // bytes of its tar stream
-	LayerNote     = "io.mlenv.layer.note"     // JSON: what else has to be known of what it holds
-	Notes         = "io.mlenv.notes"          // of the manifest, JSON: notes about the whole
-	Recipe        = "io.mlenv.recipe"         // of the manifest, JSON: how it was made
+	LayerKey  = "io.mlenv.layer.key"  // of a layer's descriptor: hash of all that its bytes depend on
+	LayerNote = "io.mlenv.layer.note" // likewise, JSON: its size unpacked, and what has to be known of its content
+	Notes     = "io.mlenv.notes"      // of the manifest, JSON: notes about the whole
+	Recipe    = "io.mlenv.recipe"     // likewise: how it was made
 )
 
 // CodeLayer is the kind of a layer with code of the model. It is read even if it is not the last

@@ -124,6 +124,13 @@ func (s *server) count(prefix string) (n int) {
 	return n
 }
 
+// set has requests fail.
+func (s *server) set(fail func(w http.ResponseWriter, r *http.Request) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = fail
+}
+
 func (s *server) collect(repo, digest string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,6 +143,7 @@ type machine struct {
 	wheels  []imagebuild.Wheel
 	fetched atomic.Int64     // wheels
 	save    *memo.Repository // that notes are written to; nil: none
+	verify  int
 	base    *base.Found
 }
 
@@ -197,7 +205,7 @@ func (m *machine) build(c *memo.Chain, ref string) (*imagebuild.Published, error
 		Base: m.base, Wheels: m.wheels, Lock: []byte("lock-version = \"1.0\"\n"),
 		Model: imagebuild.Model{FS: mlmodel.Files(model)}, Created: time.Unix(1767323045, 0).UTC(),
 	}
-	b := &imagebuild.Builder{Memo: c, Blobs: c, Jobs: 2}
+	b := &imagebuild.Builder{Memo: c, Blobs: c, Jobs: 2, Verify: m.verify}
 	if m.save != nil {
 		b.Save = func(ctx context.Context, p *imagebuild.Published) { m.save.Save(ctx, p.Images, []string{ref}) }
 	}

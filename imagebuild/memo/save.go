@@ -22,8 +22,9 @@ import (
 	"mlenv/imagebuild/layer"
 )
 
-// stallTime is how long a repository may take nothing while notes are written to it.
-const stallTime = 15 * time.Second
+// stallTimes is how many times as long as for an answer a repository may take nothing of what is written
+// to it: registries hash a layer before they answer.
+const stallTimes = 3
 
 // Save writes the notes of images that were sent and are still open, and with them the layers that the
 // repository does not have. pushed are the references that the images were pushed to: of one in the
@@ -34,9 +35,10 @@ func (r *Repository) Save(ctx context.Context, images []*imagebuild.Image, pushe
 		return
 	}
 	rem := r.remote
-	if rem.Timeout <= 0 || rem.Timeout > stallTime {
-		rem.Timeout = stallTime
+	if stall := stallTimes * r.options.Timeout; rem.Timeout <= 0 || rem.Timeout > stall {
+		rem.Timeout = stall
 	}
+	rem.Backoff = remote.Backoff{Duration: time.Second, Factor: 1, Steps: 1} // the next build writes what this one could not
 	s := &saving{Repository: r, session: rem.Session(r.from.repo, transport.PushScope), pushed: r.sameRegistry(pushed), wrong: map[string]bool{}}
 	jobs := r.options.Jobs
 	if jobs < 1 {
