@@ -156,6 +156,9 @@ func (b *Builder) Build(ctx context.Context, r Recipe) (img *Image, err error) {
 	if last != nil {
 		parts, done = append(parts, w.lastPart(nil)), append(done, *last)
 	}
+	if err := w.approved(); err != nil {
+		return nil, err
+	}
 	return w.assemble(parts, done)
 }
 

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"path"
+	"slices"
 
 	"mlenv/imagebuild/layer"
 )
@@ -31,6 +34,31 @@ func (w *work) keep(f source) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.files = append(w.files, f)
+}
+
+// approved gives a *ChangedError for a file of the model that is not what it was when the model was
+// approved of, else nil. What goes into the image is held against the sums here, and not only the files
+// beforehand: somebody may write to them in between.
+func (w *work) approved() error {
+	sums := w.recipe.Model.Sums
+	if sums == nil {
+		return nil
+	}
+	seen := map[string]bool{}
+	for _, f := range w.files {
+		if f.path != path.Join(w.paths.model, f.name) {
+			continue // code that is not the model's own
+		}
+		if seen[f.name] = true; sums[f.name] != f.sum {
+			return &ChangedError{Path: f.name}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(sums)) {
+		if !seen[name] {
+			return &ChangedError{Path: name}
+		}
+	}
+	return nil
 }
 
 // firstChanged gives a *ChangedError for the first file that is not what it was, else nil.

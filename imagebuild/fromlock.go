@@ -40,6 +40,10 @@ type Model struct {
 	FS    fs.FS    // of which all files count, see model.Files; nil: none
 	Code  []string // directories of code in FS, slash-separated
 	Extra []Tree   // code that is not the model's own, to lie in serving.CodePath
+
+	// Sums, where not nil, are the SHA-256 in hex that all files of FS had when somebody approved of
+	// them. A file that has another, or is not among them, is a *ChangedError.
+	Sums map[string]string
 }
 
 // Inputs are what the images of all platforms have in common.

@@ -290,7 +290,10 @@ func (t *attacher) provenance(images []*imagebuild.Image, recipes []imagebuild.R
 // modelOrigin says which model it was. The digest is the one that OpenSSF Model Signing gives all
 // files together, so that it can be compared with a signature's.
 func (t *attacher) modelOrigin(img *imagebuild.Image) provenance.Model {
-	m := provenance.Model{ID: t.in.Spec.Model.ModelID, RunID: t.in.Spec.Model.RunID, Signature: t.in.signed}
+	m := provenance.Model{ID: t.in.Spec.Model.ModelID, RunID: t.in.Spec.Model.RunID}
+	if t.in.signed != nil {
+		m.Signature = t.in.signed.Digest
+	}
 	// The path of a directory is of this machine, and tells nobody else anything.
 	if t.in.Source != nil {
 		m.URI = t.in.Name

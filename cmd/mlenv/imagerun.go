@@ -200,6 +200,9 @@ func (r *imageRun) recipes() ([]imagebuild.Recipe, error) {
 		Manifest: r.layers.manifest, Compression: r.layers.compression, MaxLayer: r.layers.max,
 		Compiled: r.layers.compile != compileNot,
 	}
+	if r.in.signed != nil {
+		in.Model.Sums = r.in.signed.Files
+	}
 	for _, p := range r.in.Spec.SystemPackages {
 		in.Needs = append(in.Needs, p.Name)
 	}

@@ -13,6 +13,7 @@ import (
 	"mlenv/resolve/model"
 
 	"mlenv/resolve/secret"
+	"mlenv/resolve/signing"
 )
 
 // inputs is what every command that starts from a model works on.
@@ -22,7 +23,7 @@ type inputs struct {
 	Spec   *resolve.Spec
 	Source *fetch.Source // nil for a directory
 	opened *fetch.Opened
-	signed string // the digest that a verified signature gives the model, "" if none was asked for
+	signed *signing.Verified // nil if no signature was asked for
 }
 
 // Close releases the model's files, and removes those that were fetched.
@@ -59,7 +60,7 @@ func (o *modelOptions) open(ctx context.Context, a *app, args []string) (*inputs
 		return nil, err
 	}
 	spec, err := resolve.Model(opened.Model, opts)
-	signed := ""
+	var signed *signing.Verified
 	if err == nil {
 		var found finding.List
 		signed, found, err = o.key.verify(opened.Model.FS)

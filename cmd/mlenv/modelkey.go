@@ -21,18 +21,18 @@ func (o *keyOptions) bind(s *flagSet) {
 	s.text(&o.signature, "model-signature", "the model's signature is in `FILE` (default: "+signing.ModelSignatureName+" in the model)")
 }
 
-// verify verifies a model. It returns the digest that the signature gives it, "" where none was asked
-// for. That it is not signed by the key, or was changed, is a finding.
-func (o *keyOptions) verify(fsys fs.FS) (digest string, found finding.List, err error) {
+// verify verifies a model; nil where no signature was asked for. That it is not signed by the key, or
+// was changed, is a finding.
+func (o *keyOptions) verify(fsys fs.FS) (_ *signing.Verified, found finding.List, err error) {
 	if o.key == "" {
 		if o.signature != "" {
-			return "", nil, &usageError{msg: "--model-signature needs --model-key"}
+			return nil, nil, &usageError{msg: "--model-signature needs --model-key"}
 		}
-		return "", nil, nil
+		return nil, nil, nil
 	}
 	key, err := publicKey(o.key)
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	var bundle []byte
 	// The signature may be kept where whoever writes the model cannot replace it.
@@ -42,13 +42,13 @@ func (o *keyOptions) verify(fsys fs.FS) (digest string, found finding.List, err 
 		bundle, err = fs.ReadFile(fsys, signing.ModelSignatureName)
 		if errors.Is(err, fs.ErrNotExist) {
 			found.Add(finding.ModelSignature, signing.ModelSignatureName, nil, "the model is not signed: it has no %s", signing.ModelSignatureName)
-			return "", found, nil
+			return nil, found, nil
 		}
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("reading the model's signature: %w", err)
+		return nil, nil, fmt.Errorf("reading the model's signature: %w", err)
 	}
-	digest, err = signing.VerifyModel(fsys, bundle, key)
+	verified, err := signing.VerifyModel(fsys, bundle, key)
 	var bad *signing.ModelError
 	if errors.As(err, &bad) {
 		subject := bad.Path
@@ -56,10 +56,10 @@ func (o *keyOptions) verify(fsys fs.FS) (digest string, found finding.List, err 
 			subject = signing.ModelSignatureName
 		}
 		found.Add(finding.ModelSignature, subject, nil, "%s", bad)
-		return "", found, nil
+		return nil, found, nil
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("verifying the model: %w", err)
+		return nil, nil, fmt.Errorf("verifying the model: %w", err)
 	}
-	return digest, nil, nil
+	return verified, nil, nil
 }

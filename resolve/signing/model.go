@@ -41,6 +41,12 @@ func (e *ModelError) Error() string {
 	return "the model is not as it was signed: " + e.Path + " " + e.Why
 }
 
+// Verified is a model that is as it was signed.
+type Verified struct {
+	Digest string            // that the signature gives the whole model, in hex
+	Files  map[string]string // the SHA-256 of each of its files when it was verified, those that need not be signed among them
+}
+
 // predicate is what is said of a model.
 type predicate struct {
 	Serialization struct {
@@ -59,40 +65,43 @@ type resource struct {
 }
 
 // VerifyModel verifies a model against the bundle of its signature (OpenSSF Model Signing 1.0, the
-// method "files" with SHA-256). Every file must be signed, and every signed file there. It returns
-// the digest that the signature gives the model, in hex. The error is a *ModelError, or says why a
-// file could not be read.
-func VerifyModel(fsys fs.FS, bundle []byte, key crypto.PublicKey) (digest string, err error) {
+// method "files" with SHA-256). Every file must be signed, and every signed file there. The error is a
+// *ModelError, or says why a file could not be read.
+func VerifyModel(fsys fs.FS, bundle []byte, key crypto.PublicKey) (*Verified, error) {
 	b, err := ParseBundle(bundle)
 	if err != nil {
-		return "", &ModelError{Why: err.Error()}
+		return nil, &ModelError{Why: err.Error()}
 	}
 	s, err := b.Envelope.Verify(key)
 	if err != nil {
-		return "", &ModelError{Why: err.Error()}
+		return nil, &ModelError{Why: err.Error()}
 	}
 	p, err := readPredicate(s)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	signed := map[string]string{}
 	all := sha256.New()
 	for _, r := range p.Resources {
 		raw, err := hex.DecodeString(r.Digest)
 		if err != nil || r.Algorithm != "sha256" || len(raw) != sha256.Size || !fs.ValidPath(r.Name) {
-			return "", &ModelError{Why: fmt.Sprintf("it has the hash %s %q of %q, which cannot be read", r.Algorithm, r.Digest, r.Name)}
+			return nil, &ModelError{Why: fmt.Sprintf("it has the hash %s %q of %q, which cannot be read", r.Algorithm, r.Digest, r.Name)}
 		}
 		if _, twice := signed[r.Name]; twice {
-			return "", &ModelError{Why: fmt.Sprintf("it names %s twice", r.Name)}
+			return nil, &ModelError{Why: fmt.Sprintf("it names %s twice", r.Name)}
 		}
 		signed[r.Name] = strings.ToLower(r.Digest)
 		all.Write(raw) // never fails
 	}
-	digest = hex.EncodeToString(all.Sum(nil))
+	digest := hex.EncodeToString(all.Sum(nil))
 	if !s.IsAbout(digest) {
-		return "", &ModelError{Why: "its subject is not the digest of the files that it lists"}
+		return nil, &ModelError{Why: "its subject is not the digest of the files that it lists"}
 	}
-	return digest, compare(fsys, signed, p.Serialization.IgnorePaths)
+	files, err := compare(fsys, signed, p.Serialization.IgnorePaths)
+	if err != nil {
+		return nil, err
+	}
+	return &Verified{digest, files}, nil
 }
 
 // readPredicate refuses by name what is not verified here.
@@ -119,12 +128,17 @@ func readPredicate(s *Statement) (*predicate, error) {
 // compare compares a model's files with what was signed. What a signature says was ignored, such as
 // git's own files, is not ignored here, except for unsignedFiles: all of it would be packed, and
 // whoever may add a file may change what the model does.
-func compare(fsys fs.FS, signed map[string]string, ignored []string) error {
-	seen := map[string]bool{}
+func compare(fsys fs.FS, signed map[string]string, ignored []string) (map[string]string, error) {
+	seen := map[string]string{}
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
+		got, err := hashOf(fsys, name)
+		if err != nil {
+			return err
+		}
+		seen[name] = got
 		want, ok := signed[name]
 		if !ok {
 			if slices.Contains(unsignedFiles, name) {
@@ -136,22 +150,20 @@ func compare(fsys fs.FS, signed map[string]string, ignored []string) error {
 			}
 			return &ModelError{Path: name, Why: why}
 		}
-		seen[name] = true
-		got, err := hashOf(fsys, name)
-		if err == nil && got != want {
-			err = &ModelError{Path: name, Why: "was changed since"}
+		if got != want {
+			return &ModelError{Path: name, Why: "was changed since"}
 		}
-		return err
+		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(signed)) {
-		if !seen[name] && !isPythons(name) {
-			return &ModelError{Path: name, Why: "is missing"}
+		if seen[name] == "" && !isPythons(name) {
+			return nil, &ModelError{Path: name, Why: "is missing"}
 		}
 	}
-	return nil
+	return seen, nil
 }
 
 // isPythons reports whether a file is what Python compiled, which package model leaves out of models

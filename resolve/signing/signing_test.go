@@ -342,10 +342,10 @@ func TestVerifyModel(t *testing.T) {
 		if key == nil {
 			key = s.Public()
 		}
-		digest, err := VerifyModel(f, bundle, key)
+		got, err := VerifyModel(f, bundle, key)
 		switch {
-		case tt.want == "" && (err != nil || len(digest) != 64):
-			t.Errorf("%s: %q, %v", what, digest, err)
+		case tt.want == "" && (err != nil || len(got.Digest) != 64 || len(got.Files) != len(f)):
+			t.Errorf("%s: %v, %v", what, got, err)
 		case tt.want != "" && (err == nil || !IsModelError(err) || !strings.Contains(err.Error(), tt.want)):
 			t.Errorf("%s: %v, want %q", what, err, tt.want)
 		}
