@@ -54,9 +54,9 @@ type targetView struct {
 
 	noBinary, onlyBinary nameSet
 
-	mu       sync.Mutex
-	projects map[pep508.Name]*building
-	prefetched  map[string]bool
+	mu         sync.Mutex
+	projects   map[pep508.Name]*building
+	prefetched map[string]bool
 }
 
 // nameSet is the value of an option that takes names, or ":all:".
