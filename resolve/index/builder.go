@@ -84,12 +84,12 @@ func (e *entry) set(on bool, flag uint64) {
 	}
 }
 
-// cost is what the encoded entry takes.
+// cost is what the encoded entry takes at most: every text may be a new word.
 func (e *entry) cost() int {
-	n := rowCost + len(e.filename) + len(e.url) + len(e.reason)
+	n := rowCost + len(e.filename) + len(e.url) + len(e.requiresPython) + len(e.reason)
 	for _, list := range [][]textHash{e.hashes, e.metadataHashes} {
 		for _, h := range list {
-			n += len(h.algorithm) + len(h.hex) + 16
+			n += len(h.algorithm) + len(h.hex) + 64
 		}
 	}
 	if e.query != "" {
@@ -108,7 +108,6 @@ type builder struct {
 	memory  *memory  // for chunks
 	files   encoder  // into the last chunk
 	chunks  [][]byte // those before
-	size    int      // of those before
 	rows    []row
 	passed  bool              // over a file that looks like a distribution
 	queries map[string]string // that give access, by the URLs of files
@@ -177,7 +176,6 @@ func (b *builder) nextChunk(n int) {
 	if b.files.buf != nil {
 		b.chunks = append(b.chunks, b.files.buf)
 	}
-	b.size += len(b.files.buf)
 	if n > chunkSize {
 		b.files.buf = make([]byte, 0, n)
 	} else {
@@ -262,13 +260,16 @@ func (b *builder) version(v pep440.Version) uint64 {
 // stays.
 func (b *builder) finish(p *page, key pageKey) error {
 	rows, counts := b.sorted()
-	words := 0
+	words, size := 0, 0
 	for _, s := range b.files.table {
 		words += uvarintSize(len(s)) + len(s)
 	}
 	chunks := append(b.chunks, b.files.buf)
+	for _, c := range chunks {
+		size += len(c)
+	}
 	const number = binary.MaxVarintLen32
-	e := &encoder{buf: make([]byte, 0, 3*number+words+3*number*len(counts)+b.size+len(b.files.buf))}
+	e := &encoder{buf: make([]byte, 0, 3*number+words+3*number*len(counts)+size)}
 	e.uint(uint64(len(b.files.table)))
 	e.uint(uint64(words))
 	for _, s := range b.files.table {
