@@ -2,12 +2,10 @@ package lock
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"mlenv/resolve/index"
@@ -76,9 +74,13 @@ func (h Hint) String() string {
 // Line is the requirement without its marker.
 func (r *Root) Line() string { return spec(&r.Requirement) }
 
-// leastWork and mostWork bound how many versions are looked at in search of all hints of one failure.
-// Between them it is half of those that the failure took, so that a refusal takes little more for its hints.
-const leastWork, mostWork = 60, 400
+// What is read of the index in search of all hints of one failure is half of what the failure took, so
+// that a refusal takes little more for its hints, but within these bounds. The steps that a search takes
+// among what is known cost less.
+const (
+	leastReads, mostReads = 150, 300
+	mostSteps             = 3000
+)
 
 // mostTried is how many requirements may take part in a failure for one of them to be tried without
 // its limit: with more, a change of one of them hardly ever helps.
@@ -99,7 +101,8 @@ func (e *NoSolutionError) Hints(ctx context.Context) iter.Seq[Hint] {
 		defer s.prefetches.Wait()
 		defer cancel()
 		h := &hinter{f: f, s: &s, why: e.why, roots: e.Roots, buildable: e.Buildable}
-		h.left.Store(min(max(s.looked.Load()/2, leastWork), mostWork))
+		h.left.reads.Store(int64(min(max(s.known.count()/2, leastReads), mostReads)))
+		h.left.steps.Store(mostSteps)
 		for _, find := range []func(func(Hint) bool) bool{h.ofMissing, h.ofRoots, h.ofPre, h.ofCutoff, h.ofWheels} {
 			if !find(yield) {
 				return
@@ -115,16 +118,13 @@ type hinter struct {
 	why       *pubgrub.Derivation
 	roots     []Root
 	buildable []pep508.Name
-	left      atomic.Int64 // versions that may still be looked at
-	done      []*Root      // requirements of which a hint has been given
+	left      work
+	done      []*Root // requirements of which a hint has been given
 }
-
-// errEnough ends a search for which there is no work left.
-var errEnough = errors.New("the bound of work is reached")
 
 // try solves a changed problem, nil where it has no solution or none was found within the bounds.
 func (h *hinter) try(q *Problem, near map[pep508.Name][]pep440.Version) *picks {
-	if h.left.Load() <= 0 || h.s.ctx.Err() != nil {
+	if h.left.done() || h.s.ctx.Err() != nil {
 		return nil
 	}
 	q.Keep.Lock = nil

@@ -11,7 +11,6 @@ package lock
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 
 	"mlenv/resolve/dist"
 	"mlenv/resolve/pep440"
@@ -86,7 +85,7 @@ func (p Problem) solve(ctx context.Context, index Index) (*pylock.Lock, []pep508
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &session{ctx: ctx, index: index, p: &p, warned: map[string]bool{}, prefetches: &sync.WaitGroup{}, looked: new(atomic.Int64)}
+	s := &session{ctx: ctx, index: index, p: &p, warned: map[string]bool{}, prefetches: &sync.WaitGroup{}, known: &known{}}
 	defer s.prefetches.Wait()
 	defer cancel()
 	picks, err := s.solveAll()

@@ -291,7 +291,7 @@ func TestHintsAreBounded(t *testing.T) {
 		if want := []string{"build wheel: source"}; !slices.Equal(got, want) {
 			t.Errorf("%s: hints %q, want %q", what, got, want)
 		}
-		if n := u.read.Load(); n > mostWork || what == "cancelled" && n > 0 {
+		if n := u.read.Load(); n > mostReads || what == "cancelled" && n > 0 {
 			t.Errorf("%s: the metadata of %d versions was read", what, n)
 		}
 	}

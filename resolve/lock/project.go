@@ -90,6 +90,11 @@ func (w *targetView) load(name pep508.Name) *project {
 		w.loadDirect(pr, r)
 		return pr
 	}
+	if w.known.first(string(name)) {
+		if pr.err = w.left.read(); pr.err != nil {
+			return pr
+		}
+	}
 	versions, err := w.index.Versions(w.ctx, name)
 	if missing := (*index.NotFoundError)(nil); errors.As(err, &missing) {
 		pr.missing = err
@@ -365,6 +370,11 @@ func (w *targetView) meta(c *candidate) (*dist.Metadata, error) {
 			return
 		}
 		f := c.wheels[0]
+		if w.known.first(f.Filename) {
+			if c.err = w.left.read(); c.err != nil {
+				return
+			}
+		}
 		m, err := w.index.Metadata(w.ctx, *f)
 		switch {
 		case err != nil:

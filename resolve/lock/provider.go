@@ -180,8 +180,8 @@ func (pr *project) neighbours(v int, why reason) (pubgrub.Set, reason) {
 
 // Dependencies implements pubgrub.Provider.
 func (p *provider) Dependencies(id, v int) ([]pubgrub.Dependency, error) {
-	if !p.w.spend() {
-		return nil, errEnough
+	if err := p.w.left.step(); err != nil {
+		return nil, err
 	}
 	p.trying = v
 	it, pr := p.items[id], p.projects[id]

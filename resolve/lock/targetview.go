@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"mlenv/resolve/dist"
 	"mlenv/resolve/pep440"
@@ -19,7 +18,7 @@ type session struct {
 	p          *Problem
 	prefetches *sync.WaitGroup
 	warned     map[string]bool
-	looked     *atomic.Int64 // at so many versions
+	known      *known
 }
 
 // note tells what versions were passed over, once each.
@@ -50,7 +49,7 @@ type targetView struct {
 	asked map[pep508.Name]*asked           // by roots and constraints that apply
 	keep  map[pep508.Name]pep440.Version   // versions to be tried first
 	near  map[pep508.Name][]pep440.Version // versions whose neighbours are to be tried first
-	left  *atomic.Int64                    // versions that may still be looked at; nil: any number
+	left  *work                            // nil: no bound
 
 	noBinary, onlyBinary nameSet
 
@@ -199,7 +198,7 @@ func (w *targetView) prefetch(r *pep508.Requirement) {
 	seen := w.prefetched[key]
 	w.prefetched[key] = true
 	w.mu.Unlock()
-	if seen || w.ctx.Err() != nil || !w.spend() {
+	if seen || w.ctx.Err() != nil || w.left.done() {
 		return
 	}
 	w.prefetches.Add(1)
@@ -228,7 +227,7 @@ func (w *targetView) prefetchPage(name pep508.Name) {
 	w.mu.Lock()
 	known := w.projects[name] != nil
 	w.mu.Unlock()
-	if known || w.isBuilt(name) || w.ctx.Err() != nil || !w.spend() {
+	if known || w.isBuilt(name) || w.ctx.Err() != nil || w.left.done() {
 		return
 	}
 	w.prefetches.Add(1)
@@ -236,12 +235,6 @@ func (w *targetView) prefetchPage(name pep508.Name) {
 		defer w.prefetches.Done()
 		w.project(name)
 	}()
-}
-
-// spend takes one version off those that may still be looked at, and reports whether there was one.
-func (w *targetView) spend() bool {
-	w.looked.Add(1)
-	return w.left == nil || w.left.Add(-1) >= 0
 }
 
 func (w *targetView) follow(m *dist.Metadata, extra pep508.Name) {
@@ -252,7 +245,7 @@ func (w *targetView) follow(m *dist.Metadata, extra pep508.Name) {
 
 // prefetchMetadata reads the metadata of a version in the background.
 func (w *targetView) prefetchMetadata(c *candidate) {
-	if !w.spend() {
+	if w.left.done() {
 		return
 	}
 	w.prefetches.Add(1)
