@@ -354,3 +354,29 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// A key of a flavor is known by its whole path: below long keys, each value would take as much memory as
+// all of them together, and a file of 3 MB gigabytes.
+func TestLongKeys(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("flavors:\n  python_function:\n    loader_module: a\n    data: b\n")
+	indent := "    "
+	for range 50 {
+		fmt.Fprintf(&b, "%s%s:\n", indent, strings.Repeat("k", 1000))
+		indent += " "
+	}
+	for i := range 1000 {
+		fmt.Fprintf(&b, "%sa%d: 1\n", indent, i)
+	}
+	m, err := Read(fstest.MapFS{"MLmodel": {Data: []byte(b.String())}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0
+	for _, f := range m.Flavors[0].Fields {
+		sum += len(f.Key)
+	}
+	if sum > 1<<20 || m.Flavors[0].Get("loader_module").Text != "a" {
+		t.Errorf("the keys have %d bytes", sum)
+	}
+}

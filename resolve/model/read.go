@@ -234,8 +234,16 @@ func (r *reader) scalar(p source.Pair) Value {
 	return Value{}
 }
 
-// flatten appends the scalars in a node. Null has none.
+// maxKey is the longest path of keys to a value that is kept, in bytes. MLflow's own have tens; paths are
+// repeated with every value below them, so that long ones would make gigabytes of a small file.
+const maxKey = 256
+
+// flatten appends the scalars in a node. Null has none. What lies below a longer path than maxKey is left out:
+// whoever looks for a value knows its path.
 func flatten(key string, n *source.Node, fields []Field) []Field {
+	if len(key) > maxKey {
+		return fields
+	}
 	at := func(child string) string {
 		if key == "" {
 			return child
