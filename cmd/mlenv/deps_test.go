@@ -130,7 +130,7 @@ var onlyIn = map[string][]string{
 	"github.com/google/go-containerregistry": {"imagebuild"},
 	"github.com/rogpeppe/go-internal":        {},
 	"net/http":                               {"imagebuild", "resolve/fetch", "resolve/index", "resolve/internal/retry"},
-	"os/exec":                                {},
+	"os/exec":                                {"imagebuild/compile"},
 	"gopkg.in/yaml.v3":                       {"resolve", "render"},
 	"github.com/pelletier/go-toml/v2":        {"resolve"},
 	"golang.org/x/term":                      {},
