@@ -78,8 +78,8 @@ func (r *Root) Line() string { return spec(&r.Requirement) }
 // that a refusal takes little more for its hints, but within these bounds. The steps that a search takes
 // among what is known cost less.
 const (
-	leastReads, mostReads = 150, 300
-	mostSteps             = 3000
+	leastReads, mostReads = 40, 60
+	mostSteps             = 600
 )
 
 // mostTried is how many requirements may take part in a failure for one of them to be tried without
