@@ -17,7 +17,7 @@ const confineCommand = "confine-python"
 // confinePython becomes the program args[1:], which can do no more than compile.Confine says. It returns only
 // where that fails.
 func confinePython(args []string) int {
-	fmt.Fprintln(os.Stderr, compile.Confine(args[0], args[1:]))
+	printPlain(compile.Confine(args[0], args[1:], os.Environ()))
 	return exitFailure
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 
 	"mlenv/render/printable"
 	"mlenv/resolve/secret"
@@ -17,6 +18,10 @@ type console struct {
 }
 
 func (a *app) console() console { return console{a.stderr, a.painter(a.stderr)} }
+
+// printPlain prints an error where there is no app: in the process that confines itself. What it prints
+// goes to the mlenv that started it, in a pipe.
+func printPlain(err error) { console{out: os.Stderr}.say(err.Error()) }
 
 // painted is a text that has been filtered, and has colours.
 type painted string

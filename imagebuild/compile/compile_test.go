@@ -26,7 +26,7 @@ const confined = "MLENV_TEST_CONFINE"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 3 && os.Args[1] == confined {
-		fmt.Fprintln(os.Stderr, Confine(os.Args[2], os.Args[3:]))
+		fmt.Fprintln(os.Stderr, Confine(os.Args[2], os.Args[3:], os.Environ()))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())

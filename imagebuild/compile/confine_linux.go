@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Confine gives up, for the program args and all that comes of it, whatever compiling does not need, and then becomes
+// Confine gives up, for the program args with the environment env and all that comes of it, whatever compiling does not need, and then becomes
 // that program: its files can be read and run if they are below root, and nothing else can be opened; nothing can be
 // written but what is open; there are no sockets, no other processes and no system calls but those of [allowed]. It
 // returns only where it fails. The kernel must have Landlock (5.13) and seccomp filters; where it lacks them
 // the error is [ErrCannotConfine].
 //
 // The limits last as long as the process, which cannot lift them: no_new_privs is set first.
-func Confine(root string, args []string) error {
+func Confine(root string, args, env []string) error {
 	runtime.LockOSThread() // they are the thread's; it alone is left once it becomes another program
 	for _, step := range []func() error{
 		func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) },
@@ -32,7 +32,7 @@ func Confine(root string, args []string) error {
 			return err
 		}
 	}
-	return fmt.Errorf("starting %s: %w", args[0], unix.Exec(args[0], args, os.Environ()))
+	return fmt.Errorf("starting %s: %w", args[0], unix.Exec(args[0], args, env))
 }
 
 // limits bounds what the process can take.

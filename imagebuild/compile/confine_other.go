@@ -3,7 +3,7 @@
 package compile
 
 // Confine always fails here: confining a process is known only for Linux on amd64 and arm64.
-func Confine(string, []string) error { return ErrCannotConfine }
+func Confine(string, []string, []string) error { return ErrCannotConfine }
 
 // CanConfine says that this machine cannot confine a process.
 func CanConfine() error { return ErrCannotConfine }
