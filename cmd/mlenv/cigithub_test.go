@@ -117,7 +117,7 @@ func newGithubRunner(t *testing.T) *githubRunner {
 	}
 	r.env["PATH"] = strings.Join(path, string(os.PathListSeparator))
 	r.values = map[string]string{
-		"vars.MODEL_IMAGE": r.image, "vars.MODEL_BASE": r.base, "vars.MLENV_URL": release.URL, "vars.MLENV_SHA256": hex.EncodeToString(sum[:]),
+		"vars.MODEL_IMAGE": r.image, "vars.MODEL_BASE": r.base, "vars.MLENV_MEMO": r.image + "-notes", "vars.MLENV_URL": release.URL, "vars.MLENV_SHA256": hex.EncodeToString(sum[:]),
 		"secrets.REGISTRY_USER": ciUser, "secrets.REGISTRY_PASSWORD": ciPassword, "secrets.PIP_INDEX_URL": r.index,
 		"github.token": "t", "github.event.number": "7",
 	}

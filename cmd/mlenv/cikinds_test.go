@@ -97,7 +97,7 @@ func TestJenkins(t *testing.T) {
 	text := w.file("../../docs/ci/Jenkinsfile")
 	env := map[string]string{
 		"MODEL": "model", "BASE": w.base, "IMAGE": w.image, "BUILD_NUMBER": "42", "DOCKER_CONFIG": filepath.Join(t.TempDir(), "docker"),
-		"REGISTRY_USER": ciUser, "REGISTRY_PASSWORD": ciPassword, "PIP_INDEX_URL": w.index,
+		"REGISTRY_USER": ciUser, "REGISTRY_PASSWORD": ciPassword, "PIP_INDEX_URL": w.index, "MLENV_MEMO": w.image + "-notes",
 	}
 	for _, m := range regexp.MustCompile(`string\(name: '(\w+)'`).FindAllStringSubmatch(text, -1) {
 		if env[m[1]] == "" {
