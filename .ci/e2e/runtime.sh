@@ -102,7 +102,7 @@ smoke() {
 	body "$1" 60.0 >"$E2E/request.json"
 	code=0; "${ask[@]}" --wait 30 >"$E2E/smoke" 2>&1 || code=$?
 	[ $code = 2 ] && grep -q 'no answer within' "$E2E/smoke" || { cat "$E2E/smoke" >&2; die "serve --smoke ends with $code for a model that hangs"; }
-	[ -z "$(docker ps -aq)" ] || die "serve --smoke left a container behind"
+	[ -z "$(docker ps -aq --filter "ancestor=e2e-sleeper:$1")" ] || die "serve --smoke left a container behind"
 	say "serve --smoke: right, wrong, crashing and hanging are told apart; no container stays"
 }
 
