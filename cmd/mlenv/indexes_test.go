@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -291,7 +292,7 @@ func TestPackageIndex(t *testing.T) {
 }
 
 // TestPackageIndexKept renews, checks and builds from a lock with an index of some packages' own without
-// naming it again: the lock has its URL, the environment its password.
+// giving its packages again. Its password, which is given by the name, goes to no URL that a lock alone names.
 func TestPackageIndexKept(t *testing.T) {
 	w := newImageWorld(t)
 	corp := indextest.New(t, indextest.Parse("deep 0.0.1", "churn 9.9: deep", "mlflow 3.1.0")...)
@@ -308,11 +309,16 @@ func TestPackageIndexKept(t *testing.T) {
 	}
 	lock := []string{"lock", w.model, "-o", file}
 	run(0, "wrote", append(lock, "--index", "corp="+corp.URL, "--package-index", "corp=deep")...)
-	run(0, "is up to date", lock...)
-	run(0, "", append(lock, "--check")...)
-	run(0, "", "check", w.model, "--lock", file, "--online")
+	again := []string{"--index", "corp=" + corp.URL}
+	run(0, "is up to date", slices.Concat(lock, again)...)
+	run(0, "", slices.Concat(lock, []string{"--check"}, again)...)
+	run(0, "", append([]string{"check", w.model, "--lock", file, "--online"}, again...)...)
+	image := []string{"image", w.model, "--lock", file, "--locked", "--push", w.registry + "/churn:1"}
 	w.env["MLENV_CACHE_DIR"] = t.TempDir()
-	run(0, "/churn@sha256:", "image", w.model, "--lock", file, "--locked", "--push", w.registry+"/churn:1")
+	run(exitFailure, "401", image...) // the index would have taken the password
+	run(0, "/churn@sha256:", slices.Concat(image, again)...)
+	corp.User, corp.Password = "", ""
+	run(0, "/churn@sha256:", image...)
 	run(0, "deep: 0.0.1, now 0.1", append(lock, "--upgrade")...)
 }
 

@@ -143,7 +143,8 @@ type indexOptions struct {
 
 // keep takes over a lock's backend of PyTorch and its indexes for some packages, where no others were
 // asked for: whoever renews a lock, or looks something up for it, means the same builds. A lock has no
-// credentials: those of its indexes come from netrc, the environment, or a URL that is given again.
+// credentials: those of its indexes come from netrc, or from the environment and the URL where the index is
+// named again, since a lock that was written by others must not lead a password to where they like.
 func (o *indexOptions) keep(l *pylock.Lock) {
 	if l == nil {
 		return
@@ -172,7 +173,7 @@ func (o *indexOptions) withKept(given []index.Assignment) []index.Assignment {
 		case named && len(given[i].Packages) == 0:
 			given[i].Packages = packages
 		case !named && len(packages) > 0 && indexName.MatchString(k.Name):
-			given = append(given, index.Assignment{Name: k.Name, Index: k.URL, Packages: packages})
+			given = append(given, index.Assignment{Name: k.Name, Index: k.URL, Packages: packages, Recorded: true})
 		}
 	}
 	return given

@@ -363,7 +363,8 @@ func TestOutputKilled(t *testing.T) {
 			victim.expectKilled(t)
 			w.registry.set(inner)
 			w.check(t, p, false)
-			if left := hidden(t, p.out); len(left) != 1 {
+			// A layout's blobs are written beside each other, so that several can have been begun.
+			if left := hidden(t, p.out); len(left) == 0 || len(left) > 1 && kind != "oci" {
 				t.Errorf("it has left %q, want one file", left)
 			}
 			w.reset(0, nil)

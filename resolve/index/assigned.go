@@ -17,6 +17,9 @@ type Assignment struct {
 	Index    string // base URL
 	Packages []pep508.Name
 	Fallback bool // what it lacks is looked for where all other packages are
+	// Recorded means that a lock says so, and not the user: whoever wrote it chose both name and URL, so
+	// credentials that are given by the name do not go there.
+	Recorded bool
 }
 
 // assigned is where a package with an index of its own is found.

@@ -108,7 +108,9 @@ func Configure(src Sources) (Settings, error) {
 func (c *configuring) assigned() error {
 	taken := map[pep508.Name]bool{}
 	for _, a := range c.src.Flags.Assigned {
-		a.Index = c.named(a.Name + "=" + a.Index)
+		if !a.Recorded {
+			a.Index = c.named(a.Name + "=" + a.Index)
+		}
 		c.set.Assigned = append(c.set.Assigned, a)
 		for _, name := range a.Packages {
 			taken[name] = true

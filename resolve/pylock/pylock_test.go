@@ -230,6 +230,7 @@ func TestValidFileName(t *testing.T) {
 		}
 	}
 }
+
 // TOML's keys are case-sensitive: other installers do not see what is written Packages.
 func TestKeysInOtherCase(t *testing.T) {
 	_, err := Parse("pylock.toml", []byte("lock-version = '1.0'\ncreated-by = 'x'\n\n[[Packages]]\nname = 'x'\nversion = '1'\n"))
