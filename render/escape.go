@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"mlenv/resolve/pattern"
 	"strings"
 	"text/template"
 	"unicode"
+
+	"mlenv/resolve/pattern"
 )
 
 // functions are the functions that templates can call. Everything that comes from a model or a flag

@@ -5,10 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"mlenv/resolve/finding"
 	"path"
 	"slices"
 	"strings"
+
+	"mlenv/resolve/finding"
 )
 
 // digest returns the sha256 of the spec's canonical JSON without what does not affect the

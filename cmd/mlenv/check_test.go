@@ -1,9 +1,10 @@
 package main
 
 import (
-	"mlenv/resolve/finding"
 	"strings"
 	"testing"
+
+	"mlenv/resolve/finding"
 )
 
 // docs/rules.md is generated from the table of rules.

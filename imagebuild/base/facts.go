@@ -6,11 +6,12 @@ import (
 	"debug/elf"
 	"fmt"
 	"io"
-	"mlenv/resolve/pattern"
 	"path"
 	"sort"
 	"strconv"
 	"strings"
+
+	"mlenv/resolve/pattern"
 )
 
 // facts is the information from one file of the base.

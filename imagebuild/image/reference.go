@@ -2,10 +2,11 @@ package image
 
 import (
 	"fmt"
-	"mlenv/resolve/pattern"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"mlenv/resolve/pattern"
 )
 
 // ParseReference reads the name of an image in a registry: "registry.example.com/churn:1". Errors

@@ -1,9 +1,10 @@
 package image_test
 
 import (
-	"mlenv/imagebuild/image"
 	"strings"
 	"testing"
+
+	"mlenv/imagebuild/image"
 )
 
 const someDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

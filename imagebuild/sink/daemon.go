@@ -7,13 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mlenv/imagebuild/image"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"mlenv/imagebuild/image"
 )
 
 // Daemon is a running container engine with Docker's API, which podman's service has as well.

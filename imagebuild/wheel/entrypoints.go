@@ -2,9 +2,10 @@ package wheel
 
 import (
 	"fmt"
-	"mlenv/resolve/pattern"
 	"path"
 	"strings"
+
+	"mlenv/resolve/pattern"
 )
 
 // An entryPoint is a line of entry_points.txt that asks for a script.

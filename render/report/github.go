@@ -2,8 +2,9 @@ package report
 
 import (
 	"fmt"
-	"mlenv/resolve/finding"
 	"strings"
+
+	"mlenv/resolve/finding"
 )
 
 // github writes one workflow command for each finding, which GitHub shows next to the line

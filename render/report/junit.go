@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/xml"
 	"fmt"
-	"mlenv/resolve/finding"
 	"strings"
+
+	"mlenv/resolve/finding"
 )
 
 type junitSuites struct {

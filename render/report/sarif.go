@@ -3,10 +3,11 @@ package report
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"mlenv/resolve/finding"
 	"net/url"
 	"path"
 	"strings"
+
+	"mlenv/resolve/finding"
 )
 
 // sarifSchema is the URL of the schema, as given in the standard.

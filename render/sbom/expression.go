@@ -1,9 +1,10 @@
 package sbom
 
 import (
-	"mlenv/resolve/pattern"
 	"slices"
 	"strings"
+
+	"mlenv/resolve/pattern"
 )
 
 // token matches one word of an SPDX licence expression (SPDX 2.3, Annex D).

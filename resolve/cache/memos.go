@@ -7,9 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"mlenv/resolve/pattern"
 	"path/filepath"
 	"time"
+
+	"mlenv/resolve/pattern"
 )
 
 // Key says which note is meant. It is a plain value: it can be printed, and be kept anywhere.

@@ -10,10 +10,11 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"mlenv/resolve/pattern"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"mlenv/resolve/pattern"
 )
 
 const (

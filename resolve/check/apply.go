@@ -1,10 +1,11 @@
 package check
 
 import (
-	"mlenv/resolve/finding"
 	"slices"
 	"strings"
 	"time"
+
+	"mlenv/resolve/finding"
 )
 
 // apply sets the severities of the policy, drops findings of rules that are off, and sets aside

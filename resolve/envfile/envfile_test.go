@@ -1,9 +1,10 @@
 package envfile
 
 import (
-	"mlenv/resolve/finding"
 	"testing"
 	"testing/fstest"
+
+	"mlenv/resolve/finding"
 )
 
 func parseText(t *testing.T, files map[string]string, name string, parse func(f fstest.MapFS, name string) (*File, error)) (*File, error) {

@@ -3,10 +3,11 @@ package envfile
 import (
 	"errors"
 	"fmt"
-	"mlenv/resolve/pattern"
 	"path"
 	"slices"
 	"strings"
+
+	"mlenv/resolve/pattern"
 )
 
 // matchSpec is conda's specification of a package. There is no grammar of it but conda's own code, which has

@@ -1,8 +1,9 @@
 package fetch
 
 import (
-	"mlenv/resolve/pattern"
 	"strings"
+
+	"mlenv/resolve/pattern"
 )
 
 // metaName is the file by which a downloaded model says which registered one it is.

@@ -3,9 +3,6 @@ package pylock
 import (
 	"errors"
 	"fmt"
-	"mlenv/resolve/dist"
-	"mlenv/resolve/pep440"
-	"mlenv/resolve/pep508"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +11,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
+	"mlenv/resolve/pep508"
 )
 
 func read(t testing.TB, name string) []byte {

@@ -3,11 +3,12 @@ package pylock
 import (
 	"errors"
 	"maps"
-	"mlenv/resolve/dist"
-	"mlenv/resolve/pep440"
 	"slices"
 	"strings"
 	"testing"
+
+	"mlenv/resolve/dist"
+	"mlenv/resolve/pep440"
 )
 
 const lockText = `lock-version = "1.0"

@@ -1,8 +1,9 @@
 package secret
 
 import (
-	"mlenv/resolve/pattern"
 	"strings"
+
+	"mlenv/resolve/pattern"
 )
 
 var (

@@ -11,8 +11,9 @@ package secret
 
 import (
 	"fmt"
-	"mlenv/resolve/pattern"
 	"strings"
+
+	"mlenv/resolve/pattern"
 )
 
 // Text is a text that may hold a secret. However it is printed, formatted or marshalled, it gives

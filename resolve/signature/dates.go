@@ -1,10 +1,11 @@
 package signature
 
 import (
-	"mlenv/resolve/pattern"
 	"regexp"
 	"strings"
 	"time"
+
+	"mlenv/resolve/pattern"
 )
 
 // dateForms are the date formats that pandas recognizes by itself, as far as they occur in

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"mlenv/resolve/pattern"
 	"strconv"
 	"strings"
+
+	"mlenv/resolve/pattern"
 )
 
 // dtype is a numpy type: the letter of its kind and its size in bytes.

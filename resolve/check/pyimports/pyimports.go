@@ -6,8 +6,9 @@
 package pyimports
 
 import (
-	"mlenv/resolve/pattern"
 	"strings"
+
+	"mlenv/resolve/pattern"
 )
 
 // Import is one module named in an import statement.
