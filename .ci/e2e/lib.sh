@@ -53,6 +53,7 @@ background() {
 
 stop_all() {
 	local pid
+	if declare -F end_server >/dev/null; then end_server; fi
 	for pid in "${started[@]}"; do
 		kill "$pid" 2>/dev/null || true
 	done

@@ -1,16 +1,26 @@
 # Models where they live: on MLflow servers of two eras, with artifacts behind the server, in its own
 # directory, in a bucket, and behind a password. Sourced by run; needs the environments that it makes.
 
-# mlflow_server NAME ENVIRONMENT ARG... starts a server on sqlite and sets SERVER to its URL.
+# end_server ends the server that runs, with its workers: those of a current MLflow are ten processes, which keep a
+# core busy.
+end_server() {
+	[ -n "${server_pid:-}" ] || return 0
+	kill -- "-$server_pid" 2>/dev/null || true
+	wait "$server_pid" 2>/dev/null || true
+	server_pid=
+}
+
+# mlflow_server NAME ENVIRONMENT ARG... starts a server on sqlite in place of the one before, and sets SERVER to its URL.
 mlflow_server() {
+	end_server
 	local dir=$E2E/servers/$1 env=$E2E/mlflow-$2 port; shift 2
 	port=$(free_port)
 	rm -rf "$dir"
 	mkdir -p "$dir"
-	# In its directory, since it makes databases where it stands; setsid, so that its workers end with it.
-	(cd "$dir" && MLFLOW_DISABLE_TELEMETRY=true exec "$env/bin/mlflow" server --backend-store-uri "sqlite:///$dir/mlflow.db" \
+	# In its directory, since it makes databases where it stands; in a session of its own, so that its workers end with it.
+	(cd "$dir" && MLFLOW_DISABLE_TELEMETRY=true exec setsid "$env/bin/mlflow" server --backend-store-uri "sqlite:///$dir/mlflow.db" \
 		--host 127.0.0.1 --port "$port" --workers 1 "$@") >"$dir/log" 2>&1 &
-	started+=($!)
+	server_pid=$!
 	SERVER=http://127.0.0.1:$port
 	wait_for 60 curl -fs "$SERVER/health" || { tail -5 "$dir/log" >&2; die "MLflow's server does not start"; }
 }
@@ -75,6 +85,7 @@ sources() {
 	same_everywhere 2.9 2.9 "$1"
 	buckets "$1"
 	passwords
+	end_server
 	object_stores
 }
 
