@@ -48,6 +48,8 @@ func scan(s string, room []string) (p parts, i int) {
 	return p, i
 }
 
+// scanRelease reads the epoch and the release, with the "v" that PEP 440 lets precede them ("Preceding v
+// character"), and returns how many bytes they are; 0: there is no release. A dot that no digit follows is left.
 func scanRelease(s string, room []string) (epoch string, release []string, i int) {
 	if s != "" && lower(s[0]) == 'v' {
 		i++
@@ -73,6 +75,7 @@ func scanRelease(s string, room []string) (epoch string, release []string, i int
 	return epoch, release, i
 }
 
+// scanPre reads a pre-release segment, in any spelling: "alpha" and "preview" are "a" and "rc".
 func (p *parts) scanPre(s string) int {
 	i := separator(s)
 	for _, l := range preLetters {
@@ -85,6 +88,7 @@ func (p *parts) scanPre(s string) int {
 	return 0
 }
 
+// scanPost reads a post-release segment. "1.0-1" is one too ("Implicit post releases").
 func (p *parts) scanPost(s string) int {
 	if len(s) > 1 && s[0] == '-' {
 		if n := digits(s[1:]); n > 0 {
@@ -358,6 +362,7 @@ func equalFold(s, t string) bool {
 
 // trimSpace trims what Python's str.strip does: Unicode white space and the four ASCII separator
 // control characters.
-func trimSpace(s string) string { return strings.TrimFunc(s, isSpace) }
+func trimSpace(s string) string { return strings.TrimFunc(s, IsSpace) }
 
-func isSpace(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f }
+// IsSpace reports whether r is white space to Python: to str.strip and to \s in a regular expression.
+func IsSpace(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f }

@@ -25,7 +25,7 @@ type Specifiers struct {
 var operators = []string{"===", "~=", "==", "!=", "<=", ">=", "<", ">"}
 
 // ScanClause reads the longest clause at the start of s and also returns its length. The text after
-// "===" ends only at a space, ";" or ")".
+// "===" ends only at a space, ",", ";" or ")": a comma begins the next clause, whatever this one holds.
 func ScanClause(s string) (c Clause, n int, err error) {
 	for _, op := range operators {
 		if strings.HasPrefix(s, op) {
@@ -36,12 +36,15 @@ func ScanClause(s string) (c Clause, n int, err error) {
 	if c.Op == "" {
 		return c, 0, fmt.Errorf("%q: expected an operator, one of ~= == != <= >= < > ===", s)
 	}
-	rest := strings.TrimLeftFunc(s[len(c.Op):], isSpace)
+	rest := strings.TrimLeftFunc(s[len(c.Op):], IsSpace)
 	start := len(s) - len(rest)
 	if c.Op == "===" {
-		n := strings.IndexFunc(rest, func(r rune) bool { return r == ';' || r == ')' || isSpace(r) })
+		n := strings.IndexFunc(rest, func(r rune) bool { return r == ',' || r == ';' || r == ')' || IsSpace(r) })
 		if n < 0 {
 			n = len(rest)
+		}
+		if n == 0 {
+			return c, start, fmt.Errorf("%q: expected a version after ===", s)
 		}
 		c.Version = rest[:n]
 		c.version, _ = Parse(c.Version)

@@ -113,10 +113,11 @@ func (p *parser) requirement() (r Requirement) {
 	return r
 }
 
-// url reads a URL and the space after it. PEP 508 ends it at the next space, whatever it contains.
+// url reads a URL and the space after it. It ends at the next space of any kind, whatever it contains; only
+// blanks and tabs may follow.
 func (p *parser) url() string {
 	p.space()
-	n := strings.IndexAny(p.rest(), " \t")
+	n := strings.IndexFunc(p.rest(), pep440.IsSpace)
 	if n < 0 {
 		n = len(p.rest())
 	}
@@ -162,7 +163,7 @@ func (p *parser) specifier() (set pep440.Specifiers) {
 		c, n, err := pep440.ScanClause(p.rest())
 		switch after := p.pos + n; {
 		case err == nil && (after == len(p.in) || strings.IndexByte(" \t,;)", p.in[after]) >= 0):
-			clauses = p.appendClause(clauses, c)
+			clauses = append(clauses, c)
 			p.pos = after
 		default:
 			p.badClause(n)
@@ -177,19 +178,6 @@ func (p *parser) specifier() (set pep440.Specifiers) {
 		p.fail("expected \",\" or \")\" in the version specifier")
 	}
 	return pep440.Join(clauses...)
-}
-
-// appendClause appends c, which may stand for several clauses: packaging splits at commas even in
-// the text after "===".
-func (p *parser) appendClause(clauses []pep440.Clause, c pep440.Clause) []pep440.Clause {
-	if strings.IndexByte(c.Version, ',') < 0 {
-		return append(clauses, c)
-	}
-	set, err := pep440.ParseSpecifiers(c.String())
-	if err != nil {
-		p.fail(err.Error())
-	}
-	return append(clauses, set.Clauses()...)
 }
 
 // badClause reports what is wrong with the clause at the current position, the first n bytes of

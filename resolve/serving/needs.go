@@ -76,6 +76,8 @@ func ServerNeeds(kind Kind, mlflow pep440.Version, declared []pep508.Name) (Need
 		if err != nil {
 			return Needs{}, fmt.Errorf("server requirement %q: %w", r.requirement, err)
 		}
+		// What the model declares stays the model's: a second requirement could only contradict it, while a
+		// constraint says which versions of it the server is known to fail with.
 		switch {
 		case r.constraint:
 			n.Constraints = append(n.Constraints, req)
@@ -99,6 +101,7 @@ func (n Needs) Unmet(locked map[pep508.Name]pep440.Version) []string {
 			out = append(out, r.String())
 		}
 	}
+	// A constraint is no requirement: what is not there breaks nothing.
 	for _, r := range n.Constraints {
 		if !fits(r, false) {
 			out = append(out, r.String())

@@ -198,12 +198,15 @@ func (r *Runtime) serve(in Input, env map[string]string) (err error) {
 	// A model that is being served has no business reporting its use to a third party.
 	env["MLFLOW_DISABLE_TELEMETRY"] = "true"
 	if in.Kind != MLServer {
+		// MLflow's own applications for gunicorn and uvicorn look here for the model: their command
+		// line has no place for it.
 		env["__pyfunc_model_path__"] = ModelPath
 		return nil
 	}
 	// By default MLServer makes these in its working directory, which is read-only.
 	env["MLSERVER_ENVIRONMENTS_DIR"] = "/tmp/.envs"
 	env["MLSERVER_METRICS_DIR"] = "/tmp/.metrics"
+	// Said, so that it is reached from outside the container whatever a version has as its default.
 	env["MLSERVER_HOST"] = "0.0.0.0"
 	env["MLSERVER_MODEL_IMPLEMENTATION"] = "mlserver_mlflow.MLflowRuntime"
 	env["MLSERVER_MODEL_URI"] = ModelPath
