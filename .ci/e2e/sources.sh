@@ -40,6 +40,8 @@ same_everywhere() {
 	diff -r "$dir" "$dir.mlenv" >&2 || die "$name: mlenv fetch and mlflow artifacts download differ"
 	"$E2E/mlenv" lock "$dir" --base "$base" -o "$E2E/churn.toml" --quiet
 	want=$("$E2E/mlenv" image "$dir" --base "$base" --lock "$E2E/churn.toml" -o "oci:$E2E/churn.oci" --quiet --format json | digest_of)
+	"$E2E/mlenv" lock models:/churn@champion --base "$base" -o "$E2E/churn-uri.toml" --quiet
+	diff "$E2E/churn.toml" "$E2E/churn-uri.toml" >&2 || die "$name: the lock of the URI is not that of the folder"
 	uris=(models:/churn/1 models:/churn@champion models:/churn/Production "models:/a name.of ü/1" "runs:/$run/model")
 	[ "$id" = - ] || uris+=("models:/$id")
 	for uri in "${uris[@]}"; do
