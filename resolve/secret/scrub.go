@@ -104,6 +104,10 @@ func endOfURL(text string) int {
 	return len(text)
 }
 
+// literal is an authority that is an IPv6 address, with or without a port. A bracket alone is none: it may as
+// well begin a user's name.
+var literal = pattern.New(`^\[[0-9A-Fa-f:.]+(?:%[^\]@]*)?\](?::\d*)?$`)
+
 // userinfo returns the length of "user:password@" at the start of what follows "scheme://", or 0. A
 // password with a slash in it that was not escaped makes what looks like a host with an odd port;
 // it is taken as a password all the same, for it is one.
@@ -121,7 +125,7 @@ func userinfo(rest string) int {
 		return i + 1
 	}
 	_, port, ok := strings.Cut(authority, ":")
-	if strings.HasPrefix(authority, "[") || !ok || goodPort.MatchString(port) {
+	if literal.MatchString(authority) || !ok || goodPort.MatchString(port) {
 		return 0
 	}
 	return strings.LastIndex(whole, "@") + 1

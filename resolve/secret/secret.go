@@ -163,7 +163,7 @@ func loose(rest string) int {
 	if i := strings.IndexAny(word, `/?#\`); i >= 0 {
 		authority, path = word[:i], true
 	}
-	if strings.Contains(authority, "@") || strings.HasPrefix(authority, "[") {
+	if strings.Contains(authority, "@") || literal.MatchString(authority) {
 		return 0
 	}
 	_, port, ok := strings.Cut(authority, ":")
